@@ -1,0 +1,90 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Int32s = NDArray[np.int32]
+Int64s = NDArray[np.int64]
+CsrParts = tuple[Int64s, Int32s, Floats]
+
+LOSSES: tuple[str, ...]
+SCHEDULES: tuple[str, ...]
+
+def available_levels() -> tuple[str, ...]: ...
+def use_level(name: str) -> None: ...
+def threads_available() -> int: ...
+def build_info() -> dict[str, Any]: ...
+
+class Interactions:
+    words: NDArray[np.uint32]
+    known_indptr: Int64s
+    known_items: Int32s
+    filter: NDArray[np.uint64]
+    n_occurring: int
+    def __init__(
+        self,
+        rows: Int32s,
+        cols: Int32s,
+        positive: NDArray[np.bool_] | None,
+        weights: Floats | None,
+        n_users: int,
+        num_threads: int,
+    ) -> None: ...
+
+class Parameters:
+    rows: Floats
+    biases: Floats | None
+    no_components: int
+    def __init__(self, embeddings: list[Floats], biases: list[Floats]) -> None: ...
+    def unpack(self, embeddings: list[Floats], biases: list[Floats]) -> None: ...
+    def divide(self, scale: float) -> None: ...
+    def is_finite(self) -> bool: ...
+
+class Trainer:
+    def __init__(
+        self,
+        interactions: Interactions,
+        users: Parameters,
+        items: Parameters,
+        user_features: CsrParts | None,
+        item_features: CsrParts | None,
+        n_items: int,
+        learning_schedule: str,
+    ) -> None: ...
+    def epoch(
+        self,
+        *,
+        loss: str,
+        seed: int,
+        learning_rate: float,
+        rho: float,
+        epsilon: float,
+        user_alpha: float,
+        item_alpha: float,
+        max_sampled: int,
+        k: int,
+        n: int,
+        num_threads: int,
+    ) -> None: ...
+
+def score_pairs(
+    user_biases: Floats,
+    user_vectors: Floats,
+    item_biases: Floats,
+    item_vectors: Floats,
+    user_ids: Int32s,
+    item_ids: Int32s,
+    num_threads: int,
+) -> Floats: ...
+def rank_pairs(
+    user_biases: Floats,
+    user_vectors: Floats,
+    item_biases: Floats,
+    item_vectors: Floats,
+    test_indptr: Int64s,
+    test_indices: Int32s,
+    train_indptr: Int64s,
+    train_indices: Int32s,
+    num_threads: int,
+) -> Floats: ...

@@ -1,0 +1,593 @@
+"""The compiled core: typed views, random streams, thread count, and the parallel loops.
+
+The path of a fit, from `LightFM.fit_partial` to the inner loop:
+
+1. `Interactions` packs the stored interactions into 8 bytes each (12 with a sample weight) and
+   builds, per user, the sorted distinct known items with a Bloom filter before them.
+2. `Parameters` packs one side's arrays into aligned rows (`_kernels/interface.hpp`).
+3. `Trainer.epoch` shuffles the packed interactions and runs a `prange` over blocks of them; each
+   block goes to a kernel of `_kernels/isa.cpp`, chosen by loss, schedule, row length and
+   instruction level. No formula is in this file.
+4. `Parameters.unpack` writes the arrays back.
+
+Memory of a fit: 16 bytes an interaction (24 with weights), 4 + 13/8 bytes per known pair, and the
+packed rows.
+"""
+
+cimport cython
+from cpython.exc cimport PyErr_CheckSignals
+from cython.parallel cimport prange
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+import os
+
+import numpy as np
+
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    #include <omp.h>
+    static const int lfm_has_openmp = 1;
+    static inline int lfm_thread(void) { return omp_get_thread_num(); }
+    #else
+    static const int lfm_has_openmp = 0;
+    static inline int lfm_thread(void) { return 0; }
+    #endif
+    """
+    int lfm_has_openmp
+    int lfm_thread() noexcept nogil
+
+cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
+    cdef uint32_t NOT_POSITIVE
+    cdef int PANEL
+    cdef int USERS_AT_ONCE
+    cdef int TILE
+
+    cdef struct FeatureMatrix:
+        const int64_t* indptr
+        const int32_t* indices
+        const float* data
+
+    cdef struct Side:
+        float* rows
+        float* biases
+        int64_t row_stride
+        int64_t bias_stride
+        FeatureMatrix features
+        double alpha
+
+    cdef struct Known:
+        const int64_t* indptr
+        const int32_t* items
+        const uint64_t* filter
+
+    cdef struct Scales:
+        double user
+        double item
+        int32_t full
+
+    cdef struct Problem:
+        Side users
+        Side items
+        Known known
+        const uint32_t* interactions
+        const uint32_t* order
+        int32_t words
+        int64_t n_interactions
+        int32_t n_items
+        int32_t n_occurring
+        int32_t no_components
+        int32_t lanes
+        float learning_rate
+        float rho
+        float epsilon
+        int64_t max_sampled
+        int32_t k
+        int32_t n
+        const float* warp_weights
+        int64_t n_warp_weights
+        uint64_t seed
+        Scales* scales
+
+    ctypedef void (*BlockKernel)(
+        const Problem& problem, float* scratch, int64_t* position, int64_t end
+    ) noexcept nogil
+
+    cdef struct Representations:
+        const float* vectors
+        const float* biases
+
+    cdef struct Kernels:
+        BlockKernel (*block_kernel)(int loss, int schedule, const Problem& problem) noexcept nogil
+        void (*score_pairs)(
+            const Representations& users, const Representations& items, int32_t no_components,
+            const int32_t* user_ids, int64_t user_step, const int32_t* item_ids, int64_t n,
+            float* out
+        ) noexcept nogil
+        void (*pack_panels)(
+            const Representations& items, int32_t n_items, int32_t no_components, float* panels
+        ) noexcept nogil
+        void (*rank_users)(
+            const Representations& users, const float* panels, int32_t n_items,
+            int32_t no_components, const int32_t* user_ids, int32_t n,
+            const int64_t* test_indptr, const int32_t* test_indices,
+            const int64_t* train_indptr, const int32_t* train_indices,
+            float* scratch, float* targets, float* ranks
+        ) noexcept nogil
+
+cdef extern from "_kernels/dispatch.hpp" namespace "lfm" nogil:
+    cdef struct Level:
+        const char* name
+        const Kernels* kernels
+        bint supported
+    cdef int N_LEVELS
+    const Level* levels()
+    const char* compiler()
+
+cdef extern from "_kernels/interactions.hpp" namespace "lfm" nogil:
+    cdef int64_t CHUNK
+    int bucket_bits(int64_t n)
+    void count_buckets(int64_t n, int64_t first, int64_t last, int bits, uint64_t seed,
+                       int64_t* counts)
+    void scatter(const uint32_t* interactions, int words, int64_t n, int64_t first, int64_t last,
+                 int bits, uint64_t seed, int64_t* next, uint32_t* order)
+    void shuffle_bucket(uint32_t* order, int words, int64_t n, int64_t bucket, uint64_t seed)
+    int64_t sort_distinct(int32_t* items, int64_t n)
+    void fill_filter(const int64_t* indptr, const int32_t* items, int64_t user, uint64_t* filter)
+    int64_t filter_begin(const int64_t* indptr, int64_t user)
+
+# Names in the order of the enums of losses.hpp and schedules.hpp.
+LOSSES = ("logistic", "bpr", "warp", "warp-kos")
+SCHEDULES = ("adagrad", "adadelta")
+
+# Examples a thread takes at a time: long enough that taking one costs nothing, short enough that
+# all threads end together.
+cdef int64_t BLOCK = 512
+# Blocks between two looks at the keyboard: a few tens of milliseconds.
+cdef int64_t BLOCKS_A_ROUND = 256
+
+# ---- instruction levels and threads -------------------------------------------------------------
+
+cdef const Kernels* kernels = NULL
+cdef str level_name = ""
+
+
+def available_levels():
+    """Names of the instruction levels this CPU can run, slowest first."""
+    return tuple(
+        levels()[i].name.decode() for i in range(N_LEVELS) if levels()[i].supported
+    )
+
+
+def use_level(str name):
+    """Run the kernels of one instruction level from now on."""
+    global kernels, level_name
+    for i in range(N_LEVELS):
+        if levels()[i].name.decode() == name and levels()[i].supported:
+            kernels = levels()[i].kernels
+            level_name = name
+            return
+    raise ValueError(
+        f"instruction level must be one of {available_levels()} on this machine, got {name!r}; "
+        "unset LIGHTFM_CLONE_LEVEL to use the fastest"
+    )
+
+
+*_, _fastest_level = available_levels()
+use_level(os.environ.get("LIGHTFM_CLONE_LEVEL") or _fastest_level)
+
+# GCC's OpenMP runtime hangs when a process that has run threads forks and the child starts some.
+cdef bint threads_were_started = False
+cdef bint single_threaded = not lfm_has_openmp
+
+
+def _after_fork_in_child():
+    global single_threaded
+    if threads_were_started:
+        single_threaded = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def threads_available():
+    """CPUs this process may use, 1 in a build without OpenMP and in a forked child."""
+    if single_threaded:
+        return 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+cdef int threads_for(num_threads, int64_t n_tasks) except -1:
+    """Threads to start for `n_tasks` tasks when the caller asked for `num_threads`."""
+    global threads_were_started
+    if single_threaded:
+        return 1
+    cdef int64_t n = min(<int64_t> num_threads, n_tasks)
+    if n > 1:
+        threads_were_started = True
+    return <int> max(n, 1)
+
+
+def build_info():
+    """Facts about this build and process, for `show_config`."""
+    return {
+        "instruction level": level_name,
+        "levels available": ", ".join(available_levels()),
+        "OpenMP": bool(lfm_has_openmp),
+        "threads available": threads_available(),
+        "compiler": compiler().decode(),
+    }
+
+
+cdef inline int64_t ceil_divide(int64_t a, int64_t b) noexcept nogil:
+    return (a + b - 1) // b
+
+
+def aligned_zeros(*shape):
+    """A float32 array of zeros that starts on a cache line."""
+    size = int(np.prod(shape))
+    buffer = np.zeros(size + 16, dtype=np.float32)
+    start = -buffer.ctypes.data % 64 // 4
+    return buffer[start:start + size].reshape(shape)
+
+
+# ---- what a fit works on --------------------------------------------------------------------------
+
+cdef class Interactions:
+    """The stored interactions, packed, and what each user knows.
+
+    Parameters
+    ----------
+    rows, cols : int32 arrays [nnz]
+    positive : bool array [nnz] or None
+        Which values are > 0; None when all are.
+    weights : float32 array [nnz] or None
+    n_users : int
+    num_threads : int
+    """
+
+    cdef readonly object words          # uint32 [nnz, 2 or 3], in the caller's order
+    cdef readonly object known_indptr   # int64 [n_users + 1]
+    cdef readonly object known_items    # int32 [n known pairs]
+    cdef readonly object filter         # uint64
+    cdef readonly int n_occurring
+
+    def __init__(self, rows, cols, positive, weights, int64_t n_users, num_threads):
+        words = np.empty((len(rows), 2 if weights is None else 3), dtype=np.uint32)
+        words[:, 0] = rows
+        words[:, 1] = cols
+        if positive is not None:
+            words[:, 0] |= np.where(positive, np.uint32(0), np.uint32(NOT_POSITIVE))
+        if weights is not None:
+            words[:, 2] = weights.view(np.uint32)
+        self.words = words
+        self.n_occurring = 0 if len(cols) == 0 else int(np.count_nonzero(np.bincount(cols)))
+        self._find_known(rows, cols, n_users, num_threads)
+
+    def _find_known(self, const int32_t[::1] rows, const int32_t[::1] cols, int64_t n_users,
+                    num_threads):
+        cdef int64_t n = rows.shape[0], i, user
+        cdef int threads = threads_for(num_threads, n_users)
+        begin_array = np.zeros(n_users + 2, dtype=np.int64)
+        cdef int64_t[::1] begin = begin_array
+        items_array = np.empty(n, dtype=np.int32)
+        cdef int32_t[::1] items = items_array
+        cdef int64_t[::1] indptr = np.zeros(n_users + 1, dtype=np.int64)
+        with nogil:
+            for i in range(n):
+                begin[rows[i] + 2] += 1
+            for user in range(n_users):
+                begin[user + 2] += begin[user + 1]
+            # begin[u + 1] is now where user u's items start; after scattering, where they end.
+            for i in range(n):
+                items[begin[rows[i] + 1]] = cols[i]
+                begin[rows[i] + 1] += 1
+            for user in prange(n_users, num_threads=threads, schedule="dynamic", chunksize=256):
+                if begin[user + 1] > begin[user]:
+                    indptr[user + 1] = sort_distinct(
+                        &items[begin[user]], begin[user + 1] - begin[user]
+                    )
+            for user in range(n_users):
+                for i in range(indptr[user + 1]):
+                    items[indptr[user] + i] = items[begin[user] + i]
+                indptr[user + 1] += indptr[user]
+        self.known_indptr = np.asarray(indptr)
+        self.known_items = items_array[:indptr[n_users]]
+        self.filter = np.zeros(filter_begin(&indptr[0], n_users) + 1, dtype=np.uint64)
+        cdef uint64_t[::1] filter = self.filter
+        with nogil:
+            for user in prange(n_users, num_threads=threads, schedule="dynamic", chunksize=256):
+                fill_filter(&indptr[0], &items[0] if n else NULL, user, &filter[0])
+
+
+cdef class Parameters:
+    """One side's parameters, packed into aligned rows for the length of a fit.
+
+    Parameters
+    ----------
+    embeddings, biases : lists of arrays
+        The values and, behind them, their states: `[x, G]`, or `[x, G, M]` for adadelta;
+        embeddings float32 [n_features, no_components], biases float32 [n_features].
+    """
+
+    cdef readonly object rows      # float32 [n_features, parts, lanes]
+    cdef readonly object biases    # float32 [n_features, 2 or 4], None when they are in the rows
+    cdef readonly int no_components
+
+    def __init__(self, embeddings, biases):
+        n_features, no_components = embeddings[0].shape
+        parts = len(embeddings)
+        self.no_components = no_components
+        self.rows = aligned_zeros(n_features, parts, ceil_divide(no_components, 16) * 16)
+        self.rows[:, 1, no_components:] = np.inf
+        in_row = no_components % 16 != 0
+        self.biases = None if in_row else aligned_zeros(n_features, 2 if parts == 2 else 4)
+        for part in range(parts):
+            self.rows[:, part, :no_components] = embeddings[part]
+            self._biases(part)[:] = biases[part]
+
+    def _biases(self, part):
+        """View of part `part` of the biases, wherever they live."""
+        if self.biases is None:
+            return self.rows[:, part, self.no_components]
+        return self.biases[:, part]
+
+    def unpack(self, embeddings, biases):
+        """Write the packed values into the arrays that `__init__` read."""
+        for part in range(len(embeddings)):
+            embeddings[part][:] = self.rows[:, part, :self.no_components]
+            biases[part][:] = self._biases(part)
+
+    def divide(self, double scale):
+        """Divide the values, not their states, by an L2 scale."""
+        if scale != 1.0:
+            self.rows[:, 0] *= np.float32(1.0 / scale)
+            if self.biases is not None:
+                self.biases[:, 0] *= np.float32(1.0 / scale)
+
+    def is_finite(self):
+        """Whether every value is finite."""
+        # A finite float32 array cannot overflow a float64 sum, anything else makes it non-finite.
+        total = np.sum(self.rows[:, 0], dtype=np.float64)
+        if self.biases is not None:
+            total += np.sum(self.biases[:, 0], dtype=np.float64)
+        return bool(np.isfinite(total))
+
+    cdef Side side(self, features, double alpha):
+        cdef Side side
+        cdef float[:, :, ::1] rows = self.rows
+        cdef float[:, ::1] biases
+        cdef const int64_t[::1] indptr
+        cdef const int32_t[::1] indices
+        cdef const float[::1] data
+        side.rows = &rows[0, 0, 0] if rows.shape[0] else NULL
+        side.row_stride = rows.shape[1] * rows.shape[2]
+        side.biases = NULL
+        side.bias_stride = 0
+        if self.biases is not None:
+            biases = self.biases
+            side.biases = &biases[0, 0] if biases.shape[0] else NULL
+            side.bias_stride = biases.shape[1]
+        side.features.indptr = NULL
+        side.features.indices = NULL
+        side.features.data = NULL
+        if features is not None:
+            indptr, indices, data = features
+            side.features.indptr = &indptr[0]
+            side.features.indices = &indices[0] if indices.shape[0] else NULL
+            side.features.data = &data[0] if data.shape[0] else NULL
+        side.alpha = alpha
+        return side
+
+
+cdef class Trainer:
+    """Runs epochs of one fit.
+
+    Parameters
+    ----------
+    interactions : Interactions
+    users, items : Parameters
+    user_features, item_features : (indptr int64, indices int32, data float32) or None
+        CSR parts; None is the identity.
+    n_items : int
+        Candidates for negatives: the rows of the item features.
+    learning_schedule : str
+        The schedule that the parameters were packed for.
+    """
+
+    cdef Interactions interactions
+    cdef Parameters users
+    cdef Parameters items
+    cdef object user_features
+    cdef object item_features
+    cdef int32_t n_items
+    cdef int schedule
+    cdef object order
+
+    def __init__(self, Interactions interactions, Parameters users, Parameters items,
+                 user_features, item_features, int32_t n_items, str learning_schedule):
+        self.interactions = interactions
+        self.users = users
+        self.items = items
+        self.user_features = user_features
+        self.item_features = item_features
+        self.n_items = n_items
+        self.schedule = SCHEDULES.index(learning_schedule)
+        self.order = np.empty_like(interactions.words)
+
+    def epoch(self, *, str loss, seed, double learning_rate, double rho,
+              double epsilon, double user_alpha, double item_alpha, int64_t max_sampled, int k,
+              int n, num_threads):
+        """Go through all interactions once, in a random order that `seed` (uint64) decides."""
+        cdef const uint32_t[:, ::1] words = self.interactions.words
+        cdef const uint32_t[:, ::1] order = self.order
+        cdef const int64_t[::1] known_indptr = self.interactions.known_indptr
+        cdef const int32_t[::1] known_items = self.interactions.known_items
+        cdef const uint64_t[::1] filter = self.interactions.filter
+        # ln(max(1, floor((n_items - 1) / tries))) is 0 from tries = n_items on.
+        tries = np.arange(1, max(1, min(max_sampled, self.n_items)) + 1)
+        cdef const float[::1] warp_weights = np.log(
+            np.maximum(1, (self.n_items - 1) // tries)
+        ).astype(np.float32)
+        if words.shape[0] == 0:
+            return
+        self._shuffle(seed, num_threads)
+
+        cdef Problem problem
+        cdef Scales scales
+        scales.user = 1.0
+        scales.item = 1.0
+        scales.full = 0
+        problem.users = self.users.side(self.user_features, user_alpha)
+        problem.items = self.items.side(self.item_features, item_alpha)
+        problem.known.indptr = &known_indptr[0]
+        problem.known.items = &known_items[0]
+        problem.known.filter = &filter[0]
+        problem.interactions = &words[0, 0]
+        problem.order = &order[0, 0]
+        problem.words = <int32_t> words.shape[1]
+        problem.n_interactions = words.shape[0]
+        problem.n_items = self.n_items
+        problem.n_occurring = self.interactions.n_occurring
+        problem.no_components = self.users.no_components
+        problem.lanes = <int32_t> self.users.rows.shape[2]
+        problem.learning_rate = learning_rate
+        problem.rho = rho
+        problem.epsilon = epsilon
+        problem.max_sampled = max_sampled
+        problem.k = k
+        problem.n = n
+        problem.warp_weights = &warp_weights[0]
+        problem.n_warp_weights = warp_weights.shape[0]
+        problem.seed = seed
+        problem.scales = &scales
+        cdef BlockKernel kernel = kernels.block_kernel(
+            LOSSES.index(loss), self.schedule, problem
+        )
+
+        cdef int64_t n_blocks = ceil_divide(problem.n_interactions, BLOCK)
+        cdef int threads = threads_for(num_threads, n_blocks)
+        cdef float[:, ::1] scratch = aligned_zeros(
+            threads, ceil_divide(4 * problem.lanes + 2 * min(k, n), 16) * 16
+        )
+        cdef int64_t[::1] positions = np.arange(n_blocks, dtype=np.int64) * BLOCK
+        cdef int64_t first, last, block
+        try:
+            for first in range(0, n_blocks, BLOCKS_A_ROUND):
+                last = min(first + BLOCKS_A_ROUND, n_blocks)
+                while True:
+                    with nogil:
+                        for block in prange(first, last, num_threads=threads, schedule="dynamic",
+                                            chunksize=1):
+                            kernel(problem, &scratch[lfm_thread(), 0], &positions[block],
+                                   min((block + 1) * BLOCK, problem.n_interactions))
+                    if not scales.full:
+                        break
+                    # Some block stopped because a scale had passed its limit: start again from 1,
+                    # and let every block go on from where it was.
+                    self._apply_scales(&scales)
+                PyErr_CheckSignals()
+        finally:
+            self._apply_scales(&scales)
+
+    cdef _apply_scales(self, Scales* scales):
+        self.users.divide(scales.user)
+        self.items.divide(scales.item)
+        scales.user = 1.0
+        scales.item = 1.0
+        scales.full = 0
+
+    cdef _shuffle(self, uint64_t seed, num_threads):
+        cdef const uint32_t[:, ::1] words = self.interactions.words
+        cdef uint32_t[:, ::1] order = self.order
+        cdef int64_t n = words.shape[0]
+        cdef int width = <int> words.shape[1], bits = bucket_bits(n)
+        cdef int64_t n_chunks = ceil_divide(n, CHUNK), n_buckets = 1 << bits, part, bucket
+        cdef int threads = threads_for(num_threads, n_chunks if bits else 1)
+        # Part p of the chunks is counted and scattered by one thread; in each bucket, the places
+        # of part p come after those of the parts before it.
+        cdef int64_t[::1] bounds = np.linspace(0, n_chunks, threads + 1).astype(np.int64)
+        counts = np.empty((threads, n_buckets), dtype=np.int64)
+        cdef int64_t[:, ::1] next = counts
+        with nogil:
+            for part in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                count_buckets(n, bounds[part], bounds[part + 1], bits, seed, &next[part, 0])
+        sizes = counts.sum(axis=0)
+        cdef int64_t[::1] ends = np.cumsum(sizes)
+        cdef int64_t[::1] starts = np.asarray(ends) - sizes
+        counts[:] = np.asarray(starts) + np.cumsum(counts, axis=0) - counts
+        with nogil:
+            for part in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                scatter(&words[0, 0], width, n, bounds[part], bounds[part + 1], bits, seed,
+                        &next[part, 0], &order[0, 0])
+            for bucket in prange(n_buckets, num_threads=threads, schedule="dynamic", chunksize=1):
+                shuffle_bucket(&order[starts[bucket], 0], width, ends[bucket] - starts[bucket],
+                               bucket, seed)
+
+
+# ---- scores and ranks -----------------------------------------------------------------------------
+
+cdef Representations as_representations(const float[:, ::1] vectors, const float[::1] biases):
+    cdef Representations both
+    both.vectors = &vectors[0, 0] if vectors.shape[0] else NULL
+    both.biases = &biases[0] if biases.shape[0] else NULL
+    return both
+
+
+def score_pairs(const float[::1] user_biases, const float[:, ::1] user_vectors,
+                const float[::1] item_biases, const float[:, ::1] item_vectors,
+                const int32_t[::1] user_ids, const int32_t[::1] item_ids, num_threads):
+    """Scores, float32 [n], of pairs of ids; one user id is paired with every item id.
+
+    The caller has checked that the ids are rows of the representations.
+    """
+    cdef Representations users = as_representations(user_vectors, user_biases)
+    cdef Representations items = as_representations(item_vectors, item_biases)
+    cdef int64_t n = item_ids.shape[0], n_blocks = ceil_divide(n, 1024), block, start
+    cdef int64_t user_step = 0 if user_ids.shape[0] == 1 else 1
+    cdef int32_t no_components = <int32_t> item_vectors.shape[1]
+    cdef int threads = threads_for(num_threads, n_blocks)
+    out = np.empty(n, dtype=np.float32)
+    cdef float[::1] scores = out
+    with nogil:
+        for block in prange(n_blocks, num_threads=threads, schedule="static"):
+            start = block * 1024
+            kernels.score_pairs(users, items, no_components, &user_ids[start * user_step],
+                                user_step, &item_ids[start], min(1024, n - start), &scores[start])
+    return out
+
+
+def rank_pairs(const float[::1] user_biases, const float[:, ::1] user_vectors,
+               const float[::1] item_biases, const float[:, ::1] item_vectors,
+               const int64_t[::1] test_indptr, const int32_t[::1] test_indices,
+               const int64_t[::1] train_indptr, const int32_t[::1] train_indices, num_threads):
+    """Ranks, float32 [nnz], of the entries of a CSR test matrix; rows of train are sorted."""
+    cdef Representations users = as_representations(user_vectors, user_biases)
+    cdef Representations items = as_representations(item_vectors, item_biases)
+    cdef int32_t n_items = <int32_t> item_vectors.shape[0]
+    cdef int32_t no_components = <int32_t> item_vectors.shape[1]
+    out = np.zeros(test_indices.shape[0], dtype=np.float32)
+    cdef float[::1] ranks = out, targets = np.empty_like(out)
+    # Only users with test entries cost anything.
+    cdef const int32_t[::1] user_ids = np.flatnonzero(np.diff(test_indptr)).astype(np.int32)
+    cdef int64_t n_users = user_ids.shape[0], n_groups = ceil_divide(n_users, USERS_AT_ONCE), group, first
+    if n_users == 0:
+        return out
+    cdef int threads = threads_for(num_threads, n_groups)
+    cdef float[::1] panels = aligned_zeros(
+        ceil_divide(n_items, PANEL) * PANEL * (no_components + 1)
+    )
+    cdef float[:, ::1] scratch = aligned_zeros(threads, USERS_AT_ONCE * TILE)
+    cdef const int32_t* train = &train_indices[0] if train_indices.shape[0] else NULL
+    with nogil:
+        kernels.pack_panels(items, n_items, no_components, &panels[0])
+        for group in prange(n_groups, num_threads=threads, schedule="dynamic", chunksize=1):
+            first = group * USERS_AT_ONCE
+            kernels.rank_users(users, &panels[0], n_items, no_components, &user_ids[first],
+                               <int32_t> min(USERS_AT_ONCE, n_users - first),
+                               &test_indptr[0], &test_indices[0], &train_indptr[0], train,
+                               &scratch[lfm_thread(), 0], &targets[0], &ranks[0])
+    return out

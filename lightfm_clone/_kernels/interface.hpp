@@ -1,0 +1,116 @@
+// What the compiled core and the kernels of every instruction level share: plain data, no code.
+//
+// Layout of the parameters of one side (users or items) during a fit
+// -----------------------------------------------------------------
+// Feature f owns one row of `parts * lanes` floats, aligned to 64 bytes:
+//
+//     [ x (lanes) | G (lanes) | M (lanes, adadelta only) ]
+//
+// x are the embedding's components, G the accumulated squared gradients, M the accumulated squared
+// steps; `lanes` is no_components rounded up to 16 floats, one cache line. Where that leaves
+// padding, the bias lives in lane `no_components` of each part, so that it costs no memory access
+// of its own; where no_components is a multiple of 16, the biases lie in a second, dense array of
+// `bias_stride` floats each: [ x, G ] or [ x, G, M, 0 ]. Padding lanes hold x = 0, G = infinity,
+// M = 0: their local learning rate is 0, whatever the schedule, so no loop needs a mask.
+#pragma once
+
+#include <cstdint>
+
+namespace lfm {
+
+// CSR features of the users or the items. Without `indptr` it is the identity: row i is feature i.
+struct FeatureMatrix {
+    const int64_t* indptr;
+    const int32_t* indices;
+    const float* data;
+};
+
+struct Side {
+    float* rows;
+    float* biases;  // null when the bias lives in the row
+    int64_t row_stride;
+    int64_t bias_stride;
+    FeatureMatrix features;
+    double alpha;
+};
+
+// The distinct items each user is known to have interacted with, sorted, and a blocked Bloom
+// filter over them (known.hpp).
+struct Known {
+    const int64_t* indptr;
+    const int32_t* items;
+    const uint64_t* filter;
+};
+
+// The L2 scales of the two sides (step.hpp). Threads read them when a block starts and multiply
+// their own growth in when it ends; `full` asks every thread to stop at its next example.
+struct Scales {
+    double user;
+    double item;
+    int32_t full;
+};
+
+// One stored interaction is two 32-bit words, [ user, item ], or three with a sample weight, whose
+// bits are the third. NOT_POSITIVE in the user's word marks a value <= 0.
+constexpr uint32_t NOT_POSITIVE = 0x80000000u;
+
+struct Problem {
+    Side users;
+    Side items;
+    Known known;
+    const uint32_t* interactions;  // in the order they were given
+    const uint32_t* order;         // the same, in this epoch's random order
+    int32_t words;
+    int64_t n_interactions;
+    int32_t n_items;           // candidates for negatives
+    int32_t n_occurring;       // distinct items that occur in the interactions
+    int32_t no_components;
+    int32_t lanes;
+    float learning_rate;
+    float rho;
+    float epsilon;
+    int64_t max_sampled;
+    int32_t k;
+    int32_t n;
+    const float* warp_weights;  // weight of a violation found at try t, at [t - 1]
+    int64_t n_warp_weights;     // later tries weigh what the last one does
+    uint64_t seed;
+    Scales* scales;
+};
+
+// Trains on the examples [*position, end) of the epoch's order and moves *position on; it stops
+// early only when the scales are full. `scratch` is this thread's own, scratch_floats() long.
+typedef void (*BlockKernel)(const Problem& problem, float* scratch, int64_t* position, int64_t end);
+
+// Dense representations: vectors [n, no_components], row-major, and their biases [n].
+struct Representations {
+    const float* vectors;
+    const float* biases;
+};
+
+// Everything an instruction level provides.
+struct Kernels {
+    BlockKernel (*block_kernel)(int loss, int schedule, const Problem& problem);
+
+    // out[i] = score of user_ids[i * user_step] and item_ids[i]
+    void (*score_pairs)(const Representations& users, const Representations& items,
+                        int32_t no_components, const int32_t* user_ids, int64_t user_step,
+                        const int32_t* item_ids, int64_t n, float* out);
+
+    // Component-major copies of items in panels of PANEL, for the ranking kernels (ranking.hpp).
+    void (*pack_panels)(const Representations& items, int32_t n_items, int32_t no_components,
+                        float* panels);
+
+    // Ranks of the test entries of users[0 .. n), see ranking.hpp.
+    void (*rank_users)(const Representations& users, const float* panels, int32_t n_items,
+                       int32_t no_components, const int32_t* user_ids, int32_t n,
+                       const int64_t* test_indptr, const int32_t* test_indices,
+                       const int64_t* train_indptr, const int32_t* train_indices, float* scratch,
+                       float* targets, float* ranks);
+};
+
+constexpr int PANEL = 16;        // items scored side by side
+constexpr int USERS_AT_ONCE = 6; // users scored side by side: 6 x 16 sums fill the AVX2 registers
+constexpr int TILE = 512;        // items whose scores are held at once
+
+}  // namespace lfm

@@ -1,0 +1,96 @@
+// The kernels of one instruction level. setup.py compiles this file once per level, with the
+// level's flags and LFM_LEVEL set to its name; dispatch.hpp chooses a table at import.
+//
+// Everything but the table has internal linkage, and no inline function of the standard library is
+// used, so that the linker can never hand one level's code to another.
+#include "losses.hpp"
+#include "ranking.hpp"
+#include "schedules.hpp"
+
+namespace lfm {
+namespace {
+
+// How many examples ahead the rows of an example are asked for, and how many of the negatives it
+// is going to try are drawn ahead of it.
+constexpr int64_t ROWS_AHEAD = 6;
+
+template <class Loss, class Schedule, class Lanes, bool L2>
+void train_block(const Problem& problem, float* scratch, int64_t* position, int64_t end) {
+    Step<Schedule, Lanes, L2> step(problem, scratch);
+    int64_t i = *position;
+    for (; i < end; ++i) {
+        if (L2 && problem.scales->full) break;
+        if (i + ROWS_AHEAD < problem.n_interactions) {
+            const Example ahead = read_example(problem, i + ROWS_AHEAD);
+            prefetch_row(problem.users, ahead.user, problem.users.row_stride);
+            prefetch_row(problem.items, ahead.item, problem.items.row_stride);
+        }
+        const Example example = read_example(problem, i);
+        Rng rng(problem.seed, static_cast<uint64_t>(i));
+        Entry entries[2];
+        const int n_entries = Loss::entries(step, example, rng, entries);
+        if (!n_entries) continue;
+        step.apply(entries, n_entries);
+        if (L2 && step.scales_full()) {
+            problem.scales->full = 1;
+            ++i;
+            break;
+        }
+    }
+    if (L2) step.share_scales();
+    *position = i;
+}
+
+template <class Loss, class Schedule, class Lanes>
+BlockKernel with_l2(const Problem& problem) {
+    return problem.users.alpha > 0 || problem.items.alpha > 0
+               ? train_block<Loss, Schedule, Lanes, true>
+               : train_block<Loss, Schedule, Lanes, false>;
+}
+
+template <class Loss>
+BlockKernel with_schedule(int schedule, const Problem& problem) {
+    if (schedule == ADADELTA) return with_l2<Loss, Adadelta, AnyLanes>(problem);
+    switch (problem.lanes) {
+        case 16: return with_l2<Loss, Adagrad, FixedLanes<16>>(problem);
+        case 32: return with_l2<Loss, Adagrad, FixedLanes<32>>(problem);
+        case 64: return with_l2<Loss, Adagrad, FixedLanes<64>>(problem);
+        case 128: return with_l2<Loss, Adagrad, FixedLanes<128>>(problem);
+        default: return with_l2<Loss, Adagrad, AnyLanes>(problem);
+    }
+}
+
+BlockKernel block_kernel(int loss, int schedule, const Problem& problem) {
+    switch (loss) {
+        case LOGISTIC: return with_schedule<Logistic>(schedule, problem);
+        case BPR: return with_schedule<Bpr>(schedule, problem);
+        case WARP: return with_schedule<Warp>(schedule, problem);
+        default: return with_schedule<WarpKos>(schedule, problem);
+    }
+}
+
+void score_pairs(const Representations& users, const Representations& items, int32_t no_components,
+                 const int32_t* user_ids, int64_t user_step, const int32_t* item_ids, int64_t n,
+                 float* out) {
+    const int32_t whole = no_components / Vec::N * Vec::N;
+    for (int64_t i = 0; i < n; ++i) {
+        const int64_t user = user_ids[i * user_step], item = item_ids[i];
+        const float* q = users.vectors + user * no_components;
+        const float* p = items.vectors + item * no_components;
+        Vec sums = Vec::all(0.0f);
+        for (int32_t c = 0; c < whole; c += Vec::N)
+            sums = multiply_add(Vec::load(q + c), Vec::load(p + c), sums);
+        float score = sums.sum();
+        for (int32_t c = whole; c < no_components; ++c) score = multiply_add(q[c], p[c], score);
+        out[i] = score + items.biases[item] + users.biases[user];
+    }
+}
+
+}  // namespace
+
+#define LFM_TABLE_OF(level) kernels_##level
+#define LFM_TABLE(level) LFM_TABLE_OF(level)
+extern const Kernels LFM_TABLE(LFM_LEVEL);
+const Kernels LFM_TABLE(LFM_LEVEL) = {block_kernel, score_pairs, pack_panels, rank_users};
+
+}  // namespace lfm

@@ -1,0 +1,127 @@
+// The losses: one small struct each. `entries` looks at one example and returns how many entries
+// (item, dLoss/dscore) it yields; step.hpp does the rest. `prefetch_draws` asks for what the
+// example's own random draws will need.
+#pragma once
+
+#include "step.hpp"
+
+namespace lfm {
+namespace {
+
+inline float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
+
+// Binary cross-entropy of the score, y = 1 for a positive value, else 0:   g = w (sigma(s) - y)
+struct Logistic {
+    template <class S>
+    static int entries(S& step, const Example& example, Rng&, Entry* out) {
+        step.load_user(example.user);
+        const Representation item = step.item(example.item, 0);
+        const float y = example.positive ? 1.0f : 0.0f;
+        out[0] = {example.item, item, example.weight * (sigmoid(step.score(item)) - y)};
+        return 1;
+    }
+};
+
+// Rendle, Freudenthaler, Gantner and Schmidt-Thieme, "BPR: Bayesian personalized ranking from
+// implicit feedback", UAI 2009:   loss = -w ln sigma(s_pos - s_neg),   g = w sigma(s_neg - s_pos)
+// The negative is the item of a uniformly drawn interaction that the user does not know.
+struct Bpr {
+    // A user who knows nearly every popular item could make a draw take for ever.
+    static constexpr int64_t MAX_DRAWS = 100000;
+
+    template <class S>
+    static int entries(S& step, const Example& example, Rng& rng, Entry* out) {
+        const Problem& problem = step.problem;
+        if (!example.positive || n_known(problem.known, example.user) >= problem.n_occurring)
+            return 0;
+        int32_t negative = -1;
+        for (int64_t draws = 0; draws < problem.n_interactions && draws < MAX_DRAWS; ++draws) {
+            const int64_t drawn = rng.bounded(problem.n_interactions);
+            const int32_t item = static_cast<int32_t>(
+                problem.interactions[drawn * problem.words + 1]);
+            if (!is_known(problem.known, example.user, item)) {
+                negative = item;
+                break;
+            }
+        }
+        if (negative < 0) return 0;
+        step.load_user(example.user);
+        const Representation pos = step.item(example.item, 0), neg = step.item(negative, 1);
+        const float g = example.weight * sigmoid(step.score(neg) - step.score(pos));
+        out[0] = {example.item, pos, -g};
+        out[1] = {negative, neg, g};
+        return 2;
+    }
+};
+
+// The entries of a positive and the violation found for it, weighted by the rank that the number
+// of tries estimates:   g = min(10, w ln(max(1, floor((n_items - 1) / tries))))
+template <class S>
+inline int warp_entries(S& step, int32_t positive, float weight, Rng& rng, Entry* out) {
+    const Problem& problem = step.problem;
+    const Representation pos = step.item(positive, 0);
+    const int64_t tries = step.find_violation(step.score(pos), rng, &out[1]);
+    if (!tries) return 0;
+    const int64_t at = tries < problem.n_warp_weights ? tries : problem.n_warp_weights;
+    const float weighted = weight * problem.warp_weights[at - 1];
+    const float g = weighted < 10.0f ? weighted : 10.0f;
+    out[0] = {positive, pos, -g};
+    out[1].coefficient = g;
+    return 2;
+}
+
+template <class S>
+inline bool knows_everything(const S& step, int32_t user) {
+    return n_known(step.problem.known, user) >= step.problem.n_items;
+}
+
+// Weston, Bengio and Usunier, "WSABIE: scaling up to large vocabulary image annotation",
+// IJCAI 2011: weighted approximate-rank pairwise hinge loss.
+struct Warp {
+    template <class S>
+    static int entries(S& step, const Example& example, Rng& rng, Entry* out) {
+        if (!example.positive || knows_everything(step, example.user)) return 0;
+        step.load_user(example.user);
+        return warp_entries(step, example.item, example.weight, rng, out);
+    }
+};
+
+// Weston, Yee and Weiss, "Learning to rank recommendations with the k-order statistic loss",
+// RecSys 2013: the positive is the k-th best scored of n of the user's known items, drawn with
+// replacement (the worst of them when there are fewer than k); then as WARP.
+struct WarpKos {
+    template <class S>
+    static int entries(S& step, const Example& example, Rng& rng, Entry* out) {
+        const Problem& problem = step.problem;
+        const int64_t n_user = n_known(problem.known, example.user);
+        if (knows_everything(step, example.user)) return 0;
+        step.load_user(example.user);
+
+        // The best k so far, best first, as (score, item) pairs of words.
+        float* best = step.kos_scratch();
+        const int32_t* items = problem.known.items + problem.known.indptr[example.user];
+        const int64_t n_drawn = n_user < problem.n ? n_user : problem.n;
+        int64_t size = 0;
+        for (int64_t drawn = 0; drawn < n_drawn; ++drawn) {
+            const int32_t item = items[rng.bounded(n_user)];
+            const float score = step.score(step.item(item, 0));
+            if (size == problem.k && !(score > best[2 * (size - 1)])) continue;
+            int64_t at = size < problem.k ? size++ : size - 1;
+            for (; at > 0 && score > best[2 * (at - 1)]; --at) {
+                best[2 * at] = best[2 * (at - 1)];
+                best[2 * at + 1] = best[2 * (at - 1) + 1];
+            }
+            best[2 * at] = score;
+            memcpy(&best[2 * at + 1], &item, sizeof item);
+        }
+        int32_t positive;
+        memcpy(&positive, &best[2 * (size - 1) + 1], sizeof positive);
+        return warp_entries(step, positive, 1.0f, rng, out);
+    }
+};
+
+// The list of losses; _core reads the names from here.
+enum Loss { LOGISTIC, BPR, WARP, WARP_KOS, N_LOSSES };
+
+}  // namespace
+}  // namespace lfm

@@ -1,0 +1,88 @@
+// Representations: what a user or an item is for one example, read from the packed rows, and the
+// update of the rows behind them. The layout is described in interface.hpp.
+#pragma once
+
+#include "interface.hpp"
+#include "vec.hpp"
+
+namespace lfm {
+namespace {
+
+// Kernels are specialised for the row lengths of no_components up to 16, 32, 64 and 128.
+template <int L>
+struct FixedLanes {
+    explicit FixedLanes(int) {}
+    constexpr operator int() const { return L; }
+};
+struct AnyLanes {
+    int n;
+    explicit AnyLanes(int lanes) : n(lanes) {}
+    operator int() const { return n; }
+};
+
+// A sum of parameter rows. Where the bias lives in the row it stays in its lane of `vector`, and
+// `bias` is 0.
+struct Representation {
+    const float* vector;
+    float bias;
+};
+
+// The features of one row: identity is a single feature of value 1.
+struct FeatureRow {
+    const int32_t* indices;
+    const float* data;
+    int64_t size;
+};
+
+inline FeatureRow feature_row(const FeatureMatrix& features, int32_t row) {
+    const int64_t begin = features.indptr[row];
+    return {features.indices + begin, features.data + begin, features.indptr[row + 1] - begin};
+}
+
+template <class Lanes>
+inline float dot(const float* a, const float* b, Lanes lanes) {
+    Vec even = Vec::all(0.0f), odd = Vec::all(0.0f);
+    for (int l = 0; l < lanes; l += 16) {
+        even = multiply_add(Vec::load(a + l), Vec::load(b + l), even);
+        if (Vec::N == 8) odd = multiply_add(Vec::load(a + l + 8), Vec::load(b + l + 8), odd);
+    }
+    return (even + odd).sum();
+}
+
+// The representation of `row`, raw (without the L2 scale). An identity row is returned in place,
+// a sum of features is written to `buffer`.
+template <class Lanes>
+inline Representation representation(const Side& side, int32_t row, float* buffer, Lanes lanes) {
+    if (!side.features.indptr) {
+        return {side.rows + row * side.row_stride,
+                side.biases ? side.biases[row * side.bias_stride] : 0.0f};
+    }
+    const FeatureRow features = feature_row(side.features, row);
+    float bias = 0.0f;
+    for (int l = 0; l < lanes; l += Vec::N) Vec::all(0.0f).store(buffer + l);
+    for (int64_t f = 0; f < features.size; ++f) {
+        const float* x = side.rows + features.indices[f] * side.row_stride;
+        const Vec value = Vec::all(features.data[f]);
+        for (int l = 0; l < lanes; l += Vec::N)
+            multiply_add(value, Vec::load(x + l), Vec::load(buffer + l)).store(buffer + l);
+        if (side.biases)
+            bias = multiply_add(features.data[f],
+                                side.biases[features.indices[f] * side.bias_stride], bias);
+    }
+    return {buffer, bias};
+}
+
+// Ask for the parameters of an identity row before they are needed; `parts` is 1 to read, or as
+// many as the row has to update it.
+inline void prefetch_row(const Side& side, int32_t row, int64_t n_floats) {
+    if (side.features.indptr) {
+        prefetch(side.features.indptr + row);
+        return;
+    }
+    const float* x = side.rows + row * side.row_stride;
+    for (int64_t l = 0; l < n_floats; l += 16) prefetch(x + l);
+    if (side.biases) prefetch(side.biases + row * side.bias_stride);
+}
+
+}  // namespace
+}  // namespace lfm

@@ -1,0 +1,61 @@
+// Learning-rate schedules. A schedule turns the gradient d of a scalar parameter x into its local
+// learning rate, which the step multiplies with d, and updates the parameter's state [ G, M ].
+// V is a vector of parameters or a single one; `stride` separates x, G and M.
+#pragma once
+
+#include "interface.hpp"
+#include "vec.hpp"
+
+namespace lfm {
+namespace {
+
+// Duchi, Hazan and Singer, "Adaptive subgradient methods for online learning and stochastic
+// optimization", JMLR 2011:    x -= lr / sqrt(G) * d,  then  G += d^2
+struct Adagrad {
+    float learning_rate;
+    explicit Adagrad(const Problem& problem) : learning_rate(problem.learning_rate) {}
+
+    template <class V>
+    V local_learning_rate(float* x, int64_t stride, V d) const {
+        float* g = x + stride;
+        const V squared = V::load(g);
+        multiply_add(d, d, squared).store(g);
+        return V::all(learning_rate) / sqrt(squared);
+    }
+
+    template <class V>
+    void stepped(float*, int64_t, V) const {}
+};
+
+// Zeiler, "ADADELTA: an adaptive learning rate method", 2012:
+//     G = rho G + (1 - rho) d^2,  step = sqrt(M + eps) / sqrt(G + eps) * d,  x -= step,
+//     M = rho M + (1 - rho) step^2
+struct Adadelta {
+    float rho, epsilon;
+    explicit Adadelta(const Problem& problem) : rho(problem.rho), epsilon(problem.epsilon) {}
+
+    template <class V>
+    V average(V old, V value) const {
+        return multiply_add(V::all(rho), old, V::all(1.0f - rho) * value * value);
+    }
+
+    template <class V>
+    V local_learning_rate(float* x, int64_t stride, V d) const {
+        float* g = x + stride;
+        const V squared = average(V::load(g), d);
+        squared.store(g);
+        return sqrt(V::load(g + stride) + V::all(epsilon)) / sqrt(squared + V::all(epsilon));
+    }
+
+    template <class V>
+    void stepped(float* x, int64_t stride, V step) const {
+        float* m = x + 2 * stride;
+        average(V::load(m), step).store(m);
+    }
+};
+
+// The list of schedules; _core reads the names from here.
+enum Schedule { ADAGRAD, ADADELTA, N_SCHEDULES };
+
+}  // namespace
+}  // namespace lfm

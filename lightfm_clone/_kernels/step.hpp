@@ -1,0 +1,220 @@
+// One example: the scores it needs, the search for a violation, and the one update that every loss
+// shares.
+//
+// A loss yields zero, one or two entries (item, coefficient g_e = dLoss/dscore). With all gradients
+// taken from the representations before the step, the update is, for features of value v,
+//
+//     item e:  d = v g_e q_u           bias: v g_e
+//     user:    d = v sum_e g_e p_e     bias: v g_last
+//
+// in the order entries, then user. (The user's bias cancels out of a pairwise loss, so its gradient
+// is 0; LightFM steps it by the negative's coefficient, and so do we.)
+//
+// L2 keeps two scales, s_user and s_item: a representation is the raw one times its side's scale,
+// a step changes raw parameters. Every touched parameter is multiplied by
+// (1 + alpha_side * its local learning rate), then both scales by (1 + alpha_side * a), where a is
+// the mean local learning rate of all parameters touched by the example. _core divides the raw
+// parameters by the scale at the end of an epoch, or when one passes SCALE_LIMIT.
+#pragma once
+
+#include <string.h>
+
+#include "known.hpp"
+#include "random.hpp"
+#include "rows.hpp"
+
+namespace lfm {
+namespace {
+
+constexpr double SCALE_LIMIT = 1e6;
+
+struct Example {
+    int32_t user;
+    int32_t item;
+    bool positive;
+    float weight;
+};
+
+inline Example read_example(const Problem& problem, int64_t position) {
+    const uint32_t* words = problem.order + position * problem.words;
+    float weight = 1.0f;
+    if (problem.words == 3) memcpy(&weight, words + 2, sizeof weight);
+    return {static_cast<int32_t>(words[0] & ~NOT_POSITIVE), static_cast<int32_t>(words[1]),
+            !(words[0] & NOT_POSITIVE), weight};
+}
+
+struct Entry {
+    int32_t item;
+    Representation representation;
+    float coefficient;
+};
+
+template <class Schedule, class Lanes, bool L2>
+class Step {
+  public:
+    const Problem& problem;
+
+    Step(const Problem& p, float* scratch)
+        : problem(p), lanes(p.lanes), schedule(p), user_vector(scratch),
+          user_direction(scratch + lanes), item_buffers(scratch + 2 * lanes),
+          kos(scratch + 4 * lanes) {
+        if (L2) {
+            user_base = p.scales->user;
+            item_base = p.scales->item;
+        }
+    }
+
+    // Makes `user` the example's user.
+    void load_user(int32_t id) {
+        user = id;
+        // Their own buffer, because the rows may change while the vector is still needed.
+        const Representation raw = representation(problem.users, id, user_vector, lanes);
+        const Vec s = Vec::all(user_scale());
+        for (int l = 0; l < lanes; l += Vec::N)
+            (L2 ? s * Vec::load(raw.vector + l) : Vec::load(raw.vector + l)).store(user_vector + l);
+        user_bias = raw.bias * user_scale();
+        if (bias_in_row()) {
+            // With a 1 in the bias's lane, one dot product adds the item's bias, and the vector
+            // is the gradient of the item's row, bias included.
+            user_bias = user_vector[problem.no_components];
+            user_vector[problem.no_components] = 1.0f;
+        }
+    }
+
+    // An item's representation; `buffer` 0 or 1 says where a sum of features is kept.
+    Representation item(int32_t id, int buffer) const {
+        return representation(problem.items, id, item_buffers + buffer * lanes, lanes);
+    }
+
+    float score(const Representation& item) const {
+        const float product = dot(user_vector, item.vector, lanes) + item.bias;
+        return (L2 ? item_scale() * product : product) + user_bias;
+    }
+
+    int32_t current_user() const { return user; }
+    float* kos_scratch() const { return kos; }
+
+    // Draws items until one the user does not know scores within 1 of the positive.
+    // Returns the number of tries, 0 if there was no violation.
+    int64_t find_violation(float positive_score, Rng& rng, Entry* negative) const {
+        const float threshold = positive_score - 1.0f;
+        for (int64_t tries = 1; tries <= problem.max_sampled; ++tries) {
+            const int32_t id = static_cast<int32_t>(rng.bounded(problem.n_items));
+            const Representation candidate = item(id, 1);
+            if (score(candidate) > threshold && !is_known(problem.known, user, id)) {
+                negative->item = id;
+                negative->representation = candidate;
+                return tries;
+            }
+        }
+        return 0;
+    }
+
+    // Hogwild (Niu, Recht, Re and Wright, NIPS 2011): threads update shared rows without locks.
+    // A lost update costs less than waiting would, because two examples rarely share a row.
+    void apply(const Entry* entries, int n_entries) {
+        const float s = item_scale();
+        for (int l = 0; l < lanes; l += Vec::N) {
+            Vec direction = Vec::all(0.0f);
+            for (int e = 0; e < n_entries; ++e)
+                direction = multiply_add(Vec::all(entries[e].coefficient * s),
+                                         Vec::load(entries[e].representation.vector + l),
+                                         direction);
+            direction.store(user_direction + l);
+        }
+        const float user_bias_gradient = entries[n_entries - 1].coefficient;
+        if (bias_in_row()) user_direction[problem.no_components] = user_bias_gradient;
+
+        local_rates = 0.0;
+        n_touched = 0;
+        for (int e = 0; e < n_entries; ++e)
+            update(problem.items, entries[e].item, entries[e].coefficient, user_vector,
+                   entries[e].coefficient);
+        update(problem.users, user, 1.0f, user_direction, user_bias_gradient);
+
+        if (L2 && n_touched) {
+            const double mean = local_rates / static_cast<double>(n_touched);
+            user_growth *= 1.0 + problem.users.alpha * mean;
+            item_growth *= 1.0 + problem.items.alpha * mean;
+        }
+    }
+
+    bool scales_full() const {
+        return user_base * user_growth > SCALE_LIMIT || item_base * item_growth > SCALE_LIMIT;
+    }
+
+    // Multiplies this block's growth into the shared scales.
+    void share_scales() const {
+        double& user_total = problem.scales->user;
+        double& item_total = problem.scales->item;
+#pragma omp atomic
+        user_total *= user_growth;
+#pragma omp atomic
+        item_total *= item_growth;
+    }
+
+  private:
+    Lanes lanes;
+    Schedule schedule;
+    float* user_vector;
+    float* user_direction;
+    float* item_buffers;
+    float* kos;
+    int32_t user = 0;
+    float user_bias = 0.0f;
+    double user_base = 1.0, item_base = 1.0, user_growth = 1.0, item_growth = 1.0;
+    double local_rates = 0.0;
+    int64_t n_touched = 0;
+
+    bool bias_in_row() const { return !problem.users.biases; }
+    float user_scale() const { return L2 ? static_cast<float>(user_base * user_growth) : 1.0f; }
+    float item_scale() const { return L2 ? static_cast<float>(item_base * item_growth) : 1.0f; }
+
+    // Steps the parameters of every feature of `row` along coefficient * direction.
+    void update(const Side& side, int32_t row, float coefficient, const float* direction,
+                float bias_gradient) {
+        if (!side.features.indptr) {
+            update_feature(side, row, coefficient, direction, bias_gradient);
+            return;
+        }
+        const FeatureRow features = feature_row(side.features, row);
+        for (int64_t f = 0; f < features.size; ++f)
+            update_feature(side, features.indices[f], coefficient * features.data[f], direction,
+                           bias_gradient * features.data[f]);
+    }
+
+    void update_feature(const Side& side, int32_t feature, float coefficient,
+                        const float* __restrict direction, float bias_gradient) {
+        float* __restrict x = side.rows + feature * side.row_stride;
+        const Vec c = Vec::all(coefficient), alpha = Vec::all(static_cast<float>(side.alpha));
+        Vec rates = Vec::all(0.0f);
+        for (int l = 0; l < lanes; l += Vec::N)
+            step_parameters(x + l, lanes, c * Vec::load(direction + l), alpha, &rates);
+        if (L2) {
+            local_rates += rates.sum();
+            n_touched += problem.no_components + 1;
+        }
+        if (side.biases) {
+            One rate = One::all(0.0f);
+            step_parameters(side.biases + feature * side.bias_stride, 1, One::all(bias_gradient),
+                            One::all(static_cast<float>(side.alpha)), &rate);
+            local_rates += rate.sum();
+        }
+    }
+
+    template <class V>
+    void step_parameters(float* x, int64_t stride, V d, V alpha, V* rates) const {
+        const V local = schedule.local_learning_rate(x, stride, d);
+        const V step = local * d;
+        V value = subtract_product(V::load(x), local, d);
+        if (L2) {
+            value = multiply_add(value, alpha * local, value);
+            *rates = *rates + local;
+        }
+        value.store(x);
+        schedule.stepped(x, stride, step);
+    }
+};
+
+}  // namespace
+}  // namespace lfm

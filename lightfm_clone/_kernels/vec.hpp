@@ -1,0 +1,153 @@
+// A vector of N floats: the widest the instruction level offers, or a plain loop that any compiler
+// takes. All arithmetic of the kernels is written once against this type.
+//
+// Plain code is compiled without contraction, so a multiply-add rounds the same way wherever it
+// stands: fused where the machine has it, in two steps where not.
+#pragma once
+
+#include <math.h>
+
+#include <cstdint>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#include "interface.hpp"
+
+namespace lfm {
+namespace {
+
+inline float multiply_add(float a, float b, float c) {
+#if defined(__AVX2__) || defined(__FP_FAST_FMAF)
+    return fmaf(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+template <int LANES>
+struct Plain {
+    static constexpr int N = LANES;
+    float v[LANES];
+
+    static Plain load(const float* p) {
+        Plain r;
+        for (int i = 0; i < N; ++i) r.v[i] = p[i];
+        return r;
+    }
+    static Plain all(float x) {
+        Plain r;
+        for (int i = 0; i < N; ++i) r.v[i] = x;
+        return r;
+    }
+    void store(float* p) const {
+        for (int i = 0; i < N; ++i) p[i] = v[i];
+    }
+    float sum() const {
+        float total = v[0];
+        for (int i = 1; i < N; ++i) total += v[i];
+        return total;
+    }
+    // How many lanes are >= other's, counted per lane as 1.0.
+    void count_at_least(Plain other, Plain& counts) const {
+        for (int i = 0; i < N; ++i) counts.v[i] += v[i] >= other.v[i] ? 1.0f : 0.0f;
+    }
+};
+
+template <int L>
+inline Plain<L> operator+(Plain<L> a, Plain<L> b) {
+    for (int i = 0; i < L; ++i) a.v[i] += b.v[i];
+    return a;
+}
+template <int L>
+inline Plain<L> operator*(Plain<L> a, Plain<L> b) {
+    for (int i = 0; i < L; ++i) a.v[i] *= b.v[i];
+    return a;
+}
+template <int L>
+inline Plain<L> operator/(Plain<L> a, Plain<L> b) {
+    for (int i = 0; i < L; ++i) a.v[i] /= b.v[i];
+    return a;
+}
+template <int L>
+inline Plain<L> multiply_add(Plain<L> a, Plain<L> b, Plain<L> c) {  // a * b + c
+    for (int i = 0; i < L; ++i) a.v[i] = multiply_add(a.v[i], b.v[i], c.v[i]);
+    return a;
+}
+template <int L>
+inline Plain<L> subtract_product(Plain<L> c, Plain<L> a, Plain<L> b) {  // c - a * b
+    for (int i = 0; i < L; ++i) c.v[i] = multiply_add(-a.v[i], b.v[i], c.v[i]);
+    return c;
+}
+template <int L>
+inline Plain<L> sqrt(Plain<L> a) {
+    for (int i = 0; i < L; ++i) a.v[i] = sqrtf(a.v[i]);
+    return a;
+}
+
+using One = Plain<1>;
+
+#if defined(__AVX512F__)
+
+struct Vec {
+    static constexpr int N = 16;
+    __m512 v;
+    static Vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
+    static Vec all(float x) { return {_mm512_set1_ps(x)}; }
+    void store(float* p) const { _mm512_storeu_ps(p, v); }
+    float sum() const { return _mm512_reduce_add_ps(v); }
+    void count_at_least(Vec other, Vec& counts) const {
+        const __mmask16 m = _mm512_cmp_ps_mask(v, other.v, _CMP_GE_OQ);
+        counts.v = _mm512_mask_add_ps(counts.v, m, counts.v, _mm512_set1_ps(1.0f));
+    }
+};
+inline Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
+inline Vec operator*(Vec a, Vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
+inline Vec operator/(Vec a, Vec b) { return {_mm512_div_ps(a.v, b.v)}; }
+inline Vec multiply_add(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+inline Vec subtract_product(Vec c, Vec a, Vec b) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }
+inline Vec sqrt(Vec a) { return {_mm512_sqrt_ps(a.v)}; }
+
+#elif defined(__AVX2__)
+
+struct Vec {
+    static constexpr int N = 8;
+    __m256 v;
+    static Vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
+    static Vec all(float x) { return {_mm256_set1_ps(x)}; }
+    void store(float* p) const { _mm256_storeu_ps(p, v); }
+    float sum() const {
+        __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+        s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+        return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+    }
+    void count_at_least(Vec other, Vec& counts) const {
+        const __m256 m = _mm256_cmp_ps(v, other.v, _CMP_GE_OQ);
+        counts.v = _mm256_add_ps(counts.v, _mm256_and_ps(m, _mm256_set1_ps(1.0f)));
+    }
+};
+inline Vec operator+(Vec a, Vec b) { return {_mm256_add_ps(a.v, b.v)}; }
+inline Vec operator*(Vec a, Vec b) { return {_mm256_mul_ps(a.v, b.v)}; }
+inline Vec operator/(Vec a, Vec b) { return {_mm256_div_ps(a.v, b.v)}; }
+inline Vec multiply_add(Vec a, Vec b, Vec c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+inline Vec subtract_product(Vec c, Vec a, Vec b) { return {_mm256_fnmadd_ps(a.v, b.v, c.v)}; }
+inline Vec sqrt(Vec a) { return {_mm256_sqrt_ps(a.v)}; }
+
+#else
+
+using Vec = Plain<8>;
+
+#endif
+
+static_assert(PANEL % Vec::N == 0, "a panel is a whole number of vectors");
+
+inline void prefetch(const void* p) {
+#if defined(__GNUC__)
+    __builtin_prefetch(p, 1);
+#else
+    (void)p;
+#endif
+}
+
+}  // namespace
+}  // namespace lfm

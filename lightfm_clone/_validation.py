@@ -1,0 +1,290 @@
+"""Every check and conversion of what a caller passes to a model.
+
+The functions return what the compiled core takes and leave the caller's objects as they were.
+"""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from lightfm_clone import _core
+
+MAX_ID = np.iinfo(np.int32).max
+
+
+class ParameterError(ValueError, AssertionError):
+    """A parameter has a bad value. (LightFM raised AssertionError for most of them.)"""
+
+
+class UnsupportedError(ValueError, NotImplementedError):
+    """A combination of arguments that is not supported."""
+
+
+# ---- parameters -----------------------------------------------------------------------------------
+
+
+def check_random_state(random_state: Any) -> np.random.RandomState:
+    """Turn a seed into a ``numpy.random.RandomState``.
+
+    None gives fresh entropy, a RandomState is returned as it is (and shared), a Generator
+    seeds a new RandomState and is advanced by that.
+    """
+    if isinstance(random_state, np.random.RandomState):
+        return random_state
+    if random_state is None:
+        return np.random.RandomState()
+    if isinstance(random_state, np.random.Generator):
+        return np.random.RandomState(random_state.integers(2**32, size=8, dtype=np.uint32))
+    if isinstance(random_state, Integral) and 0 <= random_state < 2**32:
+        return np.random.RandomState(int(random_state))
+    raise ValueError(
+        "random_state must be None, an integer from 0 to 2**32 - 1, a numpy RandomState or "
+        f"a numpy Generator, got {random_state!r}"
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and bool(np.isfinite(value))
+
+
+def check_parameters(parameters: dict[str, Any], *, least_max_sampled: int = 1) -> dict[str, Any]:
+    """The constructor's parameters, with `k`, `n` as int and `random_state` as a RandomState.
+
+    Raises ParameterError for the first bad value.
+    """
+
+    def require(name: str, holds: bool, expected: str) -> None:
+        if not holds:
+            raise ParameterError(f"{name} must be {expected}, got {parameters[name]!r}")
+
+    checked = dict(parameters)
+    for name in ("k", "n"):
+        require(name, _is_number(parameters[name]), "an integer >= 1")
+        checked[name] = int(parameters[name])
+    checked["random_state"] = check_random_state(parameters["random_state"])
+    least = {"no_components": 1, "k": 1, "n": 1, "max_sampled": least_max_sampled}
+    for name, low in least.items():
+        holds = isinstance(checked[name], Integral) and low <= checked[name] <= MAX_ID
+        require(name, holds, f"an integer from {low} to 2**31 - 1")
+    for name, names in (("loss", _core.LOSSES), ("learning_schedule", _core.SCHEDULES)):
+        require(name, parameters[name] in names, f"one of {', '.join(map(repr, names))}")
+    for name in ("item_alpha", "user_alpha", "epsilon"):
+        require(name, _is_number(parameters[name]) and parameters[name] >= 0, "a number >= 0")
+    holds = _is_number(parameters["rho"]) and 0 < parameters["rho"] < 1
+    require("rho", holds, "a number in (0, 1)")
+    require("learning_rate", _is_number(parameters["learning_rate"]), "a finite number")
+    return checked
+
+
+def check_num_threads(num_threads: int | None) -> int:
+    """Number of threads to use; None means all CPUs this process may use."""
+    if num_threads is None:
+        return _core.threads_available()
+    if not isinstance(num_threads, Integral) or not 1 <= num_threads <= MAX_ID:
+        raise ValueError(
+            f"num_threads must be an integer >= 1, or None for all CPUs, got {num_threads!r}"
+        )
+    return int(num_threads)
+
+
+def check_epochs(epochs: int) -> int:
+    if not isinstance(epochs, Integral) or epochs < 0:
+        raise ValueError(f"epochs must be an integer >= 0, got {epochs!r}")
+    return int(epochs)
+
+
+# ---- matrices -------------------------------------------------------------------------------------
+
+
+def _as_sparse(matrix: Any, name: str) -> Any:
+    """A two-dimensional sparse matrix or array of numbers whose indices are within its shape."""
+    if isinstance(matrix, np.ndarray) and matrix.ndim == 2:
+        matrix = sp.coo_matrix(matrix)
+    if not sp.issparse(matrix):
+        raise ValueError(
+            f"{name} must be a scipy sparse matrix or a two-dimensional numpy array, got "
+            f"{type(matrix).__name__}; build one with lightfm_clone.data.Dataset or "
+            "scipy.sparse.coo_matrix"
+        )
+    if matrix.ndim != 2:
+        raise ValueError(f"{name} must have two dimensions, got shape {matrix.shape}")
+    if matrix.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must hold real numbers, got dtype {matrix.dtype}")
+    if max(matrix.shape) > MAX_ID:
+        raise ValueError(f"{name} may have at most 2**31 - 1 rows and columns, got {matrix.shape}")
+    if matrix.format in ("csr", "csc", "bsr"):
+        try:
+            matrix.check_format(full_check=True)
+        except ValueError as error:
+            raise ValueError(f"{name} is not a valid {matrix.format} matrix: {error}") from error
+    return matrix
+
+
+def _check_finite(values: np.ndarray, name: str) -> None:
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity; remove or replace them")
+
+
+def as_coo(matrix: Any, name: str) -> Any:
+    """A COO matrix with valid entries; shares its arrays with the caller's where it can."""
+    coo = _as_sparse(matrix, name).tocoo()
+    if not len(coo.row) == len(coo.col) == len(coo.data):
+        raise ValueError(
+            f"{name} must have as many rows and columns as values, got {len(coo.row)}, "
+            f"{len(coo.col)} and {len(coo.data)}"
+        )
+    for axis, indices in enumerate((coo.row, coo.col)):
+        if len(indices) and (indices.min() < 0 or indices.max() >= coo.shape[axis]):
+            raise ValueError(
+                f"{name} has {'row' if axis == 0 else 'column'} indices from {indices.min()} to "
+                f"{indices.max()}, outside its shape {coo.shape}"
+            )
+    _check_finite(coo.data, name)
+    return coo
+
+
+def as_csr(matrix: Any, name: str) -> Any:
+    """A CSR float32 matrix with valid entries; shares its arrays with the caller's where it can."""
+    csr = _as_sparse(matrix, name).tocsr()
+    _check_finite(csr.data, name)
+    with warnings.catch_warnings(), np.errstate(over="ignore"):
+        csr = csr.astype(np.float32, copy=False)
+    _check_finite(csr.data, name)
+    return csr
+
+
+def csr_parts(csr: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the core reads of a CSR matrix: indptr int64, indices int32, data."""
+    return (
+        np.ascontiguousarray(csr.indptr, dtype=np.int64),
+        np.ascontiguousarray(csr.indices, dtype=np.int32),
+        np.ascontiguousarray(csr.data),
+    )
+
+
+class TrainingSet(NamedTuple):
+    """Stored interactions as parallel arrays in the caller's order."""
+
+    rows: np.ndarray  # int32
+    cols: np.ndarray  # int32
+    positive: np.ndarray | None  # bool, None when every value is > 0
+    weights: np.ndarray | None  # float32, None when every weight is 1
+    shape: tuple[int, int]
+
+
+def check_training_set(interactions: Any, sample_weight: Any, loss: str) -> TrainingSet:
+    """Check interactions and their weights."""
+    if sample_weight is not None and loss == "warp-kos":
+        raise UnsupportedError(
+            "sample_weight is not supported with loss='warp-kos'; leave it out or use loss='warp'"
+        )
+    coo = as_coo(interactions, "interactions")
+    positive = coo.data > 0
+    weights = None
+    if sample_weight is not None:
+        if not sp.issparse(sample_weight) or sample_weight.format != "coo":
+            raise ValueError(
+                "sample_weight must be a COO matrix with the entries of interactions, got "
+                f"{type(sample_weight).__name__}; Dataset.build_interactions makes one"
+            )
+        if sample_weight.shape != coo.shape:
+            raise ValueError(
+                f"sample_weight must have the shape of interactions, {coo.shape}, got "
+                f"{sample_weight.shape}"
+            )
+        given = coo if sample_weight is interactions else as_coo(sample_weight, "sample_weight")
+        if not (np.array_equal(given.row, coo.row) and np.array_equal(given.col, coo.col)):
+            raise ValueError(
+                "sample_weight must have the entries of interactions in the same order: its row "
+                "and col arrays differ from theirs"
+            )
+        with np.errstate(over="ignore"):
+            weights = np.ascontiguousarray(given.data, dtype=np.float32)
+        _check_finite(weights, "sample_weight")
+        if (weights == 1).all():
+            weights = None
+    return TrainingSet(
+        np.ascontiguousarray(coo.row, dtype=np.int32),
+        np.ascontiguousarray(coo.col, dtype=np.int32),
+        None if positive.all() else positive,
+        weights,
+        coo.shape,
+    )
+
+
+def check_features(features: Any, name: str, n_rows: int, rows_name: str) -> Any:
+    """Check a feature matrix for training; None for the identity.
+
+    An explicit identity comes back as None, because that trains the same model faster.
+    """
+    if features is None:
+        return None
+    csr = as_csr(features, name)
+    if csr.shape[0] < n_rows:
+        raise ValueError(
+            f"{name} must have a row for each of the {n_rows} {rows_name} of interactions, got "
+            f"{csr.shape[0]} rows"
+        )
+    return csr
+
+
+def is_identity(csr: Any) -> bool:
+    """Whether a CSR matrix is a square identity matrix."""
+    n = csr.shape[0]
+    return (
+        csr.shape == (n, n)
+        and csr.nnz == n
+        and bool((csr.data == 1).all())
+        and np.array_equal(csr.indptr, np.arange(n + 1))
+        and np.array_equal(csr.indices, np.arange(n))
+    )
+
+
+# ---- ids ------------------------------------------------------------------------------------------
+
+
+def check_ids(ids: Any, name: str) -> np.ndarray:
+    """Ids as an int32 array [n], or [1] for a single integer.
+
+    Lists, tuples, ranges, pandas Series and Index, arrays of any integer dtype, and floats that
+    are whole numbers are accepted.
+    """
+    if isinstance(ids, np.ndarray) and ids.dtype == np.int32 and ids.ndim == 1 and ids.size:
+        array = ids
+    elif isinstance(ids, str | bytes):
+        raise ValueError(f"{name} must be integers, got the string {ids!r}")
+    else:
+        try:
+            array = np.asarray(ids)
+        except (ValueError, OverflowError) as error:
+            raise ValueError(f"{name} must be a flat sequence of integers: {error}") from error
+        if array.ndim > 1:
+            raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}")
+        array = array.reshape(-1)
+        if array.size == 0:
+            raise ValueError(f"{name} is empty: there is nothing to score")
+        if array.dtype.kind == "f":
+            if not np.isfinite(array).all() or (array != np.trunc(array)).any():
+                raise ValueError(f"{name} must be whole numbers, got fractions, NaN or infinity")
+        elif array.dtype.kind == "O":
+            if not all(isinstance(value, Integral) for value in array.tolist()):
+                raise ValueError(
+                    f"{name} must be integers that fit 32 bits, got objects; map your own ids to "
+                    "row numbers with Dataset.mapping()"
+                )
+        elif array.dtype.kind not in "iu":
+            raise ValueError(
+                f"{name} must be integers, got {array.dtype}; map your own ids to row numbers "
+                "with Dataset.mapping()"
+            )
+    low, high = array.min(), array.max()
+    if low < 0:
+        raise ValueError(f"{name} must not be negative, got {low}")
+    if high > MAX_ID:
+        raise ValueError(f"{name} must fit a 32-bit integer, got {high}")
+    return np.ascontiguousarray(array, dtype=np.int32)

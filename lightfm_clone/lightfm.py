@@ -1,0 +1,590 @@
+"""The model: parameters, public arrays, fit and predict."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from typing import Any
+
+import numpy as np
+
+from lightfm_clone import _core
+from lightfm_clone import _validation as validation
+
+_SIDES = ("item", "user")
+_ARRAYS = tuple(
+    f"{side}_{kind}"
+    for side in _SIDES
+    for kind in (
+        "embeddings",
+        "embedding_gradients",
+        "embedding_momentum",
+        "biases",
+        "bias_gradients",
+        "bias_momentum",
+    )
+)
+
+
+class LightFM:
+    """Hybrid matrix factorisation over features of users and items.
+
+    The score of user u and item i is ``q_u · p_i + b_u + b_i``, where a user's (an item's)
+    embedding and bias are the sums of those of her (its) features, weighted by the feature
+    matrix. Without features every user and item is its own feature, which is plain matrix
+    factorisation. (Kula, "Metadata embeddings for user and item cold-start recommendations",
+    2015.)
+
+    Parameters
+    ----------
+    no_components : int, default 10
+        Dimension of the embeddings.
+    k : int, default 5
+        For ``warp-kos``: the k-th best scored of the drawn positives is trained on.
+    n : int, default 10
+        For ``warp-kos``: how many of the user's positives are drawn for an example.
+    learning_schedule : {"adagrad", "adadelta"}, default "adagrad"
+    loss : {"logistic", "bpr", "warp", "warp-kos"}, default "logistic"
+        ``logistic`` when both positive and negative interactions are known; ``warp`` when only
+        positive ones are and the top of the list matters; ``bpr`` for pairwise ranking with
+        popularity-weighted negatives; ``warp-kos`` as WARP, on the k-th best positive.
+    learning_rate : float, default 0.05
+        Initial learning rate of adagrad.
+    rho, epsilon : float, default 0.95 and 1e-6
+        Moving average coefficient and conditioning of adadelta.
+    item_alpha, user_alpha : float, default 0.0
+        L2 penalties on item and user features.
+    max_sampled : int, default 10
+        Most negatives that WARP tries for an example.
+    random_state : int, numpy RandomState, numpy Generator or None
+        Seed. A RandomState is shared and advanced by training.
+
+    Attributes
+    ----------
+    item_embeddings, user_embeddings : float32 [n_features, no_components]
+    item_biases, user_biases : float32 [n_features]
+    {item,user}_embedding_gradients, ..._embedding_momentum : as the embeddings
+    {item,user}_bias_gradients, ..._bias_momentum : as the biases
+        State of the learning schedule. All twelve arrays are None before the first fit, may be
+        assigned, and are trained in place.
+    random_state : numpy.random.RandomState
+    initial_random_state
+        What the constructor was given as `random_state`.
+
+    Raises
+    ------
+    ValueError
+        For a bad parameter value (the exception is an AssertionError too).
+
+    Notes
+    -----
+    With one thread, training is bit-reproducible from the seed on one build and instruction
+    level. With more, threads update shared parameters without locks (Hogwild), so runs differ in
+    the last digits and beyond, within the noise between seeds.
+    """
+
+    def __init__(
+        self,
+        no_components: int = 10,
+        k: int = 5,
+        n: int = 10,
+        learning_schedule: str = "adagrad",
+        loss: str = "logistic",
+        learning_rate: float = 0.05,
+        rho: float = 0.95,
+        epsilon: float = 1e-6,
+        item_alpha: float = 0.0,
+        user_alpha: float = 0.0,
+        max_sampled: int = 10,
+        random_state: Any = None,
+    ) -> None:
+        self.no_components = no_components
+        self.k = k
+        self.n = n
+        self.learning_schedule = learning_schedule
+        self.loss = loss
+        self.learning_rate = learning_rate
+        self.rho = rho
+        self.epsilon = epsilon
+        self.item_alpha = item_alpha
+        self.user_alpha = user_alpha
+        self.max_sampled = max_sampled
+        self.random_state = random_state
+        self.__dict__.update(validation.check_parameters(self.get_params()))
+        self.initial_random_state = random_state
+        self._clear()
+
+    def _clear(self) -> None:
+        for name in _ARRAYS:
+            setattr(self, name, None)
+        # Whether the arrays were fitted with a feature matrix: asking such a model without one
+        # gives scores, but of single features.
+        self._fitted_with = {"item_features": False, "user_features": False}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Dumps of LightFM know nothing of these two.
+        self._fitted_with = {"item_features": False, "user_features": False}
+        self.initial_random_state = None
+        self.__dict__.update(state)
+
+    def __repr__(self) -> str:
+        shown = [
+            f"{name}={value!r}"
+            for name, value in self.get_params().items()
+            if name != "random_state" and value != _PARAMETERS[name].default
+        ]
+        if self.initial_random_state is not None:
+            shown.append(f"random_state={self.initial_random_state!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    # ---- parameters -------------------------------------------------------------------------------
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's parameters; `random_state` is the live RandomState."""
+        return {name: getattr(self, name) for name in _PARAMETERS}
+
+    def set_params(self, **params: Any) -> LightFM:
+        """Set constructor parameters by name.
+
+        Raises
+        ------
+        ValueError
+            For an unknown name or a bad value; nothing is changed then.
+        """
+        unknown = sorted(set(params) - set(_PARAMETERS))
+        if unknown:
+            raise ValueError(
+                f"unknown parameter {unknown[0]!r}; the parameters are {', '.join(_PARAMETERS)}"
+            )
+        self.__dict__.update(validation.check_parameters({**self.get_params(), **params}))
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        # Only scikit-learn calls this, so it is there.
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type=None,
+            target_tags=TargetTags(required=False),
+            input_tags=InputTags(sparse=True),
+        )
+
+    # ---- training ---------------------------------------------------------------------------------
+
+    def _initialize(self, no_components: int, no_item_features: int, no_user_features: int) -> None:
+        """Draw fresh parameters. Subclasses may override this."""
+        first_gradient = 1.0 if self.learning_schedule == "adagrad" else 0.0
+        for side, n_features in zip(_SIDES, (no_item_features, no_user_features), strict=True):
+            shape = (n_features, no_components)
+            embeddings = (self.random_state.rand(*shape) - 0.5) / no_components
+            setattr(self, f"{side}_embeddings", embeddings.astype(np.float32))
+            for kind, of in (("embedding", shape), ("bias", n_features)):
+                setattr(
+                    self, f"{side}_{kind}_gradients", np.full(of, first_gradient, np.float32)
+                )
+                setattr(self, f"{side}_{kind}_momentum", np.zeros(of, np.float32))
+            setattr(self, f"{side}_biases", np.zeros(n_features, np.float32))
+
+    def fit(
+        self,
+        interactions: Any,
+        user_features: Any = None,
+        item_features: Any = None,
+        sample_weight: Any = None,
+        epochs: int = 1,
+        num_threads: int | None = 1,
+        verbose: bool = False,
+    ) -> LightFM:
+        """Train a new model, forgetting what an earlier fit has learned.
+
+        Parameters
+        ----------
+        interactions : sparse matrix [n_users, n_items] of any format and numeric dtype
+            Each stored entry is one training example, duplicates included. A value > 0 is a
+            positive; others are negatives for ``logistic`` and skipped by ``warp`` and ``bpr``,
+            though known to the user. ``warp-kos`` takes every stored entry as a positive.
+            A dense two-dimensional array is taken as its non-zero entries.
+        user_features : sparse matrix [n_users or more, n_user_features], default identity
+        item_features : sparse matrix [n_items or more, n_item_features], default identity
+        sample_weight : COO matrix [n_users, n_items], default all 1
+            Weights of the loss, with the very entries of `interactions` in the same order.
+            Not for ``warp-kos``.
+        epochs : int, default 1
+            0 only initialises.
+        num_threads : int or None, default 1
+            None uses all CPUs this process may use.
+        verbose : bool, default False
+            Show a progress bar if tqdm is installed, else print each epoch.
+
+        Returns
+        -------
+        LightFM
+            The model itself.
+
+        Raises
+        ------
+        ValueError
+            For bad input, and when the parameters diverge. The model is then as it was before
+            the call. An interrupt from the keyboard leaves what has been trained up to then.
+        """
+        before = {name: getattr(self, name) for name in (*_ARRAYS, "_fitted_with")}
+        self._clear()
+        try:
+            return self.fit_partial(
+                interactions,
+                user_features=user_features,
+                item_features=item_features,
+                sample_weight=sample_weight,
+                epochs=epochs,
+                num_threads=num_threads,
+                verbose=verbose,
+            )
+        except BaseException as error:
+            if isinstance(error, Exception) or self.item_embeddings is None:
+                self.__dict__.update(before)
+            raise
+
+    def fit_partial(
+        self,
+        interactions: Any,
+        user_features: Any = None,
+        item_features: Any = None,
+        sample_weight: Any = None,
+        epochs: int = 1,
+        num_threads: int | None = 1,
+        verbose: bool = False,
+    ) -> LightFM:
+        """Go on training from the present parameters, or start if there are none.
+
+        Parameters, returned value and errors are those of `fit`. The feature matrices must have
+        the columns the model was fitted with.
+        """
+        epochs = validation.check_epochs(epochs)
+        threads = validation.check_num_threads(num_threads)
+        validation.check_parameters(self.get_params(), least_max_sampled=0)
+        examples = validation.check_training_set(interactions, sample_weight, self.loss)
+        n_users, n_items = examples.shape
+        features = {
+            "item_features": validation.check_features(
+                item_features, "item_features", n_items, "items"
+            ),
+            "user_features": validation.check_features(
+                user_features, "user_features", n_users, "users"
+            ),
+        }
+        n_rows = {
+            name: n if features[name] is None else features[name].shape[0]
+            for name, n in (("item_features", n_items), ("user_features", n_users))
+        }
+        n_columns = {
+            name: n_rows[name] if features[name] is None else features[name].shape[1]
+            for name in features
+        }
+        if self.item_embeddings is None:
+            self._initialize(
+                self.no_components, n_columns["item_features"], n_columns["user_features"]
+            )
+        self._check_arrays()
+        for side in _SIDES:
+            name = f"{side}_features"
+            fitted = getattr(self, f"{side}_embeddings").shape[0]
+            if n_columns[name] != fitted:
+                raise ValueError(
+                    f"{name} must have the {fitted} columns the model was fitted with, got "
+                    f"{n_columns[name]}{'' if features[name] is not None else ' (identity)'}; "
+                    "pass the same features, or call fit to start afresh"
+                )
+        self._fitted_with = {name: matrix is not None for name, matrix in features.items()}
+        if epochs:
+            self._train(examples, features, n_rows["item_features"], epochs, threads, verbose)
+        return self
+
+    def _check_arrays(self) -> None:
+        """Make the public arrays trainable in place; users may have assigned anything to them."""
+        no_components = np.shape(self.item_embeddings)[-1]
+        for side in _SIDES:
+            n_features = len(getattr(self, f"{side}_embeddings"))
+            for name in (name for name in _ARRAYS if name.startswith(side)):
+                array = np.require(getattr(self, name), np.float32, ["C", "A", "W"])
+                expected = (n_features, no_components) if "embedding" in name else (n_features,)
+                if array.shape != expected:
+                    raise ValueError(
+                        f"{name} must have shape {expected} to match {side}_embeddings and "
+                        f"item_embeddings, got {array.shape}"
+                    )
+                setattr(self, name, array)
+
+    def _packed(self, side: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Embeddings and biases of one side, each with the states its schedule uses."""
+        states = ["gradients"] if self.learning_schedule == "adagrad" else ["gradients", "momentum"]
+        kinds = (
+            ["embeddings", *(f"embedding_{state}" for state in states)],
+            ["biases", *(f"bias_{state}" for state in states)],
+        )
+        embeddings, biases = ([getattr(self, f"{side}_{name}") for name in of] for of in kinds)
+        return embeddings, biases
+
+    def _train(self, examples, features, n_items, epochs, threads, verbose) -> None:
+        arrays = {side: self._packed(side) for side in _SIDES}
+        parameters = {side: _core.Parameters(*arrays[side]) for side in _SIDES}
+        parts = {}
+        for name, matrix in features.items():
+            identity = matrix is None or validation.is_identity(matrix)
+            parts[name] = None if identity else validation.csr_parts(matrix)
+        rows, cols, positive, weights, (n_users, _) = examples
+        trainer = _core.Trainer(
+            _core.Interactions(rows, cols, positive, weights, n_users, threads),
+            parameters["user"],
+            parameters["item"],
+            parts["user_features"],
+            parts["item_features"],
+            n_items,
+            self.learning_schedule,
+        )
+
+        def is_finite() -> bool:
+            return all(parameters[side].is_finite() for side in _SIDES)
+
+        try:
+            for epoch in _progress(epochs, verbose):
+                # Read at every epoch, because a callback or another thread may reassign them.
+                settings = validation.check_parameters(self.get_params(), least_max_sampled=0)
+                for name in ("no_components", "learning_schedule", "random_state"):
+                    del settings[name]
+                seed = self.random_state.randint(np.iinfo(np.int64).max, dtype=np.int64)
+                trainer.epoch(seed=seed, num_threads=threads, **settings)
+                if not is_finite():
+                    raise ValueError(
+                        f"the model diverged in epoch {epoch + 1}: some parameters are NaN or "
+                        f"infinite with learning_rate={self.learning_rate}; use a smaller "
+                        "learning_rate, or smaller values and weights"
+                    )
+        finally:
+            # Reached after an interrupt, too. A diverged model is not written back.
+            if is_finite():
+                for side in _SIDES:
+                    parameters[side].unpack(*arrays[side])
+
+    # ---- prediction -------------------------------------------------------------------------------
+
+    def _check_fitted(self) -> None:
+        if self.item_embeddings is None:
+            raise ValueError("the model is not fitted yet: call fit first")
+
+    def _representations(
+        self, side: str, features: Any, rows: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Biases [n] and embeddings [n, no_components] of the given rows of `features`, or of all.
+
+        `features` is a checked CSR matrix, or None for the features themselves.
+        """
+        biases = np.ascontiguousarray(getattr(self, f"{side}_biases"), np.float32)
+        embeddings = np.ascontiguousarray(getattr(self, f"{side}_embeddings"), np.float32)
+        if features is not None:
+            if rows is not None:
+                features = features[rows]
+            n_columns = features.shape[1]  # features the model knows beyond those count as zero
+            biases, embeddings = features @ biases[:n_columns], features @ embeddings[:n_columns]
+        elif rows is not None:
+            biases, embeddings = biases[rows], embeddings[rows]
+        return biases, embeddings
+
+    def _check_prediction_features(self, features: Any, side: str, exact: bool) -> Any:
+        """A feature matrix for prediction as CSR float32, or None."""
+        name = f"{side}_features"
+        fitted = np.shape(getattr(self, f"{side}_embeddings"))[0]
+        if features is None:
+            if self._fitted_with[name]:
+                warnings.warn(
+                    f"the model was fitted with {name} and is asked without: ids are taken as "
+                    f"single features; pass the {name} of the fit",
+                    stacklevel=3,
+                )
+            return None
+        csr = validation.as_csr(features, name)
+        if csr.shape[1] > fitted or (exact and csr.shape[1] != fitted):
+            raise ValueError(
+                f"{name} must have the {fitted} columns the model was fitted with, got "
+                f"{csr.shape[1]}"
+            )
+        return csr
+
+    def predict(
+        self,
+        user_ids: Any,
+        item_ids: Any,
+        item_features: Any = None,
+        user_features: Any = None,
+        num_threads: int | None = 1,
+    ) -> np.ndarray:
+        """Scores of pairs of users and items.
+
+        Parameters
+        ----------
+        user_ids : int or integers [n]
+            Row numbers of users; a single integer is paired with every item.
+        item_ids : integers [n]
+            Lists, tuples, ranges, arrays and pandas Series will do.
+        item_features, user_features : sparse matrices, default identity
+            With as many columns as in the fit, or fewer: missing features count as zero.
+        num_threads : int or None, default 1
+
+        Returns
+        -------
+        float32 [n]
+            Higher is better; scores of different users are not comparable.
+
+        Raises
+        ------
+        ValueError
+            If the model is not fitted, the lengths differ, or ids are empty, not whole numbers,
+            negative, or beyond the feature rows.
+        """
+        self._check_fitted()
+        threads = validation.check_num_threads(num_threads)
+        single = np.ndim(user_ids) == 0
+        users = validation.check_ids(user_ids, "user_ids")
+        items = validation.check_ids(item_ids, "item_ids")
+        if not single and len(users) != len(items):
+            raise ValueError(
+                f"user_ids and item_ids must have the same length, got {len(users)} and "
+                f"{len(items)}; a single integer user is paired with every item"
+            )
+        vectors = []
+        for side, ids, features in (("user", users, user_features), ("item", items, item_features)):
+            csr = self._check_prediction_features(features, side, exact=False)
+            n_rows = len(getattr(self, f"{side}_biases")) if csr is None else csr.shape[0]
+            if ids.max() >= n_rows:
+                of = f"{side}s of the fit" if csr is None else f"rows of {side}_features"
+                raise ValueError(
+                    f"{side}_ids must be below {n_rows}, the number of {of}, got {ids.max()}"
+                )
+            if csr is not None and len(ids) < n_rows:
+                rows, ids = np.unique(ids, return_inverse=True)
+                vectors += [*self._representations(side, csr, rows), ids.astype(np.int32)]
+            else:
+                vectors += [*self._representations(side, csr), ids]
+        user_biases, user_vectors, users, item_biases, item_vectors, items = vectors
+        return _core.score_pairs(
+            user_biases, user_vectors, item_biases, item_vectors, users, items, threads
+        )
+
+    def predict_rank(
+        self,
+        test_interactions: Any,
+        train_interactions: Any = None,
+        item_features: Any = None,
+        user_features: Any = None,
+        num_threads: int | None = 1,
+        check_intersections: bool = True,
+    ) -> Any:
+        """Ranks of test items among all items.
+
+        Parameters
+        ----------
+        test_interactions : sparse matrix [n_users, n_items]
+            Its stored entries are ranked, whatever their values.
+        train_interactions : sparse matrix [n_users, n_items], optional
+            Items a user is known to like, left out of her ranking.
+        item_features, user_features : sparse matrices, default identity
+        num_threads : int or None, default 1
+        check_intersections : bool, default True
+            Whether an entry that is in test and train is an error.
+
+        Returns
+        -------
+        CSR matrix, float32 [n_users, n_items]
+            With the entries of `test_interactions`: the number of other items that score at
+            least as high, items in the user's train row left out. 0 is the best rank; ties count
+            against the item.
+
+        Raises
+        ------
+        ValueError
+            If the model is not fitted, shapes do not fit, or test and train share entries.
+        """
+        self._check_fitted()
+        threads = validation.check_num_threads(num_threads)
+        test = validation.as_csr(test_interactions, "test_interactions")
+        n_users, n_items = test.shape
+        if train_interactions is None:
+            train = type(test)(test.shape, dtype=np.float32)
+        else:
+            train = validation.as_csr(train_interactions, "train_interactions").sorted_indices()
+            if train.shape != test.shape:
+                raise ValueError(
+                    f"train_interactions must have the shape of test_interactions, {test.shape}, "
+                    f"got {train.shape}"
+                )
+            if check_intersections and (test != 0).multiply(train != 0).nnz:
+                raise ValueError(
+                    "test_interactions and train_interactions share entries, so the ranks would "
+                    "be too good; remove them from one, or pass check_intersections=False"
+                )
+        vectors = []
+        sides = (("user", n_users, user_features), ("item", n_items, item_features))
+        for side, n, features in sides:
+            csr = self._check_prediction_features(features, side, exact=True)
+            n_rows = len(getattr(self, f"{side}_biases")) if csr is None else csr.shape[0]
+            if n_rows < n or (csr is None and n_rows != n):
+                raise ValueError(
+                    f"test_interactions have {n} {side}s, but there are {n_rows} "
+                    f"{'in the fitted model' if csr is None else f'rows of {side}_features'}"
+                )
+            rows = None if n_rows == n else np.arange(n)
+            vectors += self._representations(side, csr, rows)
+        ranks = test.astype(np.float32)
+        indptr, indices, _ = validation.csr_parts(test)
+        train_indptr, train_indices, _ = validation.csr_parts(train)
+        ranks.data = _core.rank_pairs(
+            *vectors, indptr, indices, train_indptr, train_indices, threads
+        )
+        return ranks
+
+    def get_item_representations(self, features: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """Biases float32 [n] and embeddings float32 [n, no_components] of items.
+
+        `features` is a sparse matrix with a row per item; without it the item features' own
+        arrays are returned, live.
+        """
+        return self._get_representations("item", features)
+
+    def get_user_representations(self, features: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """Biases float32 [n] and embeddings float32 [n, no_components] of users.
+
+        `features` is a sparse matrix with a row per user; without it the user features' own
+        arrays are returned, live.
+        """
+        return self._get_representations("user", features)
+
+    def _get_representations(self, side: str, features: Any) -> tuple[np.ndarray, np.ndarray]:
+        self._check_fitted()
+        if features is None:
+            return getattr(self, f"{side}_biases"), getattr(self, f"{side}_embeddings")
+        return self._representations(
+            side, self._check_prediction_features(features, side, exact=True)
+        )
+
+
+def _progress(epochs: int, verbose: bool) -> Any:
+    """The epochs' numbers, with a progress bar or a line each when `verbose`."""
+    if not verbose:
+        return range(epochs)
+    try:
+        from tqdm import trange
+    except ImportError:
+        return _printed(epochs)
+    return trange(epochs, desc="Epoch")
+
+
+def _printed(epochs: int) -> Any:
+    for epoch in range(epochs):
+        print(f"Epoch {epoch}")
+        yield epoch
+
+
+_PARAMETERS = {
+    name: parameter
+    for name, parameter in inspect.signature(LightFM.__init__).parameters.items()
+    if name != "self"
+}

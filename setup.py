@@ -1,0 +1,104 @@
+"""Builds the compiled core: `_core.pyx`, and the kernels once per instruction level.
+
+Environment: LIGHTFM_CLONE_DEBUG=1 switches on bounds and wraparound checks and debug symbols.
+"""
+
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+DEBUG = os.environ.get("LIGHTFM_CLONE_DEBUG") == "1"
+BUILD = "build/debug" if DEBUG else "build/release"
+KERNELS = Path("lightfm_clone") / "_kernels"
+
+# Flags of each instruction level beyond the baseline, by compiler family.
+X86_LEVELS = {
+    "avx2": {"unix": ["-mavx2", "-mfma"], "msvc": ["/arch:AVX2"]},
+}
+IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
+LEVELS = {"baseline": {"unix": [], "msvc": []}, **(X86_LEVELS if IS_X86 else {})}
+
+# Plain code must not be contracted to fused multiply-adds behind our back: equal scores have to be
+# computed equally everywhere (vec.hpp).
+FLAGS = {
+    "unix": ["-std=c++17", "-O1" if DEBUG else "-O3", "-g1" if DEBUG else "-g0",
+             "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fvisibility=hidden"],
+    "msvc": ["/std:c++17", "/O2", "/fp:precise"],
+}
+OPENMP = {
+    "unix": (["-fopenmp"], ["-fopenmp"]),
+    "darwin": (["-Xpreprocessor", "-fopenmp"], ["-lomp"]),
+    "msvc": (["/openmp"], []),
+}
+
+
+class BuildKernels(build_ext):
+    """build_ext that finds out about OpenMP and compiles isa.cpp once per level."""
+
+    def build_extension(self, ext):
+        family = "msvc" if self.compiler.compiler_type == "msvc" else "unix"
+        compile_args, link_args = self.openmp_args(family)
+        ext.extra_compile_args = FLAGS[family] + compile_args
+        ext.extra_link_args = link_args
+        ext.define_macros += [(f"LFM_HAS_{name.upper()}", "1") for name in LEVELS]
+        for name, flags in LEVELS.items():
+            ext.extra_objects += self.compiler.compile(
+                [str(KERNELS / "isa.cpp")],
+                output_dir=str(Path(self.build_temp) / name),
+                macros=[("LFM_LEVEL", name)],
+                extra_postargs=ext.extra_compile_args + flags[family],
+            )
+        super().build_extension(ext)
+
+    def openmp_args(self, family):
+        """Compiler and linker arguments for OpenMP; none, with a warning, where it is missing."""
+        compile_args, link_args = OPENMP["darwin" if sys.platform == "darwin" else family]
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder) / "openmp.cpp"
+            source.write_text("#include <omp.h>\nint main() { return omp_get_max_threads() < 1; }\n")
+            try:
+                objects = self.compiler.compile(
+                    [str(source)], output_dir=folder, extra_postargs=compile_args
+                )
+                self.compiler.link_executable(
+                    objects, str(Path(folder) / "openmp"), extra_postargs=link_args
+                )
+            except Exception as error:  # each compiler class raises its own
+                self.warn(
+                    f"OpenMP is not available ({error}): building a correct library that runs on "
+                    "one thread. On macOS, `brew install libomp` and set CPPFLAGS and LDFLAGS."
+                )
+                return [], []
+        return compile_args, link_args
+
+
+setup(
+    cmdclass={"build_ext": BuildKernels},
+    ext_modules=cythonize(
+        [
+            Extension(
+                "lightfm_clone._core",
+                ["lightfm_clone/_core.pyx"],
+                language="c++",
+                include_dirs=["lightfm_clone"],
+                depends=[str(path) for path in sorted(KERNELS.iterdir())] + ["setup.py"],
+            )
+        ],
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": DEBUG,
+            "wraparound": DEBUG,
+            "initializedcheck": DEBUG,
+            "cdivision": True,
+        },
+        build_dir=f"{BUILD}/cython",
+    ),
+    # Checked and unchecked builds differ in generated code, so they never share a folder.
+    options={"build": {"build_base": BUILD}},
+)

@@ -1,0 +1,34 @@
+"""Shared fixtures: where the real data sets lie, and seeds that no two tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of the real data sets; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("LIGHTFM_CLONE_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not (folder / "ml-100k.npz").is_file():
+        pytest.skip(f"real data not found in {folder}; set LIGHTFM_CLONE_TEST_DATA to its folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ml_100k(data_dir) -> dict[str, np.ndarray]:
+    """Arrays of MovieLens 100K."""
+    with np.load(data_dir / "ml-100k.npz", allow_pickle=False) as archive:
+        return dict(archive)
+
+
+@pytest.fixture(scope="session")
+def ml_1m(data_dir) -> dict[str, np.ndarray]:
+    """Arrays of MovieLens 1M."""
+    with np.load(data_dir / "ml-1m.npz", allow_pickle=False) as archive:
+        return dict(archive)

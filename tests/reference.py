@@ -1,0 +1,390 @@
+"""Training in plain NumPy: slow, readable, and the yardstick the compiled kernels are held to.
+
+Written from the description of the algorithms alone, in float64, one example and one feature at
+a time. It consumes the same random stream in the same order as the kernels, so after the same
+epochs with the same seeds every array must agree with theirs up to float32 rounding.
+
+A *vector* is an embedding with the bias as its last component: of a feature (a row of
+``Side.parameters``), of a user or of an item. With ``q`` and ``p`` the vectors of a user and an
+item, the score is ``q[:-1] @ p[:-1] + q[-1] + p[-1]``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.special import expit
+
+# Random numbers and example order
+
+
+class Rng:
+    """wyrand: 64 random bits a step, one stream per (seed, stream number)."""
+
+    def __init__(self, seed: int, stream: int) -> None:
+        self.state = (seed + (stream + 1) * 0x9E3779B97F4A7C15) % 2**64
+
+    def next(self) -> int:
+        self.state = (self.state + 0xA0761D6478BD642F) % 2**64
+        product = self.state * (self.state ^ 0xE7037ED1A0B428DB)
+        return (product >> 64) ^ (product % 2**64)
+
+    def bounded(self, n: int) -> int:
+        """An integer from 0 to n - 1."""
+        return (self.next() * n) >> 64
+
+
+def epoch_order(n_entries: int, seed: int) -> np.ndarray:
+    """Shuffle the entries: deal them into buckets at random, then shuffle each bucket."""
+    bits = 0
+    while bits < 16 and n_entries >> bits > 16384:
+        bits += 1
+    buckets: list[list[int]] = [[] for _ in range(2**bits)]
+    if bits == 0:
+        buckets[0].extend(range(n_entries))
+    else:
+        for chunk, start in enumerate(range(0, n_entries, 65536)):
+            rng = Rng(seed ^ 0x5851F42D4C957F2D, chunk)
+            for entry in range(start, min(start + 65536, n_entries)):
+                buckets[rng.next() >> (64 - bits)].append(entry)
+    for number, bucket in enumerate(buckets):
+        rng = Rng(seed ^ 0x14057B7EF767814F, number)
+        for i in range(len(bucket) - 1, 0, -1):
+            j = rng.bounded(i + 1)
+            bucket[i], bucket[j] = bucket[j], bucket[i]
+    return np.array([entry for bucket in buckets for entry in bucket], dtype=np.int64)
+
+
+# The model's state
+
+
+@dataclass
+class Settings:
+    """The constructor parameters of LightFM."""
+
+    no_components: int = 10
+    k: int = 5
+    n: int = 10
+    learning_schedule: str = "adagrad"
+    loss: str = "logistic"
+    learning_rate: float = 0.05
+    rho: float = 0.95
+    epsilon: float = 1e-6
+    item_alpha: float = 0.0
+    user_alpha: float = 0.0
+    max_sampled: int = 10
+
+
+@dataclass
+class Side:
+    """Vectors and optimiser state of the item features, or of the user features.
+
+    Three arrays of shape (n_features, no_components + 1). The parameters are raw: what the
+    model sees while it trains is ``scale`` times them.
+    """
+
+    parameters: np.ndarray
+    gradients: np.ndarray
+    momentum: np.ndarray
+    scale: float = field(default=1.0, init=False)
+
+    def vector(self, row: Row) -> np.ndarray:
+        """The vector of a user or an item, given its row of the feature matrix."""
+        return self.scale * (row.values @ self.parameters[row.features])
+
+    def settle(self) -> None:
+        """Bring the scale back to one."""
+        self.parameters /= self.scale
+        self.scale = 1.0
+
+
+@dataclass
+class State:
+    settings: Settings
+    items: Side
+    users: Side
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The twelve public arrays under their public names; views, to be read or written."""
+        views = {}
+        for name, side in (("item", self.items), ("user", self.users)):
+            views[f"{name}_embeddings"] = side.parameters[:, :-1]
+            views[f"{name}_embedding_gradients"] = side.gradients[:, :-1]
+            views[f"{name}_embedding_momentum"] = side.momentum[:, :-1]
+            views[f"{name}_biases"] = side.parameters[:, -1]
+            views[f"{name}_bias_gradients"] = side.gradients[:, -1]
+            views[f"{name}_bias_momentum"] = side.momentum[:, -1]
+        return views
+
+
+def initial_state(
+    settings: Settings,
+    n_item_features: int,
+    n_user_features: int,
+    random_state: np.random.RandomState,
+) -> State:
+    """Draw the embeddings, items first, then users; nothing else is drawn."""
+    d = settings.no_components
+    accumulated = 1.0 if settings.learning_schedule == "adagrad" else 0.0
+
+    def side(n_features: int) -> Side:
+        parameters = np.zeros((n_features, d + 1))
+        parameters[:, :d] = ((random_state.rand(n_features, d) - 0.5) / d).astype(np.float32)
+        return Side(parameters, np.full_like(parameters, accumulated), np.zeros_like(parameters))
+
+    return State(settings, items=side(n_item_features), users=side(n_user_features))
+
+
+# Scores and losses of single examples, as functions to be differentiated
+
+
+def score(user: np.ndarray, item: np.ndarray) -> float:
+    return float(user[:-1] @ item[:-1] + user[-1] + item[-1])
+
+
+def logistic_loss(user: np.ndarray, item: np.ndarray, y: int, weight: float = 1.0) -> float:
+    """Weighted log loss of y in {0, 1}."""
+    margin = score(user, item) if y else -score(user, item)
+    return weight * np.logaddexp(0.0, -margin)
+
+
+def bpr_loss(
+    user: np.ndarray, positive: np.ndarray, negative: np.ndarray, weight: float = 1.0
+) -> float:
+    """- weight * log(sigmoid(s_pos - s_neg))"""
+    return weight * np.logaddexp(0.0, score(user, negative) - score(user, positive))
+
+
+def hinge_loss(user: np.ndarray, positive: np.ndarray, negative: np.ndarray, g: float) -> float:
+    """What WARP and k-OS WARP descend once the violation is found: its weight g is a constant."""
+    return g * max(0.0, 1.0 - score(user, positive) + score(user, negative))
+
+
+# One epoch
+
+
+@dataclass
+class Row:
+    """A row of a feature matrix: the features that are present, and their values."""
+
+    features: np.ndarray
+    values: np.ndarray
+
+
+def feature_rows(features: sp.csr_matrix | None, n_rows: int) -> list[Row]:
+    if features is None:
+        features = sp.identity(n_rows, format="csr")
+    values = features.data.astype(np.float64)
+    return [
+        Row(features.indices[start:end], values[start:end])
+        for start, end in zip(features.indptr[:-1], features.indptr[1:], strict=True)
+    ]
+
+
+class Epoch:
+    """What the examples of one epoch look up."""
+
+    def __init__(
+        self,
+        state: State,
+        interactions: sp.coo_matrix,
+        user_features: sp.csr_matrix | None,
+        item_features: sp.csr_matrix | None,
+        sample_weight: sp.coo_matrix | None,
+    ) -> None:
+        n_users, n_items = interactions.shape
+        self.state = state
+        self.user_of, self.item_of = interactions.row, interactions.col
+        self.is_positive = interactions.data > 0
+        self.n_entries = len(self.item_of)
+        if sample_weight is None:
+            self.weight = np.ones(self.n_entries)
+        else:
+            self.weight = sample_weight.data.astype(np.float64)
+        self.user_rows = feature_rows(user_features, n_users)
+        self.item_rows = feature_rows(item_features, n_items)
+        self.n_items = len(self.item_rows)
+        self.n_items_seen = len(np.unique(self.item_of))
+        # Distinct and ascending. Every stored entry counts as known, whatever its value.
+        self.known = [np.unique(self.item_of[self.user_of == user]) for user in range(n_users)]
+
+    def user_vector(self, user: int) -> np.ndarray:
+        return self.state.users.vector(self.user_rows[user])
+
+    def item_vector(self, item: int) -> np.ndarray:
+        return self.state.items.vector(self.item_rows[item])
+
+    def score(self, user: int, item: int) -> float:
+        return score(self.user_vector(user), self.item_vector(item))
+
+
+# A loss turns an entry into the (item, coefficient) pairs of its update, in the order in which
+# they are applied: the gradient of the loss by the item's score. No pairs, no update.
+Update = list[tuple[int, float]]
+
+
+def logistic(epoch: Epoch, entry: int, rng: Rng) -> Update:
+    user, item = epoch.user_of[entry], epoch.item_of[entry]
+    y = 1.0 if epoch.is_positive[entry] else 0.0
+    return [(item, epoch.weight[entry] * (expit(epoch.score(user, item)) - y))]
+
+
+def bpr(epoch: Epoch, entry: int, rng: Rng) -> Update:
+    user, positive = epoch.user_of[entry], epoch.item_of[entry]
+    if not epoch.is_positive[entry] or len(epoch.known[user]) == epoch.n_items_seen:
+        return []
+    for _ in range(min(epoch.n_entries, 100_000)):
+        negative = epoch.item_of[rng.bounded(epoch.n_entries)]
+        if negative not in epoch.known[user]:
+            difference = epoch.score(user, negative) - epoch.score(user, positive)
+            g = epoch.weight[entry] * expit(difference)
+            return [(positive, -g), (negative, g)]
+    return []
+
+
+def violation(epoch: Epoch, user: int, positive: int, weight: float, rng: Rng) -> Update:
+    """WARP's search for an unknown item that scores too close to the positive, or above it."""
+    known = epoch.known[user]
+    if len(known) == epoch.n_items:
+        return []
+    threshold = epoch.score(user, positive) - 1
+    for t in range(1, epoch.state.settings.max_sampled + 1):
+        negative = rng.bounded(epoch.n_items)
+        if epoch.score(user, negative) > threshold and negative not in known:
+            g = min(10.0, weight * math.log(max(1, (epoch.n_items - 1) // t)))
+            return [(positive, -g), (negative, g)]
+    return []
+
+
+def warp(epoch: Epoch, entry: int, rng: Rng) -> Update:
+    if not epoch.is_positive[entry]:
+        return []
+    user, positive = epoch.user_of[entry], epoch.item_of[entry]
+    return violation(epoch, user, positive, epoch.weight[entry], rng)
+
+
+def warp_kos(epoch: Epoch, entry: int, rng: Rng) -> Update:
+    user = epoch.user_of[entry]
+    known, settings = epoch.known[user], epoch.state.settings
+    if len(known) == epoch.n_items:
+        return []
+    drawn = [known[rng.bounded(len(known))] for _ in range(min(settings.n, len(known)))]
+    best_first = sorted(drawn, key=lambda item: -epoch.score(user, item))  # stable in ties
+    positive = best_first[min(settings.k, len(best_first)) - 1]
+    return violation(epoch, user, positive, 1.0, rng)
+
+
+LOSSES: dict[str, Callable[[Epoch, int, Rng], Update]] = {
+    "logistic": logistic,
+    "bpr": bpr,
+    "warp": warp,
+    "warp-kos": warp_kos,
+}
+
+
+# A schedule steps one vector of a side against its gradient, component by component, and returns
+# the local learning rate of each component: the factor of the gradient in the step.
+
+
+def adagrad(side: Side, feature: int, gradient: np.ndarray, settings: Settings) -> np.ndarray:
+    rate = settings.learning_rate / np.sqrt(side.gradients[feature])
+    side.parameters[feature] -= rate * gradient
+    side.gradients[feature] += gradient**2
+    return rate
+
+
+def adadelta(side: Side, feature: int, gradient: np.ndarray, settings: Settings) -> np.ndarray:
+    rho, epsilon = settings.rho, settings.epsilon
+    side.gradients[feature] = rho * side.gradients[feature] + (1 - rho) * gradient**2
+    rate = np.sqrt(side.momentum[feature] + epsilon) / np.sqrt(side.gradients[feature] + epsilon)
+    step = rate * gradient
+    side.parameters[feature] -= step
+    side.momentum[feature] = rho * side.momentum[feature] + (1 - rho) * step**2
+    return rate
+
+
+SCHEDULES: dict[str, Callable[[Side, int, np.ndarray, Settings], np.ndarray]] = {
+    "adagrad": adagrad,
+    "adadelta": adadelta,
+}
+
+
+def apply(epoch: Epoch, user: int, update: Update) -> None:
+    """Step the features of the items, in the order of the update, then those of the user."""
+    settings, items, users = epoch.state.settings, epoch.state.items, epoch.state.users
+    schedule = SCHEDULES[settings.learning_schedule]
+
+    # All gradients come from the vectors before the step. An item's bias enters its score with
+    # factor one, hence the one in place of the user's bias.
+    user_vector = epoch.user_vector(user)
+    steps = [
+        (items, settings.item_alpha, epoch.item_rows[item], g * np.append(user_vector[:-1], 1.0))
+        for item, g in update
+    ]
+    user_gradient = sum(g * epoch.item_vector(item) for item, g in update)
+    # For a pair the biases' gradients cancel; the user's bias gets +g nevertheless.
+    user_gradient[-1] = update[-1][1]
+    steps.append((users, settings.user_alpha, epoch.user_rows[user], user_gradient))
+
+    rates = []
+    for side, alpha, row, gradient in steps:
+        for feature, value in zip(row.features, row.values, strict=True):
+            rate = schedule(side, feature, value * gradient, settings)
+            side.parameters[feature] *= 1 + alpha * rate
+            rates.append(rate)
+    if rates:
+        items.scale *= 1 + settings.item_alpha * np.mean(rates)
+        users.scale *= 1 + settings.user_alpha * np.mean(rates)
+    if max(items.scale, users.scale) > 1e6:
+        items.settle()
+        users.settle()
+
+
+def run_epoch(
+    state: State,
+    interactions: sp.coo_matrix,
+    user_features: sp.csr_matrix | None,
+    item_features: sp.csr_matrix | None,
+    sample_weight: sp.coo_matrix | None,
+    seed: int,
+) -> State:
+    """The state after one pass over all entries; what is passed in stays as it is."""
+    state = deepcopy(state)
+    epoch = Epoch(state, interactions, user_features, item_features, sample_weight)
+    loss = LOSSES[state.settings.loss]
+    for position, entry in enumerate(epoch_order(epoch.n_entries, seed)):
+        update = loss(epoch, entry, Rng(seed, position))
+        if update:
+            apply(epoch, epoch.user_of[entry], update)
+    state.items.settle()
+    state.users.settle()
+    return state
+
+
+def fit(
+    settings: Settings,
+    interactions: sp.coo_matrix,
+    user_features: sp.csr_matrix | None = None,
+    item_features: sp.csr_matrix | None = None,
+    sample_weight: sp.coo_matrix | None = None,
+    epochs: int = 1,
+    random_state: int = 0,
+) -> State:
+    """Train from scratch as LightFM.fit does: initial draws, then one seed per epoch."""
+    draws = np.random.RandomState(random_state)
+    n_users, n_items = interactions.shape
+    state = initial_state(
+        settings,
+        n_items if item_features is None else item_features.shape[1],
+        n_users if user_features is None else user_features.shape[1],
+        draws,
+    )
+    for _ in range(epochs):
+        seed = int(draws.randint(np.iinfo(np.int64).max, dtype=np.int64))
+        state = run_epoch(state, interactions, user_features, item_features, sample_weight, seed)
+    return state

@@ -1,0 +1,253 @@
+"""The compiled kernels against their NumPy twin: same seeds, one thread, every public array.
+
+Float32 rounding is all that may lie between them. Each comparison runs at every instruction
+level this machine offers; the slow twin trains once for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+import pytest
+import reference
+import scipy.sparse as sp
+
+from lightfm_clone import LightFM, _core
+
+N_USERS, N_ITEMS, N_ENTRIES = 30, 25, 200
+
+
+@pytest.fixture(params=_core.available_levels())
+def level(request) -> Iterator[str]:
+    before = _core.build_info()["instruction level"]
+    _core.use_level(request.param)
+    yield request.param
+    _core.use_level(before)
+
+
+def interactions_of(
+    seed: int, shape: tuple[int, int] = (N_USERS, N_ITEMS), n_entries: int = N_ENTRIES
+) -> sp.coo_matrix:
+    """Unordered entries with duplicates, zeros and negative values."""
+    rng = np.random.default_rng(seed)
+    rows, cols = (rng.integers(n, size=n_entries) for n in shape)
+    values = rng.choice([1.0, 5.0, 0.0, -1.0], size=n_entries, p=[0.6, 0.2, 0.1, 0.1])
+    return sp.coo_matrix((values.astype(np.float32), (rows, cols)), shape=shape)
+
+
+def weights_of(interactions: sp.coo_matrix, seed: int) -> sp.coo_matrix:
+    """Weights from 0 to 4; the upper ones make WARP's coefficient reach its limit of 10."""
+    weights = interactions.copy()
+    weights.data = np.random.default_rng(seed).uniform(0, 4, len(weights.data)).astype(np.float32)
+    return weights
+
+
+def features_of(n_rows: int, n_features: int, seed: int) -> sp.csr_matrix:
+    """One to four features a row, with signed values, none in the second row; columns shared."""
+    rng = np.random.default_rng(seed)
+    dense = rng.uniform(-1, 1.5, size=(n_rows, n_features))
+    for row in dense:
+        row[rng.permutation(n_features)[rng.integers(1, 5) :]] = 0.0
+    dense[1] = 0.0
+    return sp.csr_matrix(dense.astype(np.float32))
+
+
+FEATURES = {
+    "identity": (None, None),
+    "item": (None, features_of(N_ITEMS, 9, seed=1)),
+    # More rows than there are users and items.
+    "both": (features_of(N_USERS + 2, 7, seed=2), features_of(N_ITEMS + 3, 9, seed=1)),
+}
+
+
+def assert_same_arrays(model: LightFM, expected: reference.State, rtol: float = 1e-4) -> None:
+    for name, array in expected.arrays().items():
+        actual = getattr(model, name)
+        assert actual.shape == array.shape and actual.dtype == np.float32, name
+        # A component that is nearly zero only by cancellation is judged by the rest of its row.
+        row_size = np.abs(array).max(axis=-1, keepdims=True, initial=0.0)
+        off = np.abs(actual - array) / (rtol * (np.abs(array) + 0.1 * row_size) + 1e-30)
+        assert np.all(off <= 1), (
+            f"{name} differs at {np.unravel_index(np.argmax(off), off.shape)}: "
+            f"{actual.flat[np.argmax(off)]} instead of {array.flat[np.argmax(off)]}"
+        )
+
+
+def assert_trains_like(
+    expected: reference.State,
+    settings: reference.Settings,
+    interactions: sp.coo_matrix,
+    random_state: int,
+    epochs: int,
+    rtol: float = 1e-4,
+    **matrices: sp.spmatrix | None,
+) -> None:
+    model = LightFM(**vars(settings), random_state=random_state)
+    model.fit(interactions, epochs=epochs, **matrices)
+    assert_same_arrays(model, expected, rtol)
+
+
+@lru_cache
+def trained_twin(
+    loss: str,
+    schedule: str,
+    features: str,
+    weighted: bool,
+    alphas: tuple[float, float],
+    no_components: int = 5,
+    seed: int = 0,
+) -> tuple[reference.State, dict]:
+    """The twin after three epochs, and the arguments by which the library is to follow it."""
+    user_features, item_features = FEATURES[features]
+    interactions = interactions_of(seed)
+    arguments = {
+        "settings": reference.Settings(
+            no_components=no_components,
+            k=2,
+            n=4,
+            learning_schedule=schedule,
+            loss=loss,
+            item_alpha=alphas[0],
+            user_alpha=alphas[1],
+        ),
+        "interactions": interactions,
+        "user_features": user_features,
+        "item_features": item_features,
+        "sample_weight": weights_of(interactions, seed) if weighted else None,
+        "epochs": 3,
+        "random_state": seed,
+    }
+    return reference.fit(**arguments), arguments
+
+
+def test_twin_knows_what_the_kernels_offer():
+    assert set(_core.LOSSES) == set(reference.LOSSES)
+    assert set(_core.SCHEDULES) == set(reference.SCHEDULES)
+
+
+@pytest.mark.parametrize("alphas", [(0.0, 0.0), (0.02, 0.005)], ids=["plain", "l2"])
+@pytest.mark.parametrize("features", FEATURES)
+@pytest.mark.parametrize("schedule", _core.SCHEDULES)
+@pytest.mark.parametrize(
+    ("loss", "weighted"),
+    [(loss, False) for loss in _core.LOSSES]
+    + [(loss, True) for loss in _core.LOSSES if loss != "warp-kos"],  # which takes no weights
+)
+def test_same_arrays(level, loss, schedule, features, weighted, alphas):
+    expected, arguments = trained_twin(loss, schedule, features, weighted, alphas)
+    assert_trains_like(expected, **arguments)
+
+
+@pytest.mark.parametrize("no_components", [1, 5, 7, 8, 10, 15, 16, 17, 30, 32, 64, 100])
+@pytest.mark.parametrize("features", ["identity", "both"])
+@pytest.mark.parametrize(
+    ("loss", "schedule"), [("warp", "adagrad"), ("bpr", "adadelta"), ("logistic", "adagrad")]
+)
+def test_every_width_of_rows(level, loss, schedule, features, no_components):
+    """Widths with and without room for padding, for the bias, and for whole vector registers."""
+    expected, arguments = trained_twin(
+        loss, schedule, features, False, (0.01, 0.02), no_components, 1
+    )
+    assert_trains_like(expected, **arguments)
+
+
+@pytest.mark.parametrize("alphas", [(0.05, 0.0), (0.0, 0.05)])
+@pytest.mark.parametrize("schedule", _core.SCHEDULES)
+@pytest.mark.parametrize("loss", _core.LOSSES)
+def test_l2_of_one_side_only(level, loss, schedule, alphas):
+    expected, arguments = trained_twin(loss, schedule, "item", False, alphas)
+    assert_trains_like(expected, **arguments)
+
+
+@pytest.mark.parametrize("side", ["item_alpha", "user_alpha"])
+@pytest.mark.parametrize(("features", "alpha"), [("identity", 40.0), ("both", 20.0)])
+@pytest.mark.parametrize("loss", _core.LOSSES)
+def test_scales_past_a_million(level, loss, features, alpha, side):
+    """So strong an L2 that the scales go back to one within the epoch, most often repeatedly.
+
+    The parameters grow without bound, and the differences of rounding with them.
+    """
+    user_features, item_features = FEATURES[features]
+    settings = reference.Settings(loss=loss, k=2, n=4, item_alpha=0.1, user_alpha=0.1)
+    setattr(settings, side, alpha)
+    arguments = {
+        "settings": settings,
+        "interactions": interactions_of(3),
+        "user_features": user_features,
+        "item_features": item_features,
+        "epochs": 1,
+        "random_state": 3,
+    }
+    assert_trains_like(reference.fit(**arguments), rtol=1e-3, **arguments)
+
+
+@pytest.mark.parametrize("shape", [(6, 1), (6, 2), (6, 4), (2, 12)])
+@pytest.mark.parametrize("loss", _core.LOSSES)
+def test_few_items(level, loss, shape):
+    """Fewer items than tries, users who know all items, and k beyond what a user knows."""
+    arguments = {
+        "settings": reference.Settings(loss=loss, max_sampled=30, k=3, n=7, item_alpha=0.01),
+        "interactions": interactions_of(4, shape, n_entries=14),
+        "epochs": 5,
+        "random_state": 4,
+    }
+    assert_trains_like(reference.fit(**arguments), **arguments)
+
+
+@pytest.mark.parametrize("loss", _core.LOSSES)
+def test_single_entries(level, loss):
+    """One step from the initial state, for each of many random streams."""
+    for seed in range(10):
+        arguments = {
+            "settings": reference.Settings(loss=loss, user_alpha=0.1, n=2, k=2),
+            "interactions": sp.coo_matrix(([1.0], ([0], [seed])), shape=(1, 40)),
+            "epochs": 1,
+            "random_state": seed,
+        }
+        assert_trains_like(reference.fit(**arguments), **arguments)
+
+
+def test_order_of_many_entries(level):
+    """Several buckets and chunks. Few entries are examples, but the stream of each, and with it
+    the negative, depends on its place in the order."""
+    interactions = interactions_of(5, shape=(2000, 3000), n_entries=70_000)
+    interactions.data[np.random.default_rng(5).permutation(70_000) < 67_000] = 0.0
+    arguments = {
+        "settings": reference.Settings(no_components=3, loss="bpr", learning_rate=0.5),
+        "interactions": interactions,
+        "epochs": 1,
+        "random_state": 5,
+    }
+    assert_trains_like(reference.fit(**arguments), **arguments)
+
+
+@pytest.mark.parametrize("schedule", _core.SCHEDULES)
+@pytest.mark.parametrize("loss", _core.LOSSES)
+def test_training_goes_on_from_assigned_arrays(level, loss, schedule):
+    """Every component has its own value, accumulator and momentum, biases included."""
+    user_features, item_features = FEATURES["both"]
+    interactions = interactions_of(6)
+    settings = reference.Settings(
+        no_components=6, loss=loss, learning_schedule=schedule, item_alpha=0.01, user_alpha=0.02
+    )
+    model = LightFM(**vars(settings), random_state=6)
+    model.fit(interactions, user_features, item_features, epochs=0)
+    draws = np.random.RandomState(6)
+    state = reference.initial_state(settings, item_features.shape[1], user_features.shape[1], draws)
+    rng = np.random.default_rng(6)
+    for name, array in state.arrays().items():
+        low, high = (0.1, 3.0) if "gradients" in name or "momentum" in name else (-0.7, 0.7)
+        array[:] = rng.uniform(low, high, size=array.shape).astype(np.float32)
+        setattr(model, name, array.astype(np.float32))
+
+    # Parameters are read anew at each epoch.
+    for max_sampled, learning_rate in ((10, 0.05), (3, 0.02)):
+        settings.max_sampled = model.max_sampled = max_sampled
+        settings.learning_rate = model.learning_rate = learning_rate
+        state.settings = settings
+        seed = int(draws.randint(np.iinfo(np.int64).max, dtype=np.int64))
+        state = reference.run_epoch(state, interactions, user_features, item_features, None, seed)
+        model.fit_partial(interactions, user_features, item_features)
+        assert_same_arrays(model, state)
