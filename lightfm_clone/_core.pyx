@@ -229,9 +229,13 @@ cdef inline int64_t ceil_divide(int64_t a, int64_t b) noexcept nogil:
 def aligned_zeros(*shape):
     """A float32 array of zeros that starts on a cache line."""
     size = int(np.prod(shape))
-    buffer = np.zeros(size + 16, dtype=np.float32)
+    # NumPy asks for huge pages in `empty`, not in `zeros`; rows are read at random, and without
+    # huge pages most of the time goes into address translation.
+    buffer = np.empty(size + 16, dtype=np.float32)
     start = -buffer.ctypes.data % 64 // 4
-    return buffer[start:start + size].reshape(shape)
+    aligned = buffer[start:start + size].reshape(shape)
+    aligned[...] = 0
+    return aligned
 
 
 # ---- what a fit works on --------------------------------------------------------------------------
@@ -471,7 +475,7 @@ cdef class Trainer:
         cdef int64_t n_blocks = ceil_divide(problem.n_interactions, BLOCK)
         cdef int threads = threads_for(num_threads, n_blocks)
         cdef float[:, ::1] scratch = aligned_zeros(
-            threads, ceil_divide(4 * problem.lanes + 2 * min(k, n), 16) * 16
+            threads, ceil_divide(5 * problem.lanes + 2 * min(k, n), 16) * 16
         )
         cdef int64_t[::1] positions = np.arange(n_blocks, dtype=np.int64) * BLOCK
         cdef int64_t first, last, block

@@ -6,6 +6,7 @@ The functions return what the compiled core takes and leave the caller's objects
 from __future__ import annotations
 
 import warnings
+from copy import copy
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -73,6 +74,7 @@ def check_parameters(parameters: dict[str, Any], *, least_max_sampled: int = 1) 
         require(name, holds, f"an integer from {low} to 2**31 - 1")
     for name, names in (("loss", _core.LOSSES), ("learning_schedule", _core.SCHEDULES)):
         require(name, parameters[name] in names, f"one of {', '.join(map(repr, names))}")
+        checked[name] = str(parameters[name])  # a search may give a numpy.str_
     for name in ("item_alpha", "user_alpha", "epsilon"):
         require(name, _is_number(parameters[name]) and parameters[name] >= 0, "a number >= 0")
     holds = _is_number(parameters["rho"]) and 0 < parameters["rho"] < 1
@@ -118,21 +120,13 @@ def _as_sparse(matrix: Any, name: str) -> Any:
     if max(matrix.shape) > MAX_ID:
         raise ValueError(f"{name} may have at most 2**31 - 1 rows and columns, got {matrix.shape}")
     if matrix.format in ("csr", "csc", "bsr"):
+        matrix = copy(matrix)  # check_format tidies up the object it is called on
         try:
             matrix.check_format(full_check=True)
         except ValueError as error:
             raise ValueError(f"{name} is not a valid {matrix.format} matrix: {error}") from error
-    return matrix
-
-
-def _check_finite(values: np.ndarray, name: str) -> None:
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise ValueError(f"{name} must be finite, got NaN or infinity; remove or replace them")
-
-
-def as_coo(matrix: Any, name: str) -> Any:
-    """A COO matrix with valid entries; shares its arrays with the caller's where it can."""
-    coo = _as_sparse(matrix, name).tocoo()
+        return matrix
+    coo = matrix.tocoo()
     if not len(coo.row) == len(coo.col) == len(coo.data):
         raise ValueError(
             f"{name} must have as many rows and columns as values, got {len(coo.row)}, "
@@ -144,6 +138,17 @@ def as_coo(matrix: Any, name: str) -> Any:
                 f"{name} has {'row' if axis == 0 else 'column'} indices from {indices.min()} to "
                 f"{indices.max()}, outside its shape {coo.shape}"
             )
+    return coo
+
+
+def _check_finite(values: np.ndarray, name: str) -> None:
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity; remove or replace them")
+
+
+def as_coo(matrix: Any, name: str) -> Any:
+    """A COO matrix with valid entries; shares its arrays with the caller's where it can."""
+    coo = _as_sparse(matrix, name).tocoo()
     _check_finite(coo.data, name)
     return coo
 
@@ -218,10 +223,7 @@ def check_training_set(interactions: Any, sample_weight: Any, loss: str) -> Trai
 
 
 def check_features(features: Any, name: str, n_rows: int, rows_name: str) -> Any:
-    """Check a feature matrix for training; None for the identity.
-
-    An explicit identity comes back as None, because that trains the same model faster.
-    """
+    """Check a feature matrix for training; None, the identity, stays None."""
     if features is None:
         return None
     csr = as_csr(features, name)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from itertools import chain, count, islice
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from itertools import chain, count, islice, repeat
 from operator import itemgetter
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 # Rows of an iterable are taken in blocks: long enough to leave the loops to C, short enough to
-# stay in the cache and not to hold all of a generator's rows at once.
+# stay in the cache and never to hold all rows of a generator at once.
 _BLOCK = 1 << 13
 
 # What an id is called in messages, by the argument of `fit_partial` that makes it known.
@@ -28,8 +28,8 @@ class Dataset:
     """Numbers users, items and their features, and builds matrices from them.
 
     Ids and feature names may be any hashable values. Each is numbered from 0 in order of first
-    appearance, and two of them are the same id when Python's dictionaries say so: ``1``,
-    ``1.0`` and ``True`` are one. NumPy scalars are kept as the Python values they equal.
+    appearance, and two of them are the same id when a dictionary says so: ``1``, ``1.0`` and
+    ``True`` are one. Elements of NumPy arrays are kept as the Python values they equal.
 
     Parameters
     ----------
@@ -96,7 +96,6 @@ class Dataset:
         TypeError
             When an argument is no iterable of hashable values. The dataset stays as it was.
         """
-        # New dictionaries: those that `mapping` handed out before keep what they say.
         (
             self._user_id_mapping,
             self._user_feature_mapping,
@@ -123,7 +122,7 @@ class Dataset:
         """
         known = self.mapping()
         newcomers = self._newcomers(known, users, items, user_features, item_features)
-        for mapping, new in zip(known, newcomers):
+        for mapping, new in zip(known, newcomers, strict=True):
             mapping.update(new)
 
     def _newcomers(
@@ -183,9 +182,7 @@ class Dataset:
 
     def mapping(
         self,
-    ) -> tuple[
-        dict[Hashable, int], dict[Hashable, int], dict[Hashable, int], dict[Hashable, int]
-    ]:
+    ) -> tuple[dict[Hashable, int], dict[Hashable, int], dict[Hashable, int], dict[Hashable, int]]:
         """The four live mappings: user ids, user features, item ids, item features.
 
         Each leads from an id or a name to its row or column. They are the dataset's own, which
@@ -225,20 +222,12 @@ class Dataset:
             When a weight is not a number. (NaN is one; a fit refuses it.)
         """
         self._check_fitted()
-        blocks = [
-            (
-                _positions(users, self._user_id_mapping, "users"),
-                _positions(items, self._item_id_mapping, "items"),
-                weights,
-            )
-            for users, items, weights in _interaction_columns(data)
-        ]
-        row, col, weights = (
-            np.concatenate([np.empty(0, dtype), *column])
-            for dtype, column in zip(
-                (np.int32, np.int32, np.float32), zip(*blocks) if blocks else ((), (), ())
-            )
-        )
+        blocks = _no_entries()
+        for users, items, weights in _interaction_columns(data):
+            row = _positions(users, self._user_id_mapping, "users")
+            col = _positions(items, self._item_id_mapping, "items")
+            blocks.append((row, col, weights))
+        row, col, weights = map(np.concatenate, zip(*blocks, strict=True))
         shape = self.interactions_shape()
         ones = np.ones(len(row), dtype=np.int32)
         return (
@@ -271,7 +260,7 @@ class Dataset:
         ------
         ValueError
             When an id or a name is unknown, an element of ``data`` is no pair, or, with
-            ``normalize``, some user has no features at all.
+            ``normalize``, some user has no features at all or one of weight NaN or infinity.
         TypeError
             When a weight is not a number or features are neither iterable nor a mapping.
         """
@@ -320,25 +309,25 @@ def _numbered(
     ahead: Iterable[Hashable] = (),
 ) -> dict[Hashable, int]:
     """Number what is not yet known of ``ahead`` and ``ids``, by first appearance."""
-    distinct = dict.fromkeys(ahead)
-    if ids is not None:
-        try:
-            distinct |= dict.fromkeys(_thinned(ids))
-        except TypeError as error:
-            raise TypeError(
-                f"{argument} must be a one-dimensional iterable of hashable values, got "
-                f"{type(ids).__name__}: {error}"
-            ) from error
+    try:
+        distinct = dict.fromkeys(ahead) | dict.fromkeys(_thinned(() if ids is None else ids))
+    except TypeError as error:
+        raise TypeError(
+            f"{argument} must be a one-dimensional iterable of hashable values, got "
+            f"{type(ids).__name__}: {error}"
+        ) from error
     new = (value for value in distinct if value not in known) if known else distinct
     return dict(zip(new, count(len(known))))
 
 
 def _thinned(ids: Iterable[Hashable]) -> Iterable[Hashable]:
     """The ids in their order, without most of the repetitions where that is cheap."""
-    ids = _array_or_list(ids)
+    ids = _plain(ids)
+    if not isinstance(ids, np.ndarray):
+        return ids
     dense = _dense_offsets(ids)
     if dense is None:
-        return ids if isinstance(ids, list) else ids.tolist()
+        return ids.tolist()
     offsets, _, span = dense
     seen = np.zeros(span, dtype=bool)
 
@@ -356,9 +345,11 @@ def _thinned(ids: Iterable[Hashable]) -> Iterable[Hashable]:
 def _positions(
     ids: np.ndarray | list[Hashable], mapping: dict[Hashable, int], argument: str
 ) -> np.ndarray:
-    """The int32 numbers of the ids, of which ``argument`` says what they are."""
-    dense = _dense_offsets(ids)
-    if dense is not None:
+    """The int32 numbers of the ids in the mapping that ``argument`` of `fit_partial` feeds."""
+    if isinstance(ids, np.ndarray):
+        dense = _dense_offsets(ids)
+        if dense is None:
+            return _positions(ids.tolist(), mapping, argument)
         offsets, low, span = dense
         occurs = np.zeros(span, dtype=bool)
         occurs[offsets] = True
@@ -367,106 +358,220 @@ def _positions(
         table[distinct] = _positions((distinct + low).tolist(), mapping, argument)
         return table.take(offsets)
 
-    if not isinstance(ids, list):
-        ids = ids.tolist()
-    positions = np.empty(len(ids), dtype=np.int32)
-    if ids:
-        try:
-            # The fastest way to look up many keys: one call that never leaves C. For a single
-            # key it gives the bare number, which broadcasts just as well.
-            positions[:] = itemgetter(*ids)(mapping)
-        except KeyError:
-            unknown = next(value for value in ids if value not in mapping)
-            noun = _NOUNS[argument]
-            hint = ""
-            if noun.endswith("feature") and isinstance(unknown, str) and len(unknown) == 1:
-                hint = " (a single feature name goes in a list, else its letters are the names)"
-            raise ValueError(
-                f"{noun} {unknown!r} is not known to this dataset; make it known with "
-                f"fit_partial({argument}=[{unknown!r}]) before building matrices{hint}"
-            ) from None
-        except TypeError as error:
-            raise TypeError(f"{_NOUNS[argument]}s must be hashable: {error}") from error
-    return positions
+    if not ids:
+        return np.empty(0, dtype=np.int32)
+    try:
+        # The fastest way to look up many keys: one call that never leaves C. One key too many
+        # sees to it that the result is a tuple, even of a single id.
+        numbers = itemgetter(*ids, ids[0])(mapping)
+    except KeyError:
+        unknown = next(value for value in ids if value not in mapping)
+        raise ValueError(
+            f"data holds the {_NOUNS[argument]} {unknown!r}, which this dataset does not know; "
+            f"make it known with fit_partial({argument}=[{unknown!r}])"
+        ) from None
+    except TypeError as error:
+        raise TypeError(f"a {_NOUNS[argument]} in data is not hashable: {error}") from error
+    return np.fromiter(numbers, np.int32, len(ids))
 
 
-def _dense_offsets(ids: Any) -> tuple[np.ndarray, int, int] | None:
-    """(ids - low, low, span) of an array of integers that fill their range well, or else None.
+def _dense_offsets(ids: np.ndarray) -> tuple[np.ndarray, int, int] | None:
+    """(ids - low, low, high - low + 1) if the ids are integers that fill their range well.
 
-    A table over the range of such ids takes the place of hashing them one by one. Floats that
-    are all integers count as integers, as they do for hashes.
+    A table over that range then replaces hashing the ids one by one. Floats that are all
+    integers count as integers, as they do for a dictionary.
     """
-    if not isinstance(ids, np.ndarray) or ids.dtype.kind not in "iuf" or not len(ids):
+    if ids.dtype.kind not in "iuf" or not len(ids):
         return None
     with np.errstate(invalid="ignore"):
         integers = ids.astype(np.int64)
     if not np.can_cast(ids.dtype, np.int64) and not np.array_equal(integers, ids):
         return None
     low, high = int(integers.min()), int(integers.max())
-    span = high - low + 1
-    # Up to 2**53 the comparison with floats above is exact.
-    if span > 4 * len(ids) + (1 << 16) or low < -(2**53) or high > 2**53:
+    # Beyond 2**53 integers and floats no longer match one to one.
+    if high - low > 4 * len(ids) + (1 << 16) or low < -(2**53) or high > 2**53:
         return None
     integers -= low
-    return integers, low, span
+    return integers, low, high - low + 1
 
 
-def _array_or_list(values: Any) -> np.ndarray | list[Any]:
-    """Values as a 1-D array whose `tolist` equals what iterating gives, or as a list.
+def _plain(values: Iterable[Any]) -> np.ndarray | Iterable[Any]:
+    """The values as a 1-D array if possible, else as a list or an iterable of the same values.
 
-    Columns of data frames become arrays where they are numeric. Iterators stay what they are
-    only in the sense that they are read once, here.
+    "The same" is meant as a dictionary compares them: an array's `tolist` will do, except for
+    dates, which it turns into numbers.
     """
-    if hasattr(values, "iloc") and values.ndim == 2:
-        raise TypeError("a data frame iterates over its column names; pass one of its columns")
+    if _is_frame(values):
+        raise TypeError("a data frame iterates over the names of its columns; pass one column")
     dtype = getattr(values, "dtype", None)
     if hasattr(values, "to_numpy") and isinstance(dtype, np.dtype) and dtype.kind in "biuf":
         values = values.to_numpy()
     if isinstance(values, np.ndarray):
-        # Not so for dates, which become numbers, nor for the rows of a matrix.
-        if values.ndim == 1 and values.dtype.kind in "biufcUSO":
-            return np.asarray(values)
-        return list(values)
-    if hasattr(values, "tolist"):
-        return values.tolist()
-    return values if isinstance(values, list) else list(values)
+        return values if values.ndim == 1 and dtype.kind in "biufcUSO" else list(values)
+    return values.tolist() if hasattr(values, "tolist") else values
 
 
-def _blocks(data: Iterable[Any]) -> Iterator[tuple[int, list[Any]]]:
-    """Blocks of the elements of ``data``, each with the position of its first."""
-    if isinstance(data, Mapping):
-        raise TypeError("data must be an iterable of tuples, got a mapping; pass its .items()")
-    try:
-        rows = iter(data)
-    except TypeError:
-        raise TypeError(
-            f"data must be an iterable of tuples, got {type(data).__name__}"
-        ) from None
-    start = 0
-    while block := list(islice(rows, _BLOCK)):
-        yield start, block
-        start += len(block)
+def _is_frame(values: Any) -> bool:
+    return hasattr(values, "iloc") and values.ndim == 2
 
 
-def _lengths(block: list[Any], start: int, allowed: set[int], expected: str) -> set[int]:
-    """The lengths that occur among the rows of a block, all of them allowed."""
-    try:
-        lengths = set(map(len, block))
-    except TypeError:
-        lengths = {-1}
-    if not lengths <= allowed:
-        for position, row in enumerate(block, start):
-            length = len(row) if hasattr(row, "__len__") else "no"
-            if length not in allowed:
-                raise ValueError(
-                    f"each element of data must be {expected}; the one at position {position} "
-                    f"has length {length}: {row!r}"
-                )
-    return lengths
+def _no_entries() -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """A list for blocks of entries (row, col, value) that can be joined even if none follows."""
+    return [(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float32))]
 
 
 def _interaction_columns(
     data: Any,
 ) -> Iterator[tuple[np.ndarray | list[Hashable], np.ndarray | list[Hashable], np.ndarray]]:
     """Users, items and weights of ``data``, in one or more blocks."""
-    ...
+    expected = "(user id, item id) or (user id, item id, weight)"
+    if _is_frame(data) or (isinstance(data, np.ndarray) and data.ndim == 2):
+        if not len(data):
+            return
+        if data.shape[1] not in (2, 3):
+            raise ValueError(f"data must have the columns {expected}, got {data.shape[1]} columns")
+        columns = [data.iloc[:, k] for k in range(data.shape[1])] if _is_frame(data) else data.T
+        users, items, *weights = map(_plain, columns)
+        yield users, items, _weights(weights[0] if weights else np.ones(len(data)))
+        return
+
+    for start, rows in _blocks(data):
+        try:
+            # Nearly all data are pairs, and unpacking them is the cheapest check that they are.
+            users, items = [user for user, _ in rows], [item for _, item in rows]
+            weights = np.ones(len(rows), dtype=np.float32)
+        except (TypeError, ValueError):
+            lengths = _lengths(rows, start, {2, 3}, expected)
+            if 2 in lengths:
+                rows = [row if len(row) == 3 else (*row, 1.0) for row in rows]
+            users, items = [user for user, _, _ in rows], [item for _, item, _ in rows]
+            weights = _weights([weight for _, _, weight in rows])
+        yield users, items, weights
+
+
+def _feature_matrix(
+    data: Iterable[tuple[Hashable, Iterable[Hashable] | Mapping[Hashable, float]]],
+    ids: dict[Hashable, int],
+    features: dict[Hashable, int],
+    *,
+    side: str,
+    identity: bool,
+    normalize: bool,
+) -> sp.csr_matrix:
+    """The float32 matrix of one side's features; see `Dataset.build_user_features`."""
+    blocks = _no_entries()
+    if identity:
+        row = np.fromiter(ids.values(), np.int32, len(ids))
+        own = _positions(list(ids), features, f"{side}_features")
+        blocks.append((row, own, np.ones(len(ids), dtype=np.float32)))
+
+    expected = f"({side} id, [feature names]) or ({side} id, {{feature name: weight}})"
+    for start, rows in _blocks(data):
+        _lengths(rows, start, {2}, expected)
+        owners = [owner for owner, _ in rows]
+        bags = [bag for _, bag in rows]
+        if not {dict, list, tuple}.issuperset(map(type, bags)):
+            bags = [_bag(bag, owner) for owner, bag in rows]
+        sizes = np.fromiter(map(len, bags), np.intp, len(bags))
+        row = np.repeat(_positions(owners, ids, f"{side}s"), sizes)
+        col = _positions(list(chain.from_iterable(bags)), features, f"{side}_features")
+        if dict in map(type, bags):
+            weighed = (bag.values() if type(bag) is dict else repeat(1.0, len(bag)) for bag in bags)
+            weights = _weights(list(chain.from_iterable(weighed)))
+        else:
+            weights = np.ones(len(col), dtype=np.float32)
+        blocks.append((row, col, weights))
+
+    row, col, weights = map(np.concatenate, zip(*blocks, strict=True))
+    matrix = sp.coo_matrix((weights, (row, col)), shape=(len(ids), len(features))).tocsr()
+    if normalize:
+        sizes = np.diff(matrix.indptr)
+        if not sizes.all():
+            name = _id_of(int(np.argmin(sizes)), ids)
+            raise ValueError(
+                f"rows without features cannot be normalised: {np.sum(sizes == 0)} of "
+                f"{len(ids)} {side}s have none, among them {name!r}; list features of every "
+                f"{side}, turn on {side}_identity_features, or pass normalize=False"
+            )
+        norms = np.add.reduceat(np.abs(matrix.data), matrix.indptr[:-1], dtype=np.float64)
+        if not np.isfinite(norms).all():
+            name = _id_of(int(np.argmin(np.isfinite(norms))), ids)
+            raise ValueError(
+                f"a row that holds NaN or infinity cannot be normalised: look at the weights of "
+                f"the features of {side} {name!r}"
+            )
+        norms = np.repeat(norms, sizes)
+        np.divide(matrix.data, norms, out=matrix.data, where=norms != 0)
+    return matrix
+
+
+def _id_of(number: int, ids: dict[Hashable, int]) -> Hashable:
+    return next(value for value, its_number in ids.items() if its_number == number)
+
+
+def _bag(features: Iterable[Hashable] | Mapping[Hashable, float], owner: Hashable) -> Any:
+    """The features of one id as a list or a dict."""
+    if isinstance(features, Mapping):
+        return dict(features)
+    try:
+        return list(features)
+    except TypeError as error:
+        raise TypeError(
+            f"the features of {owner!r} must be a list of names or a dict of weights, got "
+            f"{features!r}"
+        ) from error
+
+
+def _weights(values: np.ndarray | list[Any]) -> np.ndarray:
+    """The weights as float32."""
+    if isinstance(values, np.ndarray):
+        if values.dtype.kind in "biuf":
+            return values.astype(np.float32)
+        values = values.tolist()
+    try:
+        # Unlike NumPy, an array('d') neither parses strings nor takes None for NaN.
+        return np.array(array("d", values), dtype=np.float32)
+    except TypeError:
+        for value in values:
+            try:
+                array("d", (value,))
+            except TypeError:
+                raise TypeError(
+                    f"a weight in data must be a number, got {value!r} of type "
+                    f"{type(value).__name__}"
+                ) from None
+        raise
+
+
+def _blocks(data: Iterable[Any]) -> Iterator[tuple[int, list[Any]]]:
+    """The elements of ``data`` in lists, each with the position of its first element."""
+    if isinstance(data, Mapping):
+        raise TypeError("data must be an iterable of tuples, got a mapping; pass its .items()")
+    try:
+        elements = iter(data)
+    except TypeError as error:
+        raise TypeError(f"data must be an iterable of tuples, got {type(data).__name__}") from error
+    start = 0
+    while block := list(islice(elements, _BLOCK)):
+        yield start, block
+        start += len(block)
+
+
+def _lengths(rows: list[Any], start: int, allowed: set[int], expected: str) -> set[int]:
+    """The lengths that occur among the rows, once all of them are allowed."""
+    try:
+        lengths = set(map(len, rows))
+    except TypeError:
+        lengths = {-1}
+    if not lengths <= allowed:
+        for position, row in enumerate(rows, start):
+            try:
+                length = len(row)
+            except TypeError:
+                length = "none"
+            if length not in allowed:
+                raise ValueError(
+                    f"each element of data must be {expected}; the one at position {position} "
+                    f"is {row!r} (length: {length})"
+                )
+    return lengths

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -227,9 +229,8 @@ class LightFM:
             For bad input, and when the parameters diverge. The model is then as it was before
             the call. An interrupt from the keyboard leaves what has been trained up to then.
         """
-        before = {name: getattr(self, name) for name in (*_ARRAYS, "_fitted_with")}
-        self._clear()
-        try:
+        with self._restored_when_refused():
+            self._clear()
             return self.fit_partial(
                 interactions,
                 user_features=user_features,
@@ -239,10 +240,6 @@ class LightFM:
                 num_threads=num_threads,
                 verbose=verbose,
             )
-        except BaseException as error:
-            if isinstance(error, Exception) or self.item_embeddings is None:
-                self.__dict__.update(before)
-            raise
 
     def fit_partial(
         self,
@@ -280,24 +277,36 @@ class LightFM:
             name: n_rows[name] if features[name] is None else features[name].shape[1]
             for name in features
         }
-        if self.item_embeddings is None:
-            self._initialize(
-                self.no_components, n_columns["item_features"], n_columns["user_features"]
-            )
-        self._check_arrays()
-        for side in _SIDES:
-            name = f"{side}_features"
-            fitted = getattr(self, f"{side}_embeddings").shape[0]
-            if n_columns[name] != fitted:
-                raise ValueError(
-                    f"{name} must have the {fitted} columns the model was fitted with, got "
-                    f"{n_columns[name]}{'' if features[name] is not None else ' (identity)'}; "
-                    "pass the same features, or call fit to start afresh"
+        with self._restored_when_refused():
+            if self.item_embeddings is None:
+                self._initialize(
+                    self.no_components, n_columns["item_features"], n_columns["user_features"]
                 )
-        self._fitted_with = {name: matrix is not None for name, matrix in features.items()}
-        if epochs:
-            self._train(examples, features, n_rows["item_features"], epochs, threads, verbose)
+            self._check_arrays()
+            for side in _SIDES:
+                name = f"{side}_features"
+                fitted = getattr(self, f"{side}_embeddings").shape[0]
+                if n_columns[name] != fitted:
+                    raise ValueError(
+                        f"{name} must have the {fitted} columns the model was fitted with, got "
+                        f"{n_columns[name]}{'' if features[name] is not None else ' (identity)'}; "
+                        "pass the same features, or call fit to start afresh"
+                    )
+            self._fitted_with = {name: matrix is not None for name, matrix in features.items()}
+            if epochs:
+                self._train(examples, features, n_rows["item_features"], epochs, threads, verbose)
         return self
+
+    @contextmanager
+    def _restored_when_refused(self) -> Iterator[None]:
+        """Put the arrays back after an error, or an interrupt before they were all drawn."""
+        before = {name: getattr(self, name) for name in (*_ARRAYS, "_fitted_with")}
+        try:
+            yield
+        except BaseException as error:
+            if isinstance(error, Exception) or any(getattr(self, name) is None for name in _ARRAYS):
+                self.__dict__.update(before)
+            raise
 
     def _check_arrays(self) -> None:
         """Make the public arrays trainable in place; users may have assigned anything to them."""
@@ -343,7 +352,8 @@ class LightFM:
         )
 
         def is_finite() -> bool:
-            return all(parameters[side].is_finite() for side in _SIDES)
+            with np.errstate(invalid="ignore"):
+                return all(parameters[side].is_finite() for side in _SIDES)
 
         try:
             for epoch in _progress(epochs, verbose):
@@ -516,7 +526,8 @@ class LightFM:
                     f"train_interactions must have the shape of test_interactions, {test.shape}, "
                     f"got {train.shape}"
                 )
-            if check_intersections and (test != 0).multiply(train != 0).nnz:
+            # Comparing sorts a matrix in place, so the caller's arrays are copied before.
+            if check_intersections and (test.copy() != 0).multiply(train != 0).nnz:
                 raise ValueError(
                     "test_interactions and train_interactions share entries, so the ranks would "
                     "be too good; remove them from one, or pass check_intersections=False"

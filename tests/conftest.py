@@ -1,14 +1,26 @@
-"""Shared fixtures: where the real data sets lie, and seeds that no two tests share."""
+"""Shared fixtures: where the real data sets lie, and the instruction levels to run at."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lightfm_clone import _core
+
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(params=_core.available_levels())
+def level(request) -> Iterator[str]:
+    """Run the test once at every instruction level that this machine offers."""
+    before = _core.build_info()["instruction level"]
+    _core.use_level(request.param)
+    yield request.param
+    _core.use_level(before)
 
 
 @pytest.fixture(scope="session")

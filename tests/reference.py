@@ -238,7 +238,7 @@ def bpr(epoch: Epoch, entry: int, rng: Rng) -> Update:
     user, positive = epoch.user_of[entry], epoch.item_of[entry]
     if not epoch.is_positive[entry] or len(epoch.known[user]) == epoch.n_items_seen:
         return []
-    for _ in range(min(epoch.n_entries, 100_000)):
+    for _ in range(100_000):
         negative = epoch.item_of[rng.bounded(epoch.n_entries)]
         if negative not in epoch.known[user]:
             difference = epoch.score(user, negative) - epoch.score(user, positive)
@@ -271,8 +271,6 @@ def warp(epoch: Epoch, entry: int, rng: Rng) -> Update:
 def warp_kos(epoch: Epoch, entry: int, rng: Rng) -> Update:
     user = epoch.user_of[entry]
     known, settings = epoch.known[user], epoch.state.settings
-    if len(known) == epoch.n_items:
-        return []
     drawn = [known[rng.bounded(len(known))] for _ in range(min(settings.n, len(known)))]
     best_first = sorted(drawn, key=lambda item: -epoch.score(user, item))  # stable in ties
     positive = best_first[min(settings.k, len(best_first)) - 1]

@@ -10,21 +10,13 @@
 namespace lfm {
 namespace {
 
-// How many examples ahead the rows of an example are asked for, and how many of the negatives it
-// is going to try are drawn ahead of it.
-constexpr int64_t ROWS_AHEAD = 6;
-
 template <class Loss, class Schedule, class Lanes, bool L2>
 void train_block(const Problem& problem, float* scratch, int64_t* position, int64_t end) {
     Step<Schedule, Lanes, L2> step(problem, scratch);
     int64_t i = *position;
     for (; i < end; ++i) {
         if (L2 && problem.scales->full) break;
-        if (i + ROWS_AHEAD < problem.n_interactions) {
-            const Example ahead = read_example(problem, i + ROWS_AHEAD);
-            prefetch_row(problem.users, ahead.user, problem.users.row_stride);
-            prefetch_row(problem.items, ahead.item, problem.items.row_stride);
-        }
+        Loss::prefetch(step, i);
         const Example example = read_example(problem, i);
         Rng rng(problem.seed, static_cast<uint64_t>(i));
         Entry entries[2];

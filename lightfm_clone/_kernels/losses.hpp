@@ -1,6 +1,6 @@
 // The losses: one small struct each. `entries` looks at one example and returns how many entries
-// (item, dLoss/dscore) it yields; step.hpp does the rest. `prefetch_draws` asks for what the
-// example's own random draws will need.
+// (item, dLoss/dscore) it yields; step.hpp does the rest. `prefetch` asks for the memory of the
+// examples after the one at `position`, in the order in which one address leads to the next.
 #pragma once
 
 #include "step.hpp"
@@ -8,16 +8,42 @@
 namespace lfm {
 namespace {
 
+// How many examples ahead rows are asked for, and how many ahead the random draws are made whose
+// rows to ask for: a few, because every draw that is made early is made twice.
+constexpr int64_t ROWS_AHEAD = 8, DRAWS_AHEAD = 3;
+
+// The rows of the user and the item of a coming example.
+inline void prefetch_pair(const Problem& problem, int64_t position) {
+    if (position + ROWS_AHEAD >= problem.n_interactions) return;
+    const Example ahead = read_example(problem, position + ROWS_AHEAD);
+    prefetch_row(problem.users, ahead.user, problem.users.row_stride);
+    prefetch_row(problem.items, ahead.item, problem.items.row_stride);
+}
+
+// Where the items known to the user of a coming example are looked up.
+inline void prefetch_known(const Problem& problem, int64_t position) {
+    if (position + 2 * ROWS_AHEAD >= problem.n_interactions) return;
+    const int64_t* indptr = problem.known.indptr;
+    prefetch(indptr + read_example(problem, position + 2 * ROWS_AHEAD).user);
+    const int32_t user = read_example(problem, position + ROWS_AHEAD).user;
+    prefetch(problem.known.filter + filter_begin(indptr, user));
+}
+
 inline float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 
 // Binary cross-entropy of the score, y = 1 for a positive value, else 0:   g = w (sigma(s) - y)
 struct Logistic {
     template <class S>
+    static void prefetch(S& step, int64_t position) {
+        prefetch_pair(step.problem, position);
+    }
+
+    template <class S>
     static int entries(S& step, const Example& example, Rng&, Entry* out) {
         step.load_user(example.user);
         const Representation item = step.item(example.item, 0);
         const float y = example.positive ? 1.0f : 0.0f;
-        out[0] = {example.item, item, example.weight * (sigmoid(step.score(item)) - y)};
+        out[0] = {example.item, item, example.weight * (sigmoid(step.score(item) + step.user_bias()) - y)};
         return 1;
     }
 };
@@ -29,13 +55,30 @@ struct Bpr {
     // A user who knows nearly every popular item could make a draw take for ever.
     static constexpr int64_t MAX_DRAWS = 100000;
 
+    // First the interaction that the first draw picks, then the row of its item.
+    template <class S>
+    static void prefetch(S& step, int64_t position) {
+        const Problem& problem = step.problem;
+        prefetch_pair(problem, position);
+        prefetch_known(problem, position);
+        if (position + 2 * ROWS_AHEAD >= problem.n_interactions) return;
+        lfm::prefetch(first_draw(problem, position + 2 * ROWS_AHEAD));
+        const uint32_t* drawn = first_draw(problem, position + ROWS_AHEAD);
+        prefetch_row(problem.items, static_cast<int32_t>(drawn[1]), problem.items.row_stride);
+    }
+
+    static const uint32_t* first_draw(const Problem& problem, int64_t position) {
+        Rng rng(problem.seed, static_cast<uint64_t>(position));
+        return problem.interactions + rng.bounded(problem.n_interactions) * problem.words;
+    }
+
     template <class S>
     static int entries(S& step, const Example& example, Rng& rng, Entry* out) {
         const Problem& problem = step.problem;
         if (!example.positive || n_known(problem.known, example.user) >= problem.n_occurring)
             return 0;
         int32_t negative = -1;
-        for (int64_t draws = 0; draws < problem.n_interactions && draws < MAX_DRAWS; ++draws) {
+        for (int64_t draws = 0; draws < MAX_DRAWS; ++draws) {
             const int64_t drawn = rng.bounded(problem.n_interactions);
             const int32_t item = static_cast<int32_t>(
                 problem.interactions[drawn * problem.words + 1]);
@@ -79,6 +122,14 @@ inline bool knows_everything(const S& step, int32_t user) {
 // IJCAI 2011: weighted approximate-rank pairwise hinge loss.
 struct Warp {
     template <class S>
+    static void prefetch(S& step, int64_t position) {
+        prefetch_pair(step.problem, position);
+        prefetch_known(step.problem, position);
+        if (position + DRAWS_AHEAD < step.problem.n_interactions)
+            step.prefetch_negatives(position + DRAWS_AHEAD);
+    }
+
+    template <class S>
     static int entries(S& step, const Example& example, Rng& rng, Entry* out) {
         if (!example.positive || knows_everything(step, example.user)) return 0;
         step.load_user(example.user);
@@ -90,6 +141,12 @@ struct Warp {
 // RecSys 2013: the positive is the k-th best scored of n of the user's known items, drawn with
 // replacement (the worst of them when there are fewer than k); then as WARP.
 struct WarpKos {
+    template <class S>
+    static void prefetch(S& step, int64_t position) {
+        prefetch_pair(step.problem, position);
+        prefetch_known(step.problem, position);
+    }
+
     template <class S>
     static int entries(S& step, const Example& example, Rng& rng, Entry* out) {
         const Problem& problem = step.problem;

@@ -57,7 +57,9 @@ class Step {
     Step(const Problem& p, float* scratch)
         : problem(p), lanes(p.lanes), schedule(p), user_vector(scratch),
           user_direction(scratch + lanes), item_buffers(scratch + 2 * lanes),
-          kos(scratch + 4 * lanes) {
+          bias_lane(scratch + 4 * lanes), kos(scratch + 5 * lanes) {
+        for (int l = 0; l < lanes; ++l) bias_lane[l] = 0.0f;
+        if (bias_in_row()) bias_lane[p.no_components] = 1.0f;
         if (L2) {
             user_base = p.scales->user;
             item_base = p.scales->item;
@@ -69,61 +71,72 @@ class Step {
         user = id;
         // Their own buffer, because the rows may change while the vector is still needed.
         const Representation raw = representation(problem.users, id, user_vector, lanes);
-        const Vec s = Vec::all(user_scale());
-        for (int l = 0; l < lanes; l += Vec::N)
-            (L2 ? s * Vec::load(raw.vector + l) : Vec::load(raw.vector + l)).store(user_vector + l);
-        user_bias = raw.bias * user_scale();
-        if (bias_in_row()) {
-            // With a 1 in the bias's lane, one dot product adds the item's bias, and the vector
-            // is the gradient of the item's row, bias included.
-            user_bias = user_vector[problem.no_components];
-            user_vector[problem.no_components] = 1.0f;
+        const float s = user_scale();
+        bias = s * (bias_in_row() ? raw.vector[problem.no_components] : raw.bias);
+        for (int l = 0; l < lanes; l += Vec::N) {
+            const Vec x = Vec::load(raw.vector + l);
+            with_bias_lane(L2 ? Vec::all(s) * x : x, 1.0f, l).store(user_vector + l);
         }
     }
+
+    // The user's bias. It is not part of score(): it cancels out of every comparison of items, and
+    // where it is large it would cost them their last digits.
+    float user_bias() const { return bias; }
 
     // An item's representation; `buffer` 0 or 1 says where a sum of features is kept.
     Representation item(int32_t id, int buffer) const {
         return representation(problem.items, id, item_buffers + buffer * lanes, lanes);
     }
 
+    // q_u · p_i + b_i. With a 1 in the bias's lane of the user, the product adds the item's bias,
+    // and the user's vector is the gradient of the item's whole row.
     float score(const Representation& item) const {
         const float product = dot(user_vector, item.vector, lanes) + item.bias;
-        return (L2 ? item_scale() * product : product) + user_bias;
+        return L2 ? item_scale() * product : product;
     }
 
     int32_t current_user() const { return user; }
     float* kos_scratch() const { return kos; }
 
+    // Asks for the rows of the negatives that the example at `position` is going to try, as many
+    // as recent examples have tried.
+    void prefetch_negatives(int64_t position) const {
+        Rng rng(problem.seed, static_cast<uint64_t>(position));
+        for (float tries = 0.5f; tries < usual_tries; tries += 1.0f)
+            prefetch_row(problem.items, static_cast<int32_t>(rng.bounded(problem.n_items)), lanes);
+    }
+
     // Draws items until one the user does not know scores within 1 of the positive.
     // Returns the number of tries, 0 if there was no violation.
-    int64_t find_violation(float positive_score, Rng& rng, Entry* negative) const {
+    int64_t find_violation(float positive_score, Rng& rng, Entry* negative) {
         const float threshold = positive_score - 1.0f;
-        for (int64_t tries = 1; tries <= problem.max_sampled; ++tries) {
+        int64_t tries = 1;
+        for (; tries <= problem.max_sampled; ++tries) {
             const int32_t id = static_cast<int32_t>(rng.bounded(problem.n_items));
             const Representation candidate = item(id, 1);
             if (score(candidate) > threshold && !is_known(problem.known, user, id)) {
                 negative->item = id;
                 negative->representation = candidate;
+                expect_tries(tries);
                 return tries;
             }
         }
+        expect_tries(problem.max_sampled);
         return 0;
     }
 
     // Hogwild (Niu, Recht, Re and Wright, NIPS 2011): threads update shared rows without locks.
     // A lost update costs less than waiting would, because two examples rarely share a row.
     void apply(const Entry* entries, int n_entries) {
-        const float s = item_scale();
+        const float s = item_scale(), user_bias_gradient = entries[n_entries - 1].coefficient;
         for (int l = 0; l < lanes; l += Vec::N) {
             Vec direction = Vec::all(0.0f);
             for (int e = 0; e < n_entries; ++e)
                 direction = multiply_add(Vec::all(entries[e].coefficient * s),
                                          Vec::load(entries[e].representation.vector + l),
                                          direction);
-            direction.store(user_direction + l);
+            with_bias_lane(direction, user_bias_gradient, l).store(user_direction + l);
         }
-        const float user_bias_gradient = entries[n_entries - 1].coefficient;
-        if (bias_in_row()) user_direction[problem.no_components] = user_bias_gradient;
 
         local_rates = 0.0;
         n_touched = 0;
@@ -154,19 +167,36 @@ class Step {
     }
 
   private:
+    // Moving average of the tries of an example, over about 16 of them, and its limit.
+    static constexpr float AVERAGED = 1.0f / 16.0f, MAX_PREFETCHED = 16.0f;
+
     Lanes lanes;
     Schedule schedule;
     float* user_vector;
     float* user_direction;
     float* item_buffers;
+    float* bias_lane;  // 1 in the bias's lane where the bias lives in the row, else 0
     float* kos;
     int32_t user = 0;
-    float user_bias = 0.0f;
+    float bias = 0.0f;
     double user_base = 1.0, item_base = 1.0, user_growth = 1.0, item_growth = 1.0;
     double local_rates = 0.0;
     int64_t n_touched = 0;
+    float usual_tries = 2.0f;
+
+    void expect_tries(int64_t tries) {
+        const float counted = static_cast<float>(tries) < MAX_PREFETCHED
+                                  ? static_cast<float>(tries) : MAX_PREFETCHED;
+        usual_tries += AVERAGED * (counted - usual_tries);
+    }
 
     bool bias_in_row() const { return !problem.users.biases; }
+    // `vector`, which starts at lane l, with `value` in the bias's lane. (Writing the lane to memory
+    // on its own would stall the next load of the vector.)
+    Vec with_bias_lane(Vec vector, float value, int l) const {
+        const Vec lane = Vec::load(bias_lane + l);
+        return multiply_add(lane, Vec::all(value), subtract_product(vector, lane, vector));
+    }
     float user_scale() const { return L2 ? static_cast<float>(user_base * user_growth) : 1.0f; }
     float item_scale() const { return L2 ? static_cast<float>(item_base * item_growth) : 1.0f; }
 

@@ -144,6 +144,7 @@ static_assert(PANEL % Vec::N == 0, "a panel is a whole number of vectors");
 inline void prefetch(const void* p) {
 #if defined(__GNUC__)
     __builtin_prefetch(p, 1);
+    __asm__ volatile("");  // or GCC drops loops that do nothing but prefetch
 #else
     (void)p;
 #endif
