@@ -27,8 +27,15 @@ LEVELS = {"baseline": {"unix": [], "msvc": []}, **(X86_LEVELS if IS_X86 else {})
 # Plain code must not be contracted to fused multiply-adds behind our back: equal scores have to be
 # computed equally everywhere (vec.hpp).
 FLAGS = {
-    "unix": ["-std=c++17", "-O1" if DEBUG else "-O3", "-g1" if DEBUG else "-g0",
-             "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fvisibility=hidden"],
+    "unix": [
+        "-std=c++17",
+        "-O1" if DEBUG else "-O3",
+        "-g1" if DEBUG else "-g0",
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-ffp-contract=off",
+        "-fvisibility=hidden",
+    ],
     "msvc": ["/std:c++17", "/O2", "/fp:precise"],
 }
 OPENMP = {
@@ -61,7 +68,7 @@ class BuildKernels(build_ext):
         compile_args, link_args = OPENMP["darwin" if sys.platform == "darwin" else family]
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "openmp.cpp"
-            source.write_text("#include <omp.h>\nint main() { return omp_get_max_threads() < 1; }\n")
+            source.write_text("#include <omp.h>\nint main() { return !omp_get_max_threads(); }\n")
             try:
                 objects = self.compiler.compile(
                     [str(source)], output_dir=folder, extra_postargs=compile_args

@@ -17,7 +17,7 @@ packed rows.
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport prange
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 import os
 
@@ -112,7 +112,7 @@ cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
             int32_t no_components, const int32_t* user_ids, int32_t n,
             const int64_t* test_indptr, const int32_t* test_indices,
             const int64_t* train_indptr, const int32_t* train_indices,
-            float* scratch, float* targets, float* ranks
+            float* scratch, float* targets, float* ranks, uint8_t* in_train
         ) noexcept nogil
 
 cdef extern from "_kernels/dispatch.hpp" namespace "lfm" nogil:
@@ -479,20 +479,24 @@ cdef class Trainer:
         )
         cdef int64_t[::1] positions = np.arange(n_blocks, dtype=np.int64) * BLOCK
         cdef int64_t first, last, block
+        cdef int round_threads
         try:
             for first in range(0, n_blocks, BLOCKS_A_ROUND):
                 last = min(first + BLOCKS_A_ROUND, n_blocks)
+                round_threads = threads
                 while True:
                     with nogil:
-                        for block in prange(first, last, num_threads=threads, schedule="dynamic",
-                                            chunksize=1):
+                        for block in prange(first, last, num_threads=round_threads,
+                                            schedule="dynamic", chunksize=1):
                             kernel(problem, &scratch[lfm_thread(), 0], &positions[block],
                                    min((block + 1) * BLOCK, problem.n_interactions))
                     if not scales.full:
                         break
                     # Some block stopped because a scale had passed its limit: start again from 1,
-                    # and let every block go on from where it was.
+                    # and let every block go on from where it was. An L2 that does so often would
+                    # keep threads waiting for each other, so one ends the round.
                     self._apply_scales(&scales)
+                    round_threads = 1
                 PyErr_CheckSignals()
         finally:
             self._apply_scales(&scales)
@@ -568,18 +572,21 @@ def rank_pairs(const float[::1] user_biases, const float[:, ::1] user_vectors,
                const float[::1] item_biases, const float[:, ::1] item_vectors,
                const int64_t[::1] test_indptr, const int32_t[::1] test_indices,
                const int64_t[::1] train_indptr, const int32_t[::1] train_indices, num_threads):
-    """Ranks, float32 [nnz], of the entries of a CSR test matrix; rows of train are sorted."""
+    """Ranks, float32 [nnz], of the entries of a CSR test matrix, and which of them, bool [nnz], are
+    in train, whose rows are sorted."""
     cdef Representations users = as_representations(user_vectors, user_biases)
     cdef Representations items = as_representations(item_vectors, item_biases)
     cdef int32_t n_items = <int32_t> item_vectors.shape[0]
     cdef int32_t no_components = <int32_t> item_vectors.shape[1]
     out = np.zeros(test_indices.shape[0], dtype=np.float32)
+    flags = np.zeros(test_indices.shape[0], dtype=np.uint8)
     cdef float[::1] ranks = out, targets = np.empty_like(out)
+    cdef uint8_t[::1] in_train = flags
     # Only users with test entries cost anything.
     cdef const int32_t[::1] user_ids = np.flatnonzero(np.diff(test_indptr)).astype(np.int32)
     cdef int64_t n_users = user_ids.shape[0], n_groups = ceil_divide(n_users, USERS_AT_ONCE), group, first
     if n_users == 0:
-        return out
+        return out, flags.view(np.bool_)
     cdef int threads = threads_for(num_threads, n_groups)
     cdef float[::1] panels = aligned_zeros(
         ceil_divide(n_items, PANEL) * PANEL * (no_components + 1)
@@ -593,5 +600,5 @@ def rank_pairs(const float[::1] user_biases, const float[:, ::1] user_vectors,
             kernels.rank_users(users, &panels[0], n_items, no_components, &user_ids[first],
                                <int32_t> min(USERS_AT_ONCE, n_users - first),
                                &test_indptr[0], &test_indices[0], &train_indptr[0], train,
-                               &scratch[lfm_thread(), 0], &targets[0], &ranks[0])
-    return out
+                               &scratch[lfm_thread(), 0], &targets[0], &ranks[0], &in_train[0])
+    return out, flags.view(np.bool_)

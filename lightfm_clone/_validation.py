@@ -26,7 +26,7 @@ class UnsupportedError(ValueError, NotImplementedError):
     """A combination of arguments that is not supported."""
 
 
-# ---- parameters -----------------------------------------------------------------------------------
+# ---- parameters ----------------------------------------------------------------------------------
 
 
 def check_random_state(random_state: Any) -> np.random.RandomState:
@@ -100,14 +100,12 @@ def check_epochs(epochs: int) -> int:
     return int(epochs)
 
 
-# ---- matrices -------------------------------------------------------------------------------------
+# ---- matrices ------------------------------------------------------------------------------------
 
 
 def _as_sparse(matrix: Any, name: str) -> Any:
-    """A two-dimensional sparse matrix or array of numbers whose indices are within its shape."""
-    if isinstance(matrix, np.ndarray) and matrix.ndim == 2:
-        matrix = sp.coo_matrix(matrix)
-    if not sp.issparse(matrix):
+    """A COO or compressed matrix of numbers whose indices are within its shape."""
+    if not sp.issparse(matrix) and not (isinstance(matrix, np.ndarray) and matrix.ndim == 2):
         raise ValueError(
             f"{name} must be a scipy sparse matrix or a two-dimensional numpy array, got "
             f"{type(matrix).__name__}; build one with lightfm_clone.data.Dataset or "
@@ -119,14 +117,14 @@ def _as_sparse(matrix: Any, name: str) -> Any:
         raise ValueError(f"{name} must hold real numbers, got dtype {matrix.dtype}")
     if max(matrix.shape) > MAX_ID:
         raise ValueError(f"{name} may have at most 2**31 - 1 rows and columns, got {matrix.shape}")
-    if matrix.format in ("csr", "csc", "bsr"):
-        matrix = copy(matrix)  # check_format tidies up the object it is called on
-        try:
+    try:
+        if sp.issparse(matrix) and matrix.format in ("csr", "csc", "bsr"):
+            matrix = copy(matrix)  # check_format tidies up the object it is called on
             matrix.check_format(full_check=True)
-        except ValueError as error:
-            raise ValueError(f"{name} is not a valid {matrix.format} matrix: {error}") from error
-        return matrix
-    coo = matrix.tocoo()
+            return matrix
+        coo = matrix.tocoo() if sp.issparse(matrix) else sp.coo_matrix(matrix)
+    except ValueError as error:
+        raise ValueError(f"{name} is not a valid sparse matrix: {error}") from error
     if not len(coo.row) == len(coo.col) == len(coo.data):
         raise ValueError(
             f"{name} must have as many rows and columns as values, got {len(coo.row)}, "
@@ -247,7 +245,7 @@ def is_identity(csr: Any) -> bool:
     )
 
 
-# ---- ids ------------------------------------------------------------------------------------------
+# ---- ids -----------------------------------------------------------------------------------------
 
 
 def check_ids(ids: Any, name: str) -> np.ndarray:

@@ -412,6 +412,7 @@ def _plain(values: Iterable[Any]) -> np.ndarray | Iterable[Any]:
 
 
 def _is_frame(values: Any) -> bool:
+    """Whether this is a pandas data frame, told without importing pandas."""
     return hasattr(values, "iloc") and values.ndim == 2
 
 
@@ -430,7 +431,10 @@ def _interaction_columns(
             return
         if data.shape[1] not in (2, 3):
             raise ValueError(f"data must have the columns {expected}, got {data.shape[1]} columns")
-        columns = [data.iloc[:, k] for k in range(data.shape[1])] if _is_frame(data) else data.T
+        if _is_frame(data):
+            columns = [data.iloc[:, k] for k in range(data.shape[1])]
+        else:
+            columns = np.asarray(data).T
         users, items, *weights = map(_plain, columns)
         yield users, items, _weights(weights[0] if weights else np.ones(len(data)))
         return
@@ -438,13 +442,15 @@ def _interaction_columns(
     for start, rows in _blocks(data):
         try:
             # Nearly all data are pairs, and unpacking them is the cheapest check that they are.
-            users, items = [user for user, _ in rows], [item for _, item in rows]
+            users = [user for user, _ in rows]
+            items = [item for _, item in rows]
             weights = np.ones(len(rows), dtype=np.float32)
         except (TypeError, ValueError):
             lengths = _lengths(rows, start, {2, 3}, expected)
             if 2 in lengths:
                 rows = [row if len(row) == 3 else (*row, 1.0) for row in rows]
-            users, items = [user for user, _, _ in rows], [item for _, item, _ in rows]
+            users = [user for user, _, _ in rows]
+            items = [item for _, item, _ in rows]
             weights = _weights([weight for _, _, weight in rows])
         yield users, items, weights
 
@@ -459,6 +465,8 @@ def _feature_matrix(
     normalize: bool,
 ) -> sp.csr_matrix:
     """The float32 matrix of one side's features; see `Dataset.build_user_features`."""
+    if isinstance(data, Mapping):
+        raise TypeError("data must be an iterable of pairs, got a mapping; pass its .items()")
     blocks = _no_entries()
     if identity:
         row = np.fromiter(ids.values(), np.int32, len(ids))
@@ -483,7 +491,9 @@ def _feature_matrix(
         blocks.append((row, col, weights))
 
     row, col, weights = map(np.concatenate, zip(*blocks, strict=True))
-    matrix = sp.coo_matrix((weights, (row, col)), shape=(len(ids), len(features))).tocsr()
+    matrix = sp.coo_matrix((weights, (row, col)), shape=(len(ids), len(features)))
+    # The way over CSC adds up repeated entries and sorts each row, faster than sorting does.
+    matrix = matrix.tocsc().tocsr()
     if normalize:
         sizes = np.diff(matrix.indptr)
         if not sizes.all():
@@ -500,16 +510,17 @@ def _feature_matrix(
                 f"a row that holds NaN or infinity cannot be normalised: look at the weights of "
                 f"the features of {side} {name!r}"
             )
-        norms = np.repeat(norms, sizes)
-        np.divide(matrix.data, norms, out=matrix.data, where=norms != 0)
+        norms[norms == 0] = 1
+        matrix.data /= np.repeat(norms.astype(np.float32), sizes)
     return matrix
 
 
 def _id_of(number: int, ids: dict[Hashable, int]) -> Hashable:
+    """The id with this number."""
     return next(value for value, its_number in ids.items() if its_number == number)
 
 
-def _bag(features: Iterable[Hashable] | Mapping[Hashable, float], owner: Hashable) -> Any:
+def _bag(features: Iterable[Hashable] | Mapping[Hashable, float], owner: Hashable) -> list | dict:
     """The features of one id as a list or a dict."""
     if isinstance(features, Mapping):
         return dict(features)
@@ -545,8 +556,6 @@ def _weights(values: np.ndarray | list[Any]) -> np.ndarray:
 
 def _blocks(data: Iterable[Any]) -> Iterator[tuple[int, list[Any]]]:
     """The elements of ``data`` in lists, each with the position of its first element."""
-    if isinstance(data, Mapping):
-        raise TypeError("data must be an iterable of tuples, got a mapping; pass its .items()")
     try:
         elements = iter(data)
     except TypeError as error:

@@ -17,8 +17,7 @@ class _Ranks(NamedTuple):
     """Ranks of the test entries, grouped by user, and what the metrics need besides."""
 
     users: np.ndarray  # int64 [nnz], the user of each rank
-    ranks: np.ndarray  # float32 [nnz], ascending within each user
-    places: np.ndarray  # int64 [nnz], 0, 1, ... within each user
+    ranks: np.ndarray  # float32 [nnz]
     n_test: np.ndarray  # int64 [n_users]
     n_train: np.ndarray  # int64 [n_users]
     n_items: int
@@ -28,19 +27,32 @@ class _Ranks(NamedTuple):
         return np.bincount(self.users, weights=values, minlength=len(self.n_test))
 
 
-def _rank(model: Any, test_interactions: Any, train_interactions: Any, **arguments: Any) -> _Ranks:
+def _rank(
+    model: Any,
+    test_interactions: Any,
+    train_interactions: Any,
+    user_features: Any,
+    item_features: Any,
+    num_threads: int | None,
+    check_intersections: bool,
+) -> _Ranks:
+    """The one ranking pass behind a metric."""
+    if train_interactions is not None:
+        train_interactions = as_csr(train_interactions, "train_interactions")
     ranked = model.predict_rank(
-        test_interactions, train_interactions=train_interactions, **arguments
+        test_interactions,
+        train_interactions=train_interactions,
+        user_features=user_features,
+        item_features=item_features,
+        num_threads=num_threads,
+        check_intersections=check_intersections,
     )
     n_test = np.diff(ranked.indptr).astype(np.int64)
+    n_train = np.zeros_like(n_test)
+    if train_interactions is not None:
+        n_train = np.diff(train_interactions.indptr).astype(np.int64)
     users = np.repeat(np.arange(len(n_test)), n_test)
-    ranks = ranked.data[np.lexsort((ranked.data, users))]
-    places = np.arange(len(ranks)) - np.repeat(ranked.indptr[:-1], n_test)
-    if train_interactions is None:
-        n_train = np.zeros_like(n_test)
-    else:
-        n_train = np.diff(as_csr(train_interactions, "train_interactions").indptr)
-    return _Ranks(users, ranks, places, n_test, n_train.astype(np.int64), ranked.shape[1])
+    return _Ranks(users, ranked.data, n_test, n_train, ranked.shape[1])
 
 
 def _keep(values: np.ndarray, ranks: _Ranks, preserve_rows: bool) -> np.ndarray:
@@ -95,10 +107,10 @@ def precision_at_k(
         model,
         test_interactions,
         train_interactions,
-        user_features=user_features,
-        item_features=item_features,
-        num_threads=num_threads,
-        check_intersections=check_intersections,
+        user_features,
+        item_features,
+        num_threads,
+        check_intersections,
     )
     precision = (ranks.per_user(ranks.ranks < k) / k).astype(np.float32)
     return _keep(precision, ranks, preserve_rows)
@@ -129,10 +141,10 @@ def recall_at_k(
         model,
         test_interactions,
         train_interactions,
-        user_features=user_features,
-        item_features=item_features,
-        num_threads=num_threads,
-        check_intersections=check_intersections,
+        user_features,
+        item_features,
+        num_threads,
+        check_intersections,
     )
     with np.errstate(invalid="ignore"):
         recall = ranks.per_user(ranks.ranks < k) / ranks.n_test
@@ -167,14 +179,18 @@ def auc_score(
         model,
         test_interactions,
         train_interactions,
-        user_features=user_features,
-        item_features=item_features,
-        num_threads=num_threads,
-        check_intersections=check_intersections,
+        user_features,
+        item_features,
+        num_threads,
+        check_intersections,
     )
     n_negatives = ranks.n_items - ranks.n_test - ranks.n_train
     undefined = (ranks.n_test == 0) | (n_negatives <= 0)
-    above = ranks.per_user(np.maximum(ranks.ranks - ranks.places, 0))
+    # Sorted within each user: ranks are whole numbers below 2**31, so user and rank make one key.
+    sorted_ranks = np.sort(ranks.users << 32 | ranks.ranks.astype(np.int64)) & 0xFFFFFFFF
+    first = np.cumsum(ranks.n_test) - ranks.n_test
+    places = np.arange(len(sorted_ranks)) - first[ranks.users]
+    above = ranks.per_user(np.maximum(sorted_ranks - places, 0))
     pairs = np.where(undefined, 1, ranks.n_test * n_negatives)
     auc = np.where(undefined, 0.5, 1 - above / pairs).astype(np.float32)
     return _keep(auc, ranks, preserve_rows)
@@ -203,10 +219,11 @@ def reciprocal_rank(
         model,
         test_interactions,
         train_interactions,
-        user_features=user_features,
-        item_features=item_features,
-        num_threads=num_threads,
-        check_intersections=check_intersections,
+        user_features,
+        item_features,
+        num_threads,
+        check_intersections,
     )
-    best = ranks.per_user(np.where(ranks.places == 0, 1 / (ranks.ranks + 1), 0))
-    return _keep(best.astype(np.float32), ranks, preserve_rows)
+    best = np.zeros(len(ranks.n_test), dtype=np.float32)
+    np.maximum.at(best, ranks.users, 1 / (ranks.ranks + 1))
+    return _keep(best, ranks, preserve_rows)

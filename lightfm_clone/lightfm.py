@@ -139,7 +139,7 @@ class LightFM:
             shown.append(f"random_state={self.initial_random_state!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
-    # ---- parameters -------------------------------------------------------------------------------
+    # ---- parameters ------------------------------------------------------------------------------
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The constructor's parameters; `random_state` is the live RandomState."""
@@ -171,7 +171,7 @@ class LightFM:
             input_tags=InputTags(sparse=True),
         )
 
-    # ---- training ---------------------------------------------------------------------------------
+    # ---- training --------------------------------------------------------------------------------
 
     def _initialize(self, no_components: int, no_item_features: int, no_user_features: int) -> None:
         """Draw fresh parameters. Subclasses may override this."""
@@ -181,9 +181,7 @@ class LightFM:
             embeddings = (self.random_state.rand(*shape) - 0.5) / no_components
             setattr(self, f"{side}_embeddings", embeddings.astype(np.float32))
             for kind, of in (("embedding", shape), ("bias", n_features)):
-                setattr(
-                    self, f"{side}_{kind}_gradients", np.full(of, first_gradient, np.float32)
-                )
+                setattr(self, f"{side}_{kind}_gradients", np.full(of, first_gradient, np.float32))
                 setattr(self, f"{side}_{kind}_momentum", np.zeros(of, np.float32))
             setattr(self, f"{side}_biases", np.zeros(n_features, np.float32))
 
@@ -292,9 +290,16 @@ class LightFM:
                         f"{n_columns[name]}{'' if features[name] is not None else ' (identity)'}; "
                         "pass the same features, or call fit to start afresh"
                     )
-            self._fitted_with = {name: matrix is not None for name, matrix in features.items()}
+            # An explicit identity is the same model as none, and trains faster as none.
+            parts = {
+                name: None
+                if matrix is None or validation.is_identity(matrix)
+                else validation.csr_parts(matrix)
+                for name, matrix in features.items()
+            }
+            self._fitted_with = {name: part is not None for name, part in parts.items()}
             if epochs:
-                self._train(examples, features, n_rows["item_features"], epochs, threads, verbose)
+                self._train(examples, parts, n_rows["item_features"], epochs, threads, verbose)
         return self
 
     @contextmanager
@@ -310,7 +315,13 @@ class LightFM:
 
     def _check_arrays(self) -> None:
         """Make the public arrays trainable in place; users may have assigned anything to them."""
-        no_components = np.shape(self.item_embeddings)[-1]
+        for name in ("item_embeddings", "user_embeddings"):
+            if np.ndim(getattr(self, name)) != 2:
+                raise ValueError(
+                    f"{name} must be an array [n_features, no_components], got shape "
+                    f"{np.shape(getattr(self, name))}; assign all arrays, or call fit"
+                )
+        no_components = np.shape(self.item_embeddings)[1]
         for side in _SIDES:
             n_features = len(getattr(self, f"{side}_embeddings"))
             for name in (name for name in _ARRAYS if name.startswith(side)):
@@ -333,13 +344,9 @@ class LightFM:
         embeddings, biases = ([getattr(self, f"{side}_{name}") for name in of] for of in kinds)
         return embeddings, biases
 
-    def _train(self, examples, features, n_items, epochs, threads, verbose) -> None:
+    def _train(self, examples, parts, n_items, epochs, threads, verbose) -> None:
         arrays = {side: self._packed(side) for side in _SIDES}
         parameters = {side: _core.Parameters(*arrays[side]) for side in _SIDES}
-        parts = {}
-        for name, matrix in features.items():
-            identity = matrix is None or validation.is_identity(matrix)
-            parts[name] = None if identity else validation.csr_parts(matrix)
         rows, cols, positive, weights, (n_users, _) = examples
         trainer = _core.Trainer(
             _core.Interactions(rows, cols, positive, weights, n_users, threads),
@@ -375,7 +382,7 @@ class LightFM:
                 for side in _SIDES:
                     parameters[side].unpack(*arrays[side])
 
-    # ---- prediction -------------------------------------------------------------------------------
+    # ---- prediction ------------------------------------------------------------------------------
 
     def _check_fitted(self) -> None:
         if self.item_embeddings is None:
@@ -452,8 +459,8 @@ class LightFM:
         """
         self._check_fitted()
         threads = validation.check_num_threads(num_threads)
-        single = np.ndim(user_ids) == 0
         users = validation.check_ids(user_ids, "user_ids")
+        single = np.ndim(user_ids) == 0
         items = validation.check_ids(item_ids, "item_ids")
         if not single and len(users) != len(items):
             raise ValueError(
@@ -526,12 +533,6 @@ class LightFM:
                     f"train_interactions must have the shape of test_interactions, {test.shape}, "
                     f"got {train.shape}"
                 )
-            # Comparing sorts a matrix in place, so the caller's arrays are copied before.
-            if check_intersections and (test.copy() != 0).multiply(train != 0).nnz:
-                raise ValueError(
-                    "test_interactions and train_interactions share entries, so the ranks would "
-                    "be too good; remove them from one, or pass check_intersections=False"
-                )
         vectors = []
         sides = (("user", n_users, user_features), ("item", n_items, item_features))
         for side, n, features in sides:
@@ -547,9 +548,15 @@ class LightFM:
         ranks = test.astype(np.float32)
         indptr, indices, _ = validation.csr_parts(test)
         train_indptr, train_indices, _ = validation.csr_parts(train)
-        ranks.data = _core.rank_pairs(
+        ranks.data, in_train = _core.rank_pairs(
             *vectors, indptr, indices, train_indptr, train_indices, threads
         )
+        # An entry that is stored as 0 on either side is not shared.
+        if check_intersections and in_train.any() and test.astype(bool).multiply(train).nnz:
+            raise ValueError(
+                "test_interactions and train_interactions share entries, so the ranks would be too "
+                "good; remove them from one, or pass check_intersections=False"
+            )
         return ranks
 
     def get_item_representations(self, features: Any = None) -> tuple[np.ndarray, np.ndarray]:

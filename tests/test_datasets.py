@@ -69,7 +69,11 @@ def test_fetch_movielens_is_the_published_ua_split(movielens_home, ml_100k):
     data = fetch_movielens(data_home=movielens_home, download_if_missing=False)
 
     assert sorted(data) == [
-        "item_feature_labels", "item_features", "item_labels", "test", "train",
+        "item_feature_labels",
+        "item_features",
+        "item_labels",
+        "test",
+        "train",
     ]
     for part in ("train", "test"):
         matrix = data[part]
@@ -476,7 +480,10 @@ def test_load_movielens_csv_layout(tmp_path, packed):
     # Items in the order of movies.csv, then what is rated without being listed there.
     assert list(catalogue.item_ids) == [10, 3, 7, 99]
     assert list(catalogue.item_labels) == [
-        "American President, The (1995)", "Amélie (2001)", "Untitled", "99",
+        "American President, The (1995)",
+        "Amélie (2001)",
+        "Untitled",
+        "99",
     ]
     assert list(catalogue.item_tag_labels) == ["genre:Comedy", "genre:Drama"]
     assert catalogue.item_tags.toarray().tolist() == [[1, 1], [1, 0], [0, 0], [0, 0]]
@@ -665,7 +672,9 @@ def test_synthetic_metadata_has_names(catalogue):
         for kind in set(kinds)
     }
     assert {kind: (n.min(), n.max()) for kind, n in per_kind.items()} == {
-        "genre": (1, 2), "theme": (1, 2), "decade": (1, 1),
+        "genre": (1, 2),
+        "theme": (1, 2),
+        "decade": (1, 1),
     }
     decades = catalogue.item_tags[:, kinds == "decade"].indices
     labels = catalogue.item_tag_labels[kinds == "decade"]

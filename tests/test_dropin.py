@@ -140,7 +140,9 @@ def test_run_reports_the_scripts_own_errors(tmp_path):
     assert done.returncode == 1 and "RuntimeError: of the script" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [(), ("run",), ("walk", "x.py"), ("run", "missing.py")], ids=str)
+@pytest.mark.parametrize(
+    "arguments", [(), ("run",), ("walk", "x.py"), ("run", "missing.py")], ids=str
+)
 def test_run_explains_its_usage(arguments):
     done = run_python("-m", "lightfm_clone", *arguments)
     assert done.returncode == 2 and "usage: python -m lightfm_clone run" in done.stderr
@@ -152,7 +154,9 @@ def test_run_explains_its_usage(arguments):
 @contextmanager
 def installed() -> Iterator[None]:
     """The name `lightfm` means this package for as long as the block runs."""
-    before = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "lightfm"}
+    before = {
+        name: module for name, module in sys.modules.items() if name.split(".")[0] == "lightfm"
+    }
     for name in before:
         del sys.modules[name]
     lightfm_clone.install_as_lightfm()
@@ -323,7 +327,8 @@ def test_datasets_of_real_builds(expected, way):
         assert getattr(dataset, f"_{name}_mapping") == dict(pairs)
 
     triples, user_rows, item_rows = (
-        json.loads(str(expected[f"dataset_{name}"])) for name in ("triples", "user_rows", "item_rows")
+        json.loads(str(expected[f"dataset_{name}"]))
+        for name in ("triples", "user_rows", "item_rows")
     )
     interactions, weights = dataset.build_interactions(map(tuple, triples))
     for built, name in (

@@ -61,10 +61,13 @@ def test_ranking(ratings, loss, num_threads):
     judged = {part: positives(matrix) for part, matrix in ratings.items()}
     # Every stored entry is a positive for warp-kos, so it is given no others.
     train = judged["train"] if loss == "warp-kos" else ratings["train"]
-    model = LightFM(loss=loss, k=5, random_state=10)
-    model.fit(train, epochs=10, num_threads=num_threads)
-    found = quality(model, judged)
-    assert np.all(np.array(found) >= LEAST[loss]), found
+    runs = []
+    for seed in range(5):  # the thresholds lie within the noise of a single one
+        model = LightFM(loss=loss, k=5, random_state=seed)
+        model.fit(train, epochs=10, num_threads=num_threads)
+        runs.append(quality(model, judged))
+    found = np.mean(runs, axis=0)
+    assert np.all(found >= LEAST[loss]), found
 
 
 @pytest.mark.parametrize("loss", PUBLISHED)

@@ -6,7 +6,6 @@ level this machine offers; the slow twin trains once for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -17,14 +16,6 @@ import scipy.sparse as sp
 from lightfm_clone import LightFM, _core
 
 N_USERS, N_ITEMS, N_ENTRIES = 30, 25, 200
-
-
-@pytest.fixture(params=_core.available_levels())
-def level(request) -> Iterator[str]:
-    before = _core.build_info()["instruction level"]
-    _core.use_level(request.param)
-    yield request.param
-    _core.use_level(before)
 
 
 def interactions_of(

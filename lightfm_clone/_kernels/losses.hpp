@@ -8,16 +8,22 @@
 namespace lfm {
 namespace {
 
-// How many examples ahead rows are asked for, and how many ahead the random draws are made whose
-// rows to ask for: a few, because every draw that is made early is made twice.
-constexpr int64_t ROWS_AHEAD = 8, DRAWS_AHEAD = 3;
+// How many examples ahead memory is asked for; what leads to an address, twice as far.
+constexpr int64_t ROWS_AHEAD = 8;
 
 // The rows of the user and the item of a coming example.
 inline void prefetch_pair(const Problem& problem, int64_t position) {
-    if (position + ROWS_AHEAD >= problem.n_interactions) return;
-    const Example ahead = read_example(problem, position + ROWS_AHEAD);
-    prefetch_row(problem.users, ahead.user, problem.users.row_stride);
-    prefetch_row(problem.items, ahead.item, problem.items.row_stride);
+    const Side *users = &problem.users, *items = &problem.items;
+    if (position + 2 * ROWS_AHEAD >= problem.n_interactions) return;
+    const Example places = read_example(problem, position + 2 * ROWS_AHEAD);
+    prefetch_place(*users, places.user);
+    prefetch_place(*items, places.item);
+    const Example features = read_example(problem, position + 3 * ROWS_AHEAD / 2);
+    prefetch_features(*users, features.user);
+    prefetch_features(*items, features.item);
+    const Example rows = read_example(problem, position + ROWS_AHEAD);
+    prefetch_row(*users, rows.user, users->row_stride);
+    prefetch_row(*items, rows.item, items->row_stride);
 }
 
 // Where the items known to the user of a coming example are looked up.
@@ -125,8 +131,7 @@ struct Warp {
     static void prefetch(S& step, int64_t position) {
         prefetch_pair(step.problem, position);
         prefetch_known(step.problem, position);
-        if (position + DRAWS_AHEAD < step.problem.n_interactions)
-            step.prefetch_negatives(position + DRAWS_AHEAD);
+        step.prefetch_negatives(position);
     }
 
     template <class S>

@@ -37,10 +37,13 @@ inline void score_tile(const float* const* user_vectors, const float* user_biase
         for (int u = 0; u < N_USERS; ++u)
             for (int v = 0; v < VECTORS; ++v) sums[u][v] = Vec::all(0.0f);
         for (int32_t c = 0; c < no_components; ++c, panels += PANEL) {
-            for (int v = 0; v < VECTORS; ++v) {
-                const Vec items = Vec::load(panels + v * Vec::N);
-                for (int u = 0; u < N_USERS; ++u)
-                    sums[u][v] = multiply_add(Vec::all(user_vectors[u][c]), items, sums[u][v]);
+            // Users outside: with both item vectors loaded, one more register is enough.
+            Vec items[VECTORS];
+            for (int v = 0; v < VECTORS; ++v) items[v] = Vec::load(panels + v * Vec::N);
+            for (int u = 0; u < N_USERS; ++u) {
+                const Vec user = Vec::all(user_vectors[u][c]);
+                for (int v = 0; v < VECTORS; ++v)
+                    sums[u][v] = multiply_add(user, items[v], sums[u][v]);
             }
         }
         for (int v = 0; v < VECTORS; ++v) {
@@ -64,15 +67,35 @@ inline float score_one(const float* user_vector, float user_bias, const float* p
     return sum + *column + user_bias;
 }
 
+// counts[t] += how many of the scores are >= targets[t]; n_scores is a multiple of Vec::N.
+inline void count_at_least(const float* scores, int n_scores, const float* targets,
+                           int64_t n_targets, float* counts) {
+    constexpr int AT_ONCE = 4;  // sums that grow independently of each other
+    for (int64_t first = 0; first < n_targets; first += AT_ONCE) {
+        Vec target[AT_ONCE], sums[AT_ONCE];
+        for (int t = 0; t < AT_ONCE; ++t) {
+            target[t] = Vec::all(first + t < n_targets ? targets[first + t] : INFINITY);
+            sums[t] = Vec::all(0.0f);
+        }
+        for (int i = 0; i < n_scores; i += Vec::N) {
+            const Vec score = Vec::load(scores + i);
+            for (int t = 0; t < AT_ONCE; ++t) score.count_at_least(target[t], sums[t]);
+        }
+        for (int t = 0; t < AT_ONCE && first + t < n_targets; ++t)
+            counts[first + t] += sums[t].sum();
+    }
+}
+
 // ranks[e] for the test entries e of users user_ids[0 .. n): how many other items score at least
 // as high, items in the user's train row left out. Rows of train are sorted. Items are scored
 // TILE at a time, so scores never leave the cache; a train item's score is struck out as -infinity
-// before counting. `scratch` holds USERS_AT_ONCE * TILE floats.
+// before counting. in_train[e] says whether the entry is in the train row. `scratch` holds
+// USERS_AT_ONCE * TILE floats.
 inline void rank_users(const Representations& users, const float* panels, int32_t n_items,
                        int32_t no_components, const int32_t* user_ids, int32_t n,
                        const int64_t* test_indptr, const int32_t* test_indices,
                        const int64_t* train_indptr, const int32_t* train_indices, float* scratch,
-                       float* targets, float* ranks) {
+                       float* targets, float* ranks, uint8_t* in_train) {
     const int64_t panel_floats = static_cast<int64_t>(PANEL) * (no_components + 1);
     const float* vectors[USERS_AT_ONCE];
     float biases[USERS_AT_ONCE];
@@ -106,27 +129,22 @@ inline void rank_users(const Representations& users, const float* panels, int32_
                        train_indices[train_at[u]] < tile_end;
                      ++train_at[u])
                     scores[train_indices[train_at[u]] - tile] = -INFINITY;
-                for (int64_t e = test_indptr[user]; e < test_indptr[user + 1]; ++e) {
-                    const Vec target = Vec::all(targets[e]);
-                    Vec counts = Vec::all(0.0f);
-                    for (int i = 0; i < n_panels * PANEL; i += Vec::N)
-                        Vec::load(scores + i).count_at_least(target, counts);
-                    ranks[e] += counts.sum();
-                }
+                count_at_least(scores, n_panels * PANEL, targets + test_indptr[user],
+                               test_indptr[user + 1] - test_indptr[user],
+                               ranks + test_indptr[user]);
             }
         }
         for (int32_t u = 0; u < n_users; ++u) {
             const int32_t user = user_ids[first + u];
             for (int64_t e = test_indptr[user]; e < test_indptr[user + 1]; ++e) {
-                // Every item ties with itself, but for those struck out.
                 int64_t low = train_indptr[user], high = train_indptr[user + 1];
                 while (low < high) {
                     const int64_t middle = low + (high - low) / 2;
                     if (train_indices[middle] < test_indices[e]) low = middle + 1;
                     else high = middle;
                 }
-                if (low == train_indptr[user + 1] || train_indices[low] != test_indices[e])
-                    ranks[e] -= 1.0f;
+                in_train[e] = low < train_indptr[user + 1] && train_indices[low] == test_indices[e];
+                if (!in_train[e]) ranks[e] -= 1.0f;  // for itself, unless it was struck out
             }
         }
     }

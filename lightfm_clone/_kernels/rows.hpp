@@ -8,13 +8,16 @@
 namespace lfm {
 namespace {
 
-// Kernels are specialised for the row lengths of no_components up to 16, 32, 64 and 128.
+// Kernels are specialised for the row lengths of no_components up to 16, 32, 64 and 128. SUMMED is
+// how many lanes of a sum of rows are held in registers.
 template <int L>
 struct FixedLanes {
+    static constexpr int SUMMED = L < 64 ? L : 64;
     explicit FixedLanes(int) {}
     constexpr operator int() const { return L; }
 };
 struct AnyLanes {
+    static constexpr int SUMMED = 16;
     int n;
     explicit AnyLanes(int lanes) : n(lanes) {}
     operator int() const { return n; }
@@ -58,30 +61,53 @@ inline Representation representation(const Side& side, int32_t row, float* buffe
                 side.biases ? side.biases[row * side.bias_stride] : 0.0f};
     }
     const FeatureRow features = feature_row(side.features, row);
+    for (int l = 0; l < lanes; l += Lanes::SUMMED) {
+        Vec sums[Lanes::SUMMED / Vec::N];
+        for (Vec& sum : sums) sum = Vec::all(0.0f);
+        for (int64_t f = 0; f < features.size; ++f) {
+            const float* x = side.rows + features.indices[f] * side.row_stride + l;
+            const Vec value = Vec::all(features.data[f]);
+            for (int v = 0; v < Lanes::SUMMED / Vec::N; ++v)
+                sums[v] = multiply_add(value, Vec::load(x + v * Vec::N), sums[v]);
+        }
+        for (int v = 0; v < Lanes::SUMMED / Vec::N; ++v) sums[v].store(buffer + l + v * Vec::N);
+    }
     float bias = 0.0f;
-    for (int l = 0; l < lanes; l += Vec::N) Vec::all(0.0f).store(buffer + l);
-    for (int64_t f = 0; f < features.size; ++f) {
-        const float* x = side.rows + features.indices[f] * side.row_stride;
-        const Vec value = Vec::all(features.data[f]);
-        for (int l = 0; l < lanes; l += Vec::N)
-            multiply_add(value, Vec::load(x + l), Vec::load(buffer + l)).store(buffer + l);
-        if (side.biases)
+    if (side.biases)
+        for (int64_t f = 0; f < features.size; ++f)
             bias = multiply_add(features.data[f],
                                 side.biases[features.indices[f] * side.bias_stride], bias);
-    }
     return {buffer, bias};
 }
 
-// Ask for the parameters of an identity row before they are needed; `parts` is 1 to read, or as
-// many as the row has to update it.
+// Asking for the parameters behind a row before they are needed, in three stages, each reading
+// what the one before has asked for: where the row's features are, which they are, their values.
+// The identity needs the last stage alone. `n_floats` is how much of a parameter row is needed.
+inline void prefetch_place(const Side& side, int32_t row) {
+    if (side.features.indptr) prefetch(side.features.indptr + row);
+}
+
+inline void prefetch_features(const Side& side, int32_t row) {
+    if (!side.features.indptr) return;
+    const FeatureRow features = feature_row(side.features, row);
+    prefetch(features.indices);
+    prefetch(features.data);
+}
+
+inline void prefetch_parameters(const Side& side, int64_t feature, int64_t n_floats) {
+    const float* x = side.rows + feature * side.row_stride;
+    for (int64_t l = 0; l < n_floats; l += 16) prefetch(x + l);
+    if (side.biases) prefetch(side.biases + feature * side.bias_stride);
+}
+
 inline void prefetch_row(const Side& side, int32_t row, int64_t n_floats) {
-    if (side.features.indptr) {
-        prefetch(side.features.indptr + row);
+    if (!side.features.indptr) {
+        prefetch_parameters(side, row, n_floats);
         return;
     }
-    const float* x = side.rows + row * side.row_stride;
-    for (int64_t l = 0; l < n_floats; l += 16) prefetch(x + l);
-    if (side.biases) prefetch(side.biases + row * side.bias_stride);
+    const FeatureRow features = feature_row(side.features, row);
+    for (int64_t f = 0; f < features.size; ++f)
+        prefetch_parameters(side, features.indices[f], n_floats);
 }
 
 }  // namespace

@@ -98,12 +98,16 @@ class Step {
     int32_t current_user() const { return user; }
     float* kos_scratch() const { return kos; }
 
-    // Asks for the rows of the negatives that the example at `position` is going to try, as many
-    // as recent examples have tried.
+    // Asks for the rows of the negatives that the examples after `position` are going to try, as
+    // many as recent examples have tried.
     void prefetch_negatives(int64_t position) const {
-        Rng rng(problem.seed, static_cast<uint64_t>(position));
-        for (float tries = 0.5f; tries < usual_tries; tries += 1.0f)
-            prefetch_row(problem.items, static_cast<int32_t>(rng.bounded(problem.n_items)), lanes);
+        if (problem.items.features.indptr) {
+            each_negative(position + DRAWS_AHEAD + 2, prefetch_place);
+            each_negative(position + DRAWS_AHEAD + 1, prefetch_features);
+        }
+        each_negative(position + DRAWS_AHEAD, [this](const Side& side, int32_t item) {
+            prefetch_row(side, item, lanes);
+        });
     }
 
     // Draws items until one the user does not know scores within 1 of the positive.
@@ -168,6 +172,8 @@ class Step {
 
   private:
     // Moving average of the tries of an example, over about 16 of them, and its limit.
+    // How many examples ahead negatives are drawn: few, because these draws are made twice.
+    static constexpr int64_t DRAWS_AHEAD = 3;
     static constexpr float AVERAGED = 1.0f / 16.0f, MAX_PREFETCHED = 16.0f;
 
     Lanes lanes;
@@ -183,6 +189,14 @@ class Step {
     double local_rates = 0.0;
     int64_t n_touched = 0;
     float usual_tries = 2.0f;
+
+    template <class Use>
+    void each_negative(int64_t position, Use use) const {
+        if (position >= problem.n_interactions) return;
+        Rng rng(problem.seed, static_cast<uint64_t>(position));
+        for (float tries = 0.5f; tries < usual_tries; tries += 1.0f)
+            use(problem.items, static_cast<int32_t>(rng.bounded(problem.n_items)));
+    }
 
     void expect_tries(int64_t tries) {
         const float counted = static_cast<float>(tries) < MAX_PREFETCHED

@@ -283,9 +283,8 @@ def _draw_people(rng: np.random.Generator, n_users: int, films: Films) -> People
     n_genres = len(films.genre_shares)
     age = rng.integers(len(AGES), size=n_users)
     region = rng.integers(len(REGIONS), size=n_users)
-    leaning = (
-        rng.normal(scale=1.2, size=(len(AGES), 1, n_genres))
-        + rng.normal(scale=0.6, size=(1, len(REGIONS), n_genres))
+    leaning = rng.normal(scale=1.2, size=(len(AGES), 1, n_genres)) + rng.normal(
+        scale=0.6, size=(1, len(REGIONS), n_genres)
     )
     likes = films.genre_shares * np.exp(leaning)
     likes = np.cumsum(likes / likes.sum(axis=2, keepdims=True), axis=2)
@@ -303,9 +302,7 @@ def _draw_people(rng: np.random.Generator, n_users: int, films: Films) -> People
     return People(tags, labels, segments.astype(np.int16))
 
 
-def _activity(
-    rng: np.random.Generator, n_users: int, n_interactions: int, most: int
-) -> np.ndarray:
+def _activity(rng: np.random.Generator, n_users: int, n_interactions: int, most: int) -> np.ndarray:
     """Number of interactions of each user: a power law, cut at ``most``, of the given sum."""
     weights = rng.permutation(_power_law(n_users, 0.8))
     degrees = np.zeros(n_users, dtype=np.int64)

@@ -1,0 +1,186 @@
+"""Training: time per example, and what a second thread brings."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+
+import workloads
+from harness import Part, Table, seconds
+from models import Epoch, both_libraries, peer_library, state_of
+from workloads import Size
+
+from lightfm_clone import LightFM
+
+UNIT = "ns/example"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and its data, and the ratio wanted of it."""
+
+    name: str
+    least: float
+    aim: float
+    loss: str = "warp"
+    no_components: int = 64
+    epochs_before: int = 5
+    item_tags: int = 0
+    user_tags: int = 0
+    weighted: bool = False
+    alpha: float = 0.0
+    learning_schedule: str = "adagrad"
+
+
+WARP_LEAST = {10: (7, 4), 30: (8, 5), 64: (5.5, 5), 128: (4.5, 4)}  # late and first epoch
+WARP = [
+    Case(f"WARP d={d}, {when}", least, aim, no_components=d, epochs_before=epochs)
+    for d, leasts in WARP_LEAST.items()
+    for when, least, aim, epochs in zip(
+        ("after 5 epochs", "first epoch"), leasts, (10, 8), (5, 0), strict=True
+    )
+]
+BPR = Case("BPR d=64", 9, 12, "bpr")
+CASES = [
+    *WARP,
+    Case("WARP-kOS d=64", 5, 8, "warp-kos"),
+    BPR,
+    Case("logistic d=10", 18, 25, "logistic", 10),
+    Case("logistic d=64", 13, 18, "logistic"),
+    Case("hybrid WARP d=64, identity + 15 tags per item", 5.5, 8, item_tags=15),
+    Case("hybrid WARP d=64, 5 tags per user as well", 5, 7, item_tags=15, user_tags=5),
+    Case("WARP d=64, L2 of 1e-6", 5, 7, alpha=1e-6),
+    Case("WARP d=64, sample weights", 5, 7, weighted=True),
+    Case("WARP d=64, adadelta", 5, 7, learning_schedule="adadelta"),
+]
+THREADS = [
+    Case(f"{loss.upper()} d=64{', L2 of 1e-6' if alpha else ''}", 1.8, 1.95, loss, alpha=alpha)
+    for loss in ("warp", "bpr")
+    for alpha in (0.0, 1e-6)
+]
+WHOLE_FIT = "whole fit, WARP d=30, 20 epochs of ML-100K"
+IMPLICIT = "BPR d=64 against implicit's"
+
+
+@lru_cache(maxsize=1)
+def prepared(case: Case, size: Size) -> Epoch:
+    """The epoch to time: warmed up with ours, on all interactions."""
+    matrix = workloads.interactions(size.users, size.items, size.interactions)
+    features = {
+        f"{side}_features": workloads.tagged(n_rows, n_tags)
+        for side, n_rows, n_tags in (
+            ("item", size.items, case.item_tags),
+            ("user", size.users, case.user_tags),
+        )
+        if n_tags
+    }
+    weights = workloads.weights(matrix) if case.weighted else None
+    parameters = {
+        "loss": case.loss,
+        "no_components": case.no_components,
+        "learning_schedule": case.learning_schedule,
+        "item_alpha": case.alpha,
+        "user_alpha": case.alpha,
+    }
+    warm = LightFM(**parameters, random_state=0).fit(
+        matrix, sample_weight=weights, epochs=case.epochs_before, num_threads=2, **features
+    )
+    return Epoch(
+        state_of(warm),
+        parameters,
+        workloads.sampled(matrix, size.examples),
+        None if weights is None else workloads.sampled(weights, size.examples),
+        **features,
+    )
+
+
+def unnamed(case: Case) -> Case:
+    """What `prepared` knows a case by, so that equal ones are prepared once."""
+    return replace(case, name="", least=0, aim=0)
+
+
+def measure(size: Size, wanted: Callable[[str], bool]) -> Part:
+    part = Part("training", "Training, 1 thread")
+    part.notes = [
+        f"Synthetic set of {size.users:,} users, {size.items:,} items and "
+        f"{size.interactions:,} interactions; {size.examples:,} of them, drawn at random, are "
+        "timed (they are then all that a model knows of its users); "
+        f"{size.rounds} interleaved rounds.",
+        "The state, after 5 epochs where nothing else is said, is trained with ours and given to "
+        "both. Time per example is that of a one-epoch `fit_partial`, less that of one with 1,000 "
+        "examples, which packs the same arrays and passes the same checks.",
+    ]
+    libraries = both_libraries()
+    for case in filter(lambda case: wanted(case.name), CASES):
+        epoch = prepared(unnamed(case), size)
+        sides = {name: partial(epoch.nanoseconds, make) for name, make in libraries.items()}
+        part.compare(case.name, UNIT, sides, size.rounds, case.least, case.aim)
+    if wanted(IMPLICIT):
+        _against_implicit(part, size)
+    if wanted(WHOLE_FIT):
+        _whole_fit(part, size)
+    return part
+
+
+def _against_implicit(part: Part, size: Size) -> None:
+    """Epochs of implicit's BPR draw as many examples as there are interactions."""
+    peer_library()
+    from implicit.bpr import BayesianPersonalizedRanking
+
+    epoch = prepared(unnamed(BPR), size)
+    sample = epoch.sample.tocsr()
+
+    def fit(iterations: int) -> float:
+        model = BayesianPersonalizedRanking(
+            factors=64, learning_rate=0.05, iterations=iterations, num_threads=1, random_state=1
+        )
+        return seconds(model.fit, sample, show_progress=False)
+
+    part.compare(
+        IMPLICIT,
+        UNIT,
+        {
+            # The difference of two fits leaves out initialisation and conversions.
+            "implicit": lambda: 1e9 * (fit(3) - fit(1)) / (2 * sample.nnz),
+            "ours": partial(epoch.nanoseconds, LightFM),
+        },
+        size.rounds,
+        least=1,
+        aim=1,
+    )
+
+
+def _whole_fit(part: Part, size: Size) -> None:
+    data = workloads.movielens("ML-100K")
+    if data is None:
+        part.skip(WHOLE_FIT, workloads.NO_DATA)
+        return
+    train = workloads.implicit_feedback(data[0])
+
+    sides = {
+        name: partial(
+            seconds, make(loss="warp", no_components=30, random_state=1).fit, train, epochs=20
+        )
+        for name, make in both_libraries().items()
+    }
+    part.compare(WHOLE_FIT, "s", sides, size.rounds, least=5, aim=8)
+
+
+def measure_threads(size: Size, wanted: Callable[[str], bool]) -> Part:
+    part = Part("threads", "Two threads over one")
+    part.notes = ["Ours alone, measured as above, wall clock."]
+    speeds = Table("Examples per second", ["case", "1 thread", "2 threads"], [])
+    part.tables = [speeds]
+    for case in filter(lambda case: wanted(case.name), THREADS):
+        epoch = prepared(unnamed(case), size)
+        sides = {
+            name: partial(epoch.nanoseconds, LightFM, n)
+            for n, name in enumerate(speeds.columns[1:], start=1)
+        }
+        part.compare(case.name, UNIT, sides, size.rounds, case.least, case.aim)
+        row = part.comparisons[-1]
+        one, two = (1e9 / statistics.median(times) for times in (row.theirs, row.ours))
+        speeds.rows.append([case.name, one, two])
+    return part
