@@ -25,7 +25,7 @@ $(VENV)/built: $(SOURCES)
 	touch $@
 
 demo: build
-	$(VENV)/bin/python examples/demo.py $(DATA)
+	$(VENV)/bin/python examples/demo.py $(if $(DATA),"$(DATA)")
 
 test: build
 	$(VENV)/bin/pytest
@@ -42,7 +42,7 @@ test-debug: $(DEBUG_VENV)/built
 lint: $(VENV)/lint-tools
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/cython-lint lightfm_clone
+	PATH="$(VENV)/bin:$$PATH" cython-lint lightfm_clone
 
 $(VENV)/lint-tools: pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)

@@ -14,7 +14,6 @@ Memory of a fit: 16 bytes an interaction (24 with weights), 4 + 13/8 bytes per k
 packed rows.
 """
 
-cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport prange
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
@@ -146,7 +145,7 @@ cdef int64_t BLOCK = 512
 # Blocks between two looks at the keyboard: a few tens of milliseconds.
 cdef int64_t BLOCKS_A_ROUND = 256
 
-# ---- instruction levels and threads -------------------------------------------------------------
+# ---- instruction levels and threads ----
 
 cdef const Kernels* kernels = NULL
 cdef str level_name = ""
@@ -238,7 +237,7 @@ def aligned_zeros(*shape):
     return aligned
 
 
-# ---- what a fit works on --------------------------------------------------------------------------
+# ---- what a fit works on ----
 
 cdef class Interactions:
     """The stored interactions, packed, and what each user knows.
@@ -536,7 +535,7 @@ cdef class Trainer:
                                bucket, seed)
 
 
-# ---- scores and ranks -----------------------------------------------------------------------------
+# ---- scores and ranks ----
 
 cdef Representations as_representations(const float[:, ::1] vectors, const float[::1] biases):
     cdef Representations both
@@ -584,7 +583,8 @@ def rank_pairs(const float[::1] user_biases, const float[:, ::1] user_vectors,
     cdef uint8_t[::1] in_train = flags
     # Only users with test entries cost anything.
     cdef const int32_t[::1] user_ids = np.flatnonzero(np.diff(test_indptr)).astype(np.int32)
-    cdef int64_t n_users = user_ids.shape[0], n_groups = ceil_divide(n_users, USERS_AT_ONCE), group, first
+    cdef int64_t n_users = user_ids.shape[0], group, first
+    cdef int64_t n_groups = ceil_divide(n_users, USERS_AT_ONCE)
     if n_users == 0:
         return out, flags.view(np.bool_)
     cdef int threads = threads_for(num_threads, n_groups)

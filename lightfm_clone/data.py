@@ -222,12 +222,12 @@ class Dataset:
             When a weight is not a number. (NaN is one; a fit refuses it.)
         """
         self._check_fitted()
-        blocks = _no_entries()
+        blocks = []
         for users, items, weights in _interaction_columns(data):
             row = _positions(users, self._user_id_mapping, "users")
             col = _positions(items, self._item_id_mapping, "items")
             blocks.append((row, col, weights))
-        row, col, weights = map(np.concatenate, zip(*blocks, strict=True))
+        row, col, weights = _joined(blocks)
         shape = self.interactions_shape()
         ones = np.ones(len(row), dtype=np.int32)
         return (
@@ -325,18 +325,16 @@ def _thinned(ids: Iterable[Hashable]) -> Iterable[Hashable]:
     ids = _plain(ids)
     if not isinstance(ids, np.ndarray):
         return ids
-    dense = _dense_offsets(ids)
-    if dense is None:
+    span = _dense_range(ids)
+    if span is None:
         return ids.tolist()
-    offsets, _, span = dense
-    seen = np.zeros(span, dtype=bool)
+    seen = np.zeros(len(span), dtype=bool)
 
     def unseen() -> Iterator[list[Hashable]]:
-        for start in range(0, len(offsets), _BLOCK):
-            block = offsets[start : start + _BLOCK]
-            new = np.flatnonzero(~seen.take(block))
+        for start, offsets in _offset_blocks(ids, span):
+            new = np.flatnonzero(~seen.take(offsets))
             if len(new):
-                seen[block[new]] = True
+                seen[offsets[new]] = True
                 yield ids[start + new].tolist()
 
     return chain.from_iterable(unseen())
@@ -347,16 +345,17 @@ def _positions(
 ) -> np.ndarray:
     """The int32 numbers of the ids in the mapping that ``argument`` of `fit_partial` feeds."""
     if isinstance(ids, np.ndarray):
-        dense = _dense_offsets(ids)
-        if dense is None:
+        span = _dense_range(ids)
+        if span is None:
             return _positions(ids.tolist(), mapping, argument)
-        offsets, low, span = dense
-        occurs = np.zeros(span, dtype=bool)
-        occurs[offsets] = True
-        distinct = np.flatnonzero(occurs)
-        table = np.empty(span, dtype=np.int32)
-        table[distinct] = _positions((distinct + low).tolist(), mapping, argument)
-        return table.take(offsets)
+        positions = np.empty(len(ids), dtype=np.int32)
+        table = np.full(len(span), -1, dtype=np.int32)
+        for start, offsets in _offset_blocks(ids, span):
+            new = offsets[table.take(offsets) < 0]
+            if len(new):
+                table[new] = _positions((new + span.start).tolist(), mapping, argument)
+            positions[start : start + len(offsets)] = table.take(offsets)
+        return positions
 
     if not ids:
         return np.empty(0, dtype=np.int32)
@@ -375,24 +374,32 @@ def _positions(
     return np.fromiter(numbers, np.int32, len(ids))
 
 
-def _dense_offsets(ids: np.ndarray) -> tuple[np.ndarray, int, int] | None:
-    """(ids - low, low, high - low + 1) if the ids are integers that fill their range well.
+def _dense_range(ids: np.ndarray) -> range | None:
+    """The range of ids that are integers and fill it well.
 
-    A table over that range then replaces hashing the ids one by one. Floats that are all
+    A table over the range can then stand in for hashing the ids one by one. Floats that are all
     integers count as integers, as they do for a dictionary.
     """
     if ids.dtype.kind not in "iuf" or not len(ids):
         return None
-    with np.errstate(invalid="ignore"):
-        integers = ids.astype(np.int64)
-    if not np.can_cast(ids.dtype, np.int64) and not np.array_equal(integers, ids):
+    low, high = ids.min().item(), ids.max().item()
+    # Put so that NaN fails. Beyond 2**53 integers and floats no longer match one to one.
+    if not (-(2**53) <= low <= high <= 2**53 and high - low <= 4 * len(ids) + (1 << 16)):
         return None
-    low, high = int(integers.min()), int(integers.max())
-    # Beyond 2**53 integers and floats no longer match one to one.
-    if high - low > 4 * len(ids) + (1 << 16) or low < -(2**53) or high > 2**53:
-        return None
-    integers -= low
-    return integers, low, high - low + 1
+    if ids.dtype.kind == "f":
+        for start in range(0, len(ids), _BLOCK):
+            block = ids[start : start + _BLOCK]
+            if not np.array_equal(block.astype(np.int64), block):
+                return None
+    return range(int(low), int(high) + 1)
+
+
+def _offset_blocks(ids: np.ndarray, span: range) -> Iterator[tuple[int, np.ndarray]]:
+    """The places of the ids in their range, each block with the position of its first."""
+    for start in range(0, len(ids), _BLOCK):
+        offsets = ids[start : start + _BLOCK].astype(np.intp)
+        offsets -= span.start
+        yield start, offsets
 
 
 def _plain(values: Iterable[Any]) -> np.ndarray | Iterable[Any]:
@@ -416,9 +423,16 @@ def _is_frame(values: Any) -> bool:
     return hasattr(values, "iloc") and values.ndim == 2
 
 
-def _no_entries() -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """A list for blocks of entries (row, col, value) that can be joined even if none follows."""
-    return [(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float32))]
+def _joined(
+    blocks: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
+) -> list[np.ndarray]:
+    """The rows, columns and values of blocks of entries, each in one array."""
+    if not blocks:
+        return [np.empty(0, dtype) for dtype in (np.int32, np.int32, np.float32)]
+    return [
+        parts[0] if len(parts) == 1 else np.concatenate(parts)
+        for parts in zip(*blocks, strict=True)
+    ]
 
 
 def _interaction_columns(
@@ -435,8 +449,9 @@ def _interaction_columns(
             columns = [data.iloc[:, k] for k in range(data.shape[1])]
         else:
             columns = np.asarray(data).T
-        users, items, *weights = map(_plain, columns)
-        yield users, items, _weights(weights[0] if weights else np.ones(len(data)))
+        users, items, *rest = map(_plain, columns)
+        weights = _weights(*rest) if rest else np.ones(len(data), dtype=np.float32)
+        yield users, items, weights
         return
 
     for start, rows in _blocks(data):
@@ -467,7 +482,7 @@ def _feature_matrix(
     """The float32 matrix of one side's features; see `Dataset.build_user_features`."""
     if isinstance(data, Mapping):
         raise TypeError("data must be an iterable of pairs, got a mapping; pass its .items()")
-    blocks = _no_entries()
+    blocks = []
     if identity:
         row = np.fromiter(ids.values(), np.int32, len(ids))
         own = _positions(list(ids), features, f"{side}_features")
@@ -490,7 +505,7 @@ def _feature_matrix(
             weights = np.ones(len(col), dtype=np.float32)
         blocks.append((row, col, weights))
 
-    row, col, weights = map(np.concatenate, zip(*blocks, strict=True))
+    row, col, weights = _joined(blocks)
     matrix = sp.coo_matrix((weights, (row, col)), shape=(len(ids), len(features)))
     # The way over CSC adds up repeated entries and sorts each row, faster than sorting does.
     matrix = matrix.tocsc().tocsr()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -128,7 +129,8 @@ def run_python(
     search = [folder for folder in (path, package_home) if folder is not None]
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
-        cwd=cwd,
+        # Not the folder of the tests' own process: that may hold the package's unbuilt sources.
+        cwd=cwd or tempfile.gettempdir(),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, search))},
         capture_output=True,
         text=True,
