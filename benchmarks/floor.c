@@ -14,7 +14,7 @@
 #define LANES 64
 #endif
 
-enum { AHEAD = 16, PER_LINE = 16 };
+enum { PER_LINE = 16 };
 static const uint32_t READ_ONLY = 0x80000000u;
 
 static double now(void) {
@@ -23,9 +23,11 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-// Goes through the trace `rounds` times and stores the seconds of each. The table of `n_rows` rows
-// of 2 * LANES floats is allocated here, on huge pages. Returns 0, or 1 when there is no memory.
-int serve(const uint32_t* trace, int64_t n, int64_t n_rows, int32_t rounds, double* seconds) {
+// Goes through the trace `rounds` times, asking for rows `ahead` accesses before they are needed,
+// and stores the seconds of each round. The table of `n_rows` rows of 2 * LANES floats is allocated
+// here, on huge pages. Returns 0, or 1 when there is no memory.
+int serve(const uint32_t* trace, int64_t n, int64_t n_rows, int32_t ahead, int32_t rounds,
+          double* seconds) {
     const size_t huge = (size_t)1 << 21;
     size_t bytes = (size_t)n_rows * 2 * LANES * sizeof(float);
     bytes = (bytes + huge - 1) / huge * huge;
@@ -36,33 +38,31 @@ int serve(const uint32_t* trace, int64_t n, int64_t n_rows, int32_t rounds, doub
 #endif
     for (size_t i = 0; i < bytes / sizeof(float); ++i) table[i] = 1e-3f;
 
-    volatile float keep;  // so that the compiler cannot leave the reading out
+    volatile float keep = 0;  // so that the compiler cannot leave the reading out
     for (int32_t round = 0; round < rounds; ++round) {
         float sums[LANES] = {0};
         const double start = now();
         for (int64_t i = 0; i < n; ++i) {
-            if (i + AHEAD < n) {
-                const uint32_t ahead = trace[i + AHEAD];
-                const float* row = table + (size_t)(ahead & ~READ_ONLY) * 2 * LANES;
-                if (ahead & READ_ONLY)
+            if (i + ahead < n) {
+                const uint32_t coming = trace[i + ahead];
+                const float* row = table + (size_t)(coming & ~READ_ONLY) * 2 * LANES;
+                if (coming & READ_ONLY)
                     for (int l = 0; l < LANES; l += PER_LINE) __builtin_prefetch(row + l, 0);
                 else
                     for (int l = 0; l < 2 * LANES; l += PER_LINE) __builtin_prefetch(row + l, 1);
             }
-            float* row = table + (size_t)(trace[i] & ~READ_ONLY) * 2 * LANES;
+            float* restrict values = table + (size_t)(trace[i] & ~READ_ONLY) * 2 * LANES;
+            float* restrict states = values + LANES;
             if (trace[i] & READ_ONLY) {
-                for (int l = 0; l < LANES; ++l) sums[l] += row[l];
+                for (int l = 0; l < LANES; ++l) sums[l] += values[l];
             } else {
-                for (int l = 0; l < LANES; ++l) {
-                    row[l] += 1e-6f * row[LANES + l];
-                    row[LANES + l] += 1e-9f;
-                }
+                for (int l = 0; l < LANES; ++l) values[l] += 1e-6f * states[l];
+                for (int l = 0; l < LANES; ++l) states[l] += 1e-9f;
             }
         }
         seconds[round] = now() - start;
-        keep = sums[0];
+        for (int l = 0; l < LANES; ++l) keep += sums[l];
     }
-    (void)keep;
     free(table);
     return 0;
 }

@@ -95,7 +95,6 @@ class Step {
         return L2 ? item_scale() * product : product;
     }
 
-    int32_t current_user() const { return user; }
     float* kos_scratch() const { return kos; }
 
     // Asks for the rows of the negatives that the examples after `position` are going to try, as
@@ -171,9 +170,9 @@ class Step {
     }
 
   private:
-    // Moving average of the tries of an example, over about 16 of them, and its limit.
     // How many examples ahead negatives are drawn: few, because these draws are made twice.
     static constexpr int64_t DRAWS_AHEAD = 3;
+    // The moving average of an example's tries is over about 16 examples, and limited.
     static constexpr float AVERAGED = 1.0f / 16.0f, MAX_PREFETCHED = 16.0f;
 
     Lanes lanes;
@@ -205,12 +204,14 @@ class Step {
     }
 
     bool bias_in_row() const { return !problem.users.biases; }
+
     // `vector`, which starts at lane l, with `value` in the bias's lane. (Writing the lane to memory
     // on its own would stall the next load of the vector.)
     Vec with_bias_lane(Vec vector, float value, int l) const {
         const Vec lane = Vec::load(bias_lane + l);
         return multiply_add(lane, Vec::all(value), subtract_product(vector, lane, vector));
     }
+
     float user_scale() const { return L2 ? static_cast<float>(user_base * user_growth) : 1.0f; }
     float item_scale() const { return L2 ? static_cast<float>(item_base * item_growth) : 1.0f; }
 
