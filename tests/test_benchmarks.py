@@ -1,0 +1,228 @@
+"""The arithmetic of the benchmarks, without the libraries they compare with."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from conftest import ROOT
+
+from lightfm_clone import LightFM
+
+if not (ROOT / "benchmarks").is_dir():
+    pytest.skip("the benchmarks are not here", allow_module_level=True)
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import floor  # noqa: E402
+import harness  # noqa: E402
+import models  # noqa: E402
+import scale  # noqa: E402
+import workloads  # noqa: E402
+from harness import Comparison, Curve, Part, Table  # noqa: E402
+
+
+def comparison(**changes) -> Comparison:
+    facts = {"name": "a row", "unit": "s", "other": "peer", "theirs": [8.0, 10.0, 40.0]}
+    return Comparison(**{**facts, "ours": [2.0, 1.0, 2.0], "least": 4.0, "aim": 6.0, **changes})
+
+
+def test_ratio_is_of_medians_and_spread_of_rounds():
+    row = comparison()
+    assert row.ratio == 10 / 2
+    assert row.spread == (8 / 2, 40 / 2)
+
+
+@pytest.mark.parametrize(
+    ("ours", "verdict"),
+    [(3.0, "NOT REACHED"), (2.5, "reached"), (2.0, "reached"), (1.0, "aim reached")],
+)
+def test_verdict(ours, verdict):
+    assert comparison(ours=[ours] * 3).verdict == verdict
+    assert comparison(ours=[ours] * 3, least=None, aim=None).verdict == ""
+
+
+def test_rounds_are_interleaved():
+    calls = []
+
+    def side(name: str):
+        def cost() -> float:
+            calls.append(name)
+            return float(len(calls))
+
+        return cost
+
+    costs = harness.interleaved({"a": side("a"), "b": side("b")}, rounds=3)
+    assert "".join(calls) == "ababab"
+    assert costs == {"a": [1.0, 3.0, 5.0], "b": [2.0, 4.0, 6.0]}
+
+
+def test_short_calls_are_repeated(monkeypatch):
+    clock = iter(np.arange(0.0, 100.0, 0.25))
+    monkeypatch.setattr(harness.time, "perf_counter", lambda: next(clock))
+    calls = []
+    assert harness.mean_seconds(lambda: calls.append(1), least=1.0) == 0.25
+    assert len(calls) == 4
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(1234.5, "1,234"), (99.96, "100.0"), (12.34, "12.3"), (0.01234, "0.0123"), (-3.0, "-3"),
+     (1_000_000, "1,000,000"), ("text", "text")],
+)  # fmt: skip
+def test_numbers_have_about_three_digits(value, shown):
+    assert harness.number(value) == shown
+
+
+def test_report_survives_saving(tmp_path):
+    part = Part(
+        "training",
+        "Training",
+        ["a note"],
+        [comparison(), comparison(name="without targets", least=None, aim=None)],
+        [Table("Others", ["what", "value"], [["x", 1.5]], ["noted"])],
+        [Curve("Growth", "d", "ns", [8, 16], {"warp": [1.0, 2.0]}, notes=["linear"])],
+        {"date": "today", "CPU": "some"},
+    )
+    harness.save(part, tmp_path)
+    assert harness.load(tmp_path / "training.json") == part
+    elsewhere = Part("quality", "Quality", machine={"date": "later", "CPU": "some"})
+    page = harness.report("Results", [part, elsewhere], {"training": ["training.png"]})
+    assert (
+        "| a row | peer | 10.0 s | 2 s | **5.00** | 4.00 - 20.00 | 4 | 6 | reached | 0.0 |" in page
+    )
+    assert (
+        "| without targets | peer | 10.0 s | 2 s | **5.00** | 4.00 - 20.00 |  |  |  | 0.0 |" in page
+    )
+    assert "| what | value |\n| --- | ---: |\n| x | 1.5 |" in page
+    assert "| d | warp |\n| --- | ---: |\n| 8 | 1 |\n| 16 | 2 |" in page
+    assert "![Training](training.png)" in page
+    assert page.count("CPU: some") == 1
+    assert "Measured on the same machine, later." in page
+
+
+def test_machine_is_described():
+    facts = harness.machine()
+    assert {"date", "CPU", "cores", "memory", "instruction level", "python", "numpy"} <= set(facts)
+    assert all(facts.values())
+
+
+def test_samples_are_alike():
+    matrix = workloads.interactions(300, 200, 3000)
+    weights = workloads.weights(matrix)
+    few, weights_of_few = workloads.sampled(matrix, 500), workloads.sampled(weights, 500)
+    more = workloads.sampled(matrix, 1000)
+    np.testing.assert_array_equal(few.row, weights_of_few.row)
+    np.testing.assert_array_equal(few.col, more.col[:500])
+    assert len(set(zip(more.row, more.col, strict=True))) == 1000
+
+
+def test_tags_are_exact_and_normalised():
+    matrix = workloads.tagged(50, 15)
+    assert matrix.nnz == 50 * 16
+    assert len(set(zip(*matrix.nonzero(), strict=True))) == matrix.nnz
+    np.testing.assert_array_equal(np.diff(matrix.indptr), 16)
+    np.testing.assert_array_equal(matrix[:, :50].toarray() > 0, np.eye(50))
+    np.testing.assert_allclose(matrix.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_examples_are_timed_without_the_call(monkeypatch):
+    """A call of n examples that takes 1 s + n us costs 1 us an example, from the very state."""
+    matrix = workloads.interactions(300, 200, 3000)
+    state = models.state_of(LightFM(no_components=4, random_state=0).fit(matrix, epochs=0))
+    epoch = models.Epoch(state, {"no_components": 4}, matrix)
+
+    def took(fit_partial, sample, **arguments) -> float:
+        np.testing.assert_array_equal(
+            fit_partial.__self__.item_embeddings, state["item_embeddings"]
+        )
+        fit_partial(sample, **arguments)
+        return 1 + 1e-6 * sample.nnz
+
+    monkeypatch.setattr(models, "seconds", took)
+    assert epoch.nanoseconds(LightFM) == pytest.approx(1000)
+
+
+# ---- floor --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trained() -> tuple[sp.coo_matrix, dict[str, np.ndarray]]:
+    matrix = workloads.interactions(300, 200, 3000)
+    model = LightFM(no_components=8, loss="warp", random_state=0).fit(matrix, epochs=10)
+    return matrix, models.state_of(model)
+
+
+def test_tries_follow_the_law(trained):
+    matrix, state = trained
+    drawn, tries, found = floor.warp_tries(state, matrix, matrix.row, matrix.col)
+    known = matrix.tocsr()
+    scores = state["user_embeddings"] @ state["item_embeddings"].T + state["item_biases"]
+    for i in range(0, matrix.nnz, 50):
+        user, positive = matrix.row[i], matrix.col[i]
+        violations = [
+            t
+            for t, item in enumerate(drawn[i], start=1)
+            if scores[user, item] > scores[user, positive] - 1 and not known[user, item]
+        ]
+        assert found[i] == bool(violations)
+        assert tries[i] == (violations[0] if violations else floor.MAX_SAMPLED)
+
+
+def test_traces_hold_every_row_an_example_touches(trained):
+    matrix, state = trained
+    n, n_users = 1000, matrix.shape[0]
+    examples = workloads.sampled(matrix, n)
+    rows, _ = floor.trace("logistic", state, matrix, n)
+    np.testing.assert_array_equal(rows[0::2], examples.row)
+    np.testing.assert_array_equal(rows[1::2], examples.col + n_users)
+    rows, _ = floor.trace("bpr", state, matrix, n)
+    assert len(rows) == 3 * n and (rows[2::3] >= n_users).all()
+
+    rows, mean_tries = floor.trace("warp", state, matrix, n)
+    _, tries, found = floor.warp_tries(state, matrix, examples.row, examples.col)
+    assert mean_tries == tries.mean()
+    assert len(rows) == 2 * n + tries.sum()
+    updated = rows < floor.READ_ONLY
+    assert updated.sum() == 3 * found.sum()
+    starts = np.cumsum(2 + tries) - (2 + tries)
+    np.testing.assert_array_equal(rows[starts] & ~floor.READ_ONLY, examples.row)
+    np.testing.assert_array_equal(rows[starts + 1] & ~floor.READ_ONLY, examples.col + n_users)
+    for place in (starts, starts + 1, starts + 1 + tries):
+        np.testing.assert_array_equal(updated[place], found)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+def test_traces_are_served():
+    rows = np.random.default_rng(0).integers(1000, size=100_000).astype(np.uint32)
+    with tempfile.TemporaryDirectory() as folder:
+        library = floor.compiled(10, folder)
+        assert 0 < floor.served(library, rows, 1000) < 1
+        assert 0 < floor.served(library, rows | floor.READ_ONLY, 1000) < 1
+
+
+# ---- scale --------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
+def test_workflow():
+    found = scale.workflow(users=300, items=200, n=5000, epochs=3, asked=100, threads=2)
+    assert found["trained"] == 3750
+    assert found["precision"] == pytest.approx(found["precision of the lists"], abs=0.01)
+    # A list at random would have 2 % of hits.
+    assert found["precision"] > 0.05
+    assert all(stage["seconds"] >= 0 and stage["peak"] > 0 for stage in found["stages"])
+
+
+def test_top_items_leave_out_what_is_known(trained):
+    matrix, state = trained
+    model = models.with_state(LightFM(no_components=8), state)
+    users, known = np.arange(300), matrix.tocsr()
+    best = scale.top_items(model, users, known)
+    scores = state["user_embeddings"] @ state["item_embeddings"].T + state["item_biases"]
+    scores[known.nonzero()] = -np.inf
+    expected = np.sort(scores, axis=1)[:, ::-1][:, : scale.TOP]
+    np.testing.assert_allclose(np.take_along_axis(scores, best, axis=1), expected, rtol=1e-5)
