@@ -27,7 +27,7 @@ def measure(size: Size, wanted: Callable[[str], bool]) -> Part:
     users, items = size.growth_shape
     part.notes = [
         f"WARP, BPR and logistic of {users:,} users and {items:,} items, after {EPOCHS_BEFORE} "
-        f"epochs; medians of {size.slow_rounds} interleaved rounds. The number of WARP's tries "
+        f"epochs; medians of interleaved rounds: {size.slow_rounds}. The number of WARP's tries "
         "depends on how well the model fits, so it varies with the dimension.",
     ]
     curves = {
@@ -98,7 +98,7 @@ def _over_features(size: Size) -> Curve:
         "features per item", UNIT, list(FEATURES), {},
     )  # fmt: skip
     matrix = workloads.interactions(size.users, size.items, size.interactions)
-    sample = workloads.sampled(matrix, size.examples)
+    sample = workloads.sampled(matrix, size.examples // 4)
     for loss in LOSSES:
         epochs = {
             n: _warm(matrix, sample, loss, item_features=workloads.tagged(size.items, n - 1))

@@ -33,14 +33,16 @@ def draw(part: Part, folder: Path) -> list[str]:
     for kind, figure in figures.items():
         names.append(f"{part.name}-{kind}.png")
         figure.suptitle(part.title)
-        figure.savefig(folder / names[-1], dpi=110, bbox_inches="tight")
+        figure.savefig(folder / names[-1], dpi=100)
         pyplot.close(figure)
     return names
 
 
 def _ratios(pyplot: Any, comparisons: list[Comparison]) -> Any:
     """A bar for each row with the spread of its rounds, and marks at what is wanted."""
-    figure, axes = pyplot.subplots(figsize=(9, 1 + 0.36 * len(comparisons)))
+    figure, axes = pyplot.subplots(
+        figsize=(10, 1.5 + 0.36 * len(comparisons)), layout="constrained"
+    )
     for y, each in enumerate(reversed(comparisons)):
         low, high = each.spread
         axes.barh(y, each.ratio, color=OURS, height=0.6)
@@ -55,13 +57,13 @@ def _ratios(pyplot: Any, comparisons: list[Comparison]) -> Any:
     axes.axvline(1, color="grey", linewidth=0.8)
     axes.set_xlim(left=0)
     axes.set_xlabel("times faster")
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside lower left", ncols=3)
     return figure
 
 
 def _curves(pyplot: Any, curves: list[Curve]) -> Any:
     figure, all_axes = pyplot.subplots(
-        1, len(curves), figsize=(5.5 * len(curves), 4.5), squeeze=False
+        1, len(curves), figsize=(5.5 * len(curves), 4.5), squeeze=False, layout="constrained"
     )
     for axes, curve in zip(all_axes[0], curves, strict=True):
         for name, y in curve.series.items():
@@ -73,12 +75,11 @@ def _curves(pyplot: Any, curves: list[Curve]) -> Any:
         axes.set_ylabel(curve.y_label)
         axes.set_title(curve.title, fontsize=9)
         axes.legend()
-    figure.tight_layout()
     return figure
 
 
 def _floor(pyplot: Any, table: Table) -> Any:
-    figure, axes = pyplot.subplots(figsize=(8, 4))
+    figure, axes = pyplot.subplots(figsize=(8, 4), layout="constrained")
     columns = {name: [row[at] for row in table.rows] for at, name in enumerate(table.columns)}
     for shift, name, colour in ((-0.2, "floor ns", FLOOR), (0.2, "ours ns", OURS)):
         places = [x + shift for x in range(len(table.rows))]

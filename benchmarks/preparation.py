@@ -22,7 +22,7 @@ def measure(size: Size, wanted: Callable[[str], bool]) -> Part:
     part = Part("preparation", "Preparing data")
     part.notes = [
         "`Dataset` rows are `fit` and `build_interactions`. The results are checked to be equal; "
-        f"{size.slow_rounds} interleaved rounds.",
+        f"interleaved rounds: {size.slow_rounds}.",
     ]
     n_rows, n_items, n_entries = size.dataset_rows, size.featured_items, size.split_entries
     rows = {

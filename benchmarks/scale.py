@@ -23,6 +23,14 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from harness import Part, Table
+from workloads import Size
+
+from lightfm_clone import LightFM
+from lightfm_clone.cross_validation import random_train_test_split
+from lightfm_clone.data import Dataset
+from lightfm_clone.datasets import synthetic_catalogue
+from lightfm_clone.evaluation import precision_at_k
 
 NO_COMPONENTS, LEARNING_RATE, TEST_PERCENTAGE, TOP = 20, 0.25, 0.25, 10
 USERS_AT_ONCE = 256
@@ -75,8 +83,6 @@ class Stages:
 
 def ratings_like_movielens(users: int, items: int, n: int) -> np.ndarray:
     """(user id, item id, rating) in a float array, as read from ratings.csv; ids have gaps."""
-    from lightfm_clone.datasets import synthetic_catalogue
-
     interactions = synthetic_catalogue(users, items, n, random_state=0).interactions
     rng = np.random.default_rng(0)
     item_ids = np.sort(rng.choice(np.arange(1, 3 * items + 1), items, replace=False))
@@ -107,11 +113,6 @@ def top_items(model: Any, users: np.ndarray, known: sp.csr_matrix) -> np.ndarray
 def workflow(
     users: int, items: int, n: int, epochs: int, asked: int, threads: int
 ) -> dict[str, Any]:
-    from lightfm_clone import LightFM
-    from lightfm_clone.cross_validation import random_train_test_split
-    from lightfm_clone.data import Dataset
-    from lightfm_clone.evaluation import precision_at_k
-
     clock = Stages()
     with clock.stage(f"(made {n:,} synthetic ratings)"):
         table = ratings_like_movielens(users, items, n)
@@ -130,6 +131,7 @@ def workflow(
     fit = clock.stages[-1]
     arrays = sum(array.nbytes for array in vars(model).values() if isinstance(array, np.ndarray))
     fit["per interaction"] = (fit["growth"] - 3 * arrays) / train.nnz
+    print(f"  training: {fit['per interaction']:.1f} bytes an interaction beside 3 x the model")
 
     rng = np.random.default_rng(0)
     some = np.sort(rng.choice(interactions.shape[0], min(asked, interactions.shape[0]), False))
@@ -157,9 +159,7 @@ def workflow(
 # ---- the part ---------------------------------------------------------------------------------
 
 
-def measure(size: Any, wanted: Callable[[str], bool]) -> Any:
-    from harness import Part, Table
-
+def measure(size: Size, wanted: Callable[[str], bool]) -> Part:
     users, items, n, epochs, asked = size.scale
     part = Part("scale", "A whole workflow in one process")
     with tempfile.TemporaryDirectory() as folder:

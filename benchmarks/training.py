@@ -107,7 +107,7 @@ def measure(size: Size, wanted: Callable[[str], bool]) -> Part:
         f"Synthetic set of {size.users:,} users, {size.items:,} items and "
         f"{size.interactions:,} interactions; {size.examples:,} of them, drawn at random, are "
         "timed (they are then all that a model knows of its users); "
-        f"{size.rounds} interleaved rounds.",
+        f"interleaved rounds: {size.rounds}, {size.slow_rounds} where there are tags.",
         "The state, after 5 epochs where nothing else is said, is trained with ours and given to "
         "both. Time per example is that of a one-epoch `fit_partial`, less that of one with 1,000 "
         "examples, which packs the same arrays and passes the same checks.",
@@ -116,7 +116,8 @@ def measure(size: Size, wanted: Callable[[str], bool]) -> Part:
     for case in filter(lambda case: wanted(case.name), CASES):
         epoch = prepared(unnamed(case), size)
         sides = {name: partial(epoch.nanoseconds, make) for name, make in libraries.items()}
-        part.compare(case.name, UNIT, sides, size.rounds, case.least, case.aim)
+        rounds = size.slow_rounds if case.item_tags else size.rounds
+        part.compare(case.name, UNIT, sides, rounds, case.least, case.aim)
     if wanted(IMPLICIT):
         _against_implicit(part, size)
     if wanted(WHOLE_FIT):

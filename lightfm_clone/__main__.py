@@ -12,6 +12,9 @@ USAGE = "usage: python -m lightfm_clone run script.py [args]"
 
 
 def main(arguments: list[str]) -> int:
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(USAGE)
+        return 0
     if len(arguments) < 2 or arguments[0] != "run":
         print(USAGE, file=sys.stderr)
         return 2
@@ -22,7 +25,8 @@ def main(arguments: list[str]) -> int:
     install_as_lightfm()
     # What the interpreter itself does for `python script.py [args]`.
     sys.argv = arguments[1:]
-    sys.path[0] = str(script.resolve().parent)
+    if not getattr(sys.flags, "safe_path", False):
+        sys.path[0] = str(script.resolve().parent)
     runpy.run_path(str(script), run_name="__main__")
     return 0
 

@@ -10,8 +10,8 @@ The path of a fit, from `LightFM.fit_partial` to the inner loop:
    instruction level. No formula is in this file.
 4. `Parameters.unpack` writes the arrays back.
 
-Memory of a fit: 16 bytes an interaction (24 with weights), 4 + 13/8 bytes per known pair, and the
-packed rows.
+Memory of a fit: 16 bytes an interaction (24 with weights), 4 + 13/8 bytes per known pair (while
+they are found, per interaction), and the packed rows.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -19,6 +19,7 @@ from cython.parallel cimport prange
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 import os
+from time import perf_counter
 
 import numpy as np
 
@@ -37,6 +38,10 @@ cdef extern from *:
     int lfm_thread() noexcept nogil
 
 cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
+    cdef int N_LOSSES
+    cdef int N_SCHEDULES
+    const char** LOSS_NAMES
+    const char** SCHEDULE_NAMES
     cdef uint32_t NOT_POSITIVE
     cdef int PANEL
     cdef int USERS_AT_ONCE
@@ -135,15 +140,14 @@ cdef extern from "_kernels/interactions.hpp" namespace "lfm" nogil:
     void fill_filter(const int64_t* indptr, const int32_t* items, int64_t user, uint64_t* filter)
     int64_t filter_begin(const int64_t* indptr, int64_t user)
 
-# Names in the order of the enums of losses.hpp and schedules.hpp.
-LOSSES = ("logistic", "bpr", "warp", "warp-kos")
-SCHEDULES = ("adagrad", "adadelta")
+LOSSES = tuple(LOSS_NAMES[i].decode() for i in range(N_LOSSES))
+SCHEDULES = tuple(SCHEDULE_NAMES[i].decode() for i in range(N_SCHEDULES))
 
 # Examples a thread takes at a time: long enough that taking one costs nothing, short enough that
 # all threads end together.
 cdef int64_t BLOCK = 512
-# Blocks between two looks at the keyboard: a few tens of milliseconds.
-cdef int64_t BLOCKS_A_ROUND = 256
+# Seconds between two looks at the keyboard, about: a round of blocks grows until it takes as long.
+cdef double ROUND_SECONDS = 0.03
 
 # ---- instruction levels and threads ----
 
@@ -175,6 +179,8 @@ def use_level(str name):
 *_, _fastest_level = available_levels()
 use_level(os.environ.get("LIGHTFM_CLONE_LEVEL") or _fastest_level)
 
+cdef int64_t MOST_THREADS_A_CPU = 4
+
 # GCC's OpenMP runtime hangs when a process that has run threads forks and the child starts some.
 cdef bint threads_were_started = False
 cdef bint single_threaded = not lfm_has_openmp
@@ -199,12 +205,16 @@ def threads_available():
     return os.cpu_count() or 1
 
 
-cdef int threads_for(num_threads, int64_t n_tasks) except -1:
-    """Threads to start for `n_tasks` tasks when the caller asked for `num_threads`."""
+cdef int threads_for(int64_t num_threads, int64_t n_tasks) except -1:
+    """Threads to start for `n_tasks` tasks when the caller asked for `num_threads`.
+
+    Never more than MOST_THREADS_A_CPU per CPU: they would only cost memory, and the OpenMP runtime
+    ends the process when it cannot have the threads it is asked for.
+    """
     global threads_were_started
-    if single_threaded:
+    if single_threaded or num_threads == 1 or n_tasks <= 1:
         return 1
-    cdef int64_t n = min(<int64_t> num_threads, n_tasks)
+    cdef int64_t n = min(num_threads, n_tasks, MOST_THREADS_A_CPU * <int64_t> threads_available())
     if n > 1:
         threads_were_started = True
     return <int> max(n, 1)
@@ -273,7 +283,7 @@ cdef class Interactions:
     def _find_known(self, const int32_t[::1] rows, const int32_t[::1] cols, int64_t n_users,
                     num_threads):
         cdef int64_t n = rows.shape[0], i, user
-        cdef int threads = threads_for(num_threads, n_users)
+        cdef int threads = threads_for(num_threads, n_users // 256)
         begin_array = np.zeros(n_users + 2, dtype=np.int64)
         cdef int64_t[::1] begin = begin_array
         items_array = np.empty(n, dtype=np.int32)
@@ -298,7 +308,9 @@ cdef class Interactions:
                     items[indptr[user] + i] = items[begin[user] + i]
                 indptr[user + 1] += indptr[user]
         self.known_indptr = np.asarray(indptr)
-        self.known_items = items_array[:indptr[n_users]]
+        # A copy where repeats were dropped, so that their memory is freed.
+        n_distinct = indptr[n_users]
+        self.known_items = items_array if n_distinct == n else items_array[:n_distinct].copy()
         self.filter = np.zeros(filter_begin(&indptr[0], n_users) + 1, dtype=np.uint64)
         cdef uint64_t[::1] filter = self.filter
         with nogil:
@@ -473,16 +485,22 @@ cdef class Trainer:
 
         cdef int64_t n_blocks = ceil_divide(problem.n_interactions, BLOCK)
         cdef int threads = threads_for(num_threads, n_blocks)
+        # k-OS keeps the best k of at most n drawn positives.
+        cdef int64_t n_kept = 0
+        if loss == "warp-kos":
+            n_kept = min(min(k, n), <int64_t> np.diff(known_indptr).max())
         cdef float[:, ::1] scratch = aligned_zeros(
-            threads, ceil_divide(5 * problem.lanes + 2 * min(k, n), 16) * 16
+            threads, ceil_divide(5 * <int64_t> problem.lanes + 2 * n_kept, 16) * 16
         )
         cdef int64_t[::1] positions = np.arange(n_blocks, dtype=np.int64) * BLOCK
-        cdef int64_t first, last, block
+        cdef int64_t first = 0, last, block, round_blocks = 8 * threads
         cdef int round_threads
+        cdef double start
         try:
-            for first in range(0, n_blocks, BLOCKS_A_ROUND):
-                last = min(first + BLOCKS_A_ROUND, n_blocks)
+            while first < n_blocks:
+                last = min(first + round_blocks, n_blocks)
                 round_threads = threads
+                start = perf_counter()
                 while True:
                     with nogil:
                         for block in prange(first, last, num_threads=round_threads,
@@ -496,7 +514,13 @@ cdef class Trainer:
                     # keep threads waiting for each other, so one ends the round.
                     self._apply_scales(&scales)
                     round_threads = 1
+                    PyErr_CheckSignals()
                 PyErr_CheckSignals()
+                first = last
+                if perf_counter() - start < ROUND_SECONDS / 2:
+                    round_blocks *= 2
+                elif perf_counter() - start > 2 * ROUND_SECONDS:
+                    round_blocks = max(round_blocks // 2, threads)
         finally:
             self._apply_scales(&scales)
 
@@ -537,8 +561,12 @@ cdef class Trainer:
 
 # ---- scores and ranks ----
 
-cdef Representations as_representations(const float[:, ::1] vectors, const float[::1] biases):
+cdef Representations as_representations(
+    const float[:, ::1] vectors, const float[::1] biases, int32_t no_components
+):
     cdef Representations both
+    if vectors.shape[0] != biases.shape[0] or vectors.shape[1] != no_components:
+        raise ValueError("vectors and biases of users and items do not fit each other")
     both.vectors = &vectors[0, 0] if vectors.shape[0] else NULL
     both.biases = &biases[0] if biases.shape[0] else NULL
     return both
@@ -551,11 +579,11 @@ def score_pairs(const float[::1] user_biases, const float[:, ::1] user_vectors,
 
     The caller has checked that the ids are rows of the representations.
     """
-    cdef Representations users = as_representations(user_vectors, user_biases)
-    cdef Representations items = as_representations(item_vectors, item_biases)
+    cdef int32_t no_components = <int32_t> item_vectors.shape[1]
+    cdef Representations users = as_representations(user_vectors, user_biases, no_components)
+    cdef Representations items = as_representations(item_vectors, item_biases, no_components)
     cdef int64_t n = item_ids.shape[0], n_blocks = ceil_divide(n, 1024), block, start
     cdef int64_t user_step = 0 if user_ids.shape[0] == 1 else 1
-    cdef int32_t no_components = <int32_t> item_vectors.shape[1]
     cdef int threads = threads_for(num_threads, n_blocks)
     out = np.empty(n, dtype=np.float32)
     cdef float[::1] scores = out
@@ -573,10 +601,10 @@ def rank_pairs(const float[::1] user_biases, const float[:, ::1] user_vectors,
                const int64_t[::1] train_indptr, const int32_t[::1] train_indices, num_threads):
     """Ranks, float32 [nnz], of the entries of a CSR test matrix, and which of them, bool [nnz], are
     in train, whose rows are sorted."""
-    cdef Representations users = as_representations(user_vectors, user_biases)
-    cdef Representations items = as_representations(item_vectors, item_biases)
     cdef int32_t n_items = <int32_t> item_vectors.shape[0]
     cdef int32_t no_components = <int32_t> item_vectors.shape[1]
+    cdef Representations users = as_representations(user_vectors, user_biases, no_components)
+    cdef Representations items = as_representations(item_vectors, item_biases, no_components)
     out = np.zeros(test_indices.shape[0], dtype=np.float32)
     flags = np.zeros(test_indices.shape[0], dtype=np.uint8)
     cdef float[::1] ranks = out, targets = np.empty_like(out)

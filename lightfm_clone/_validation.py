@@ -5,6 +5,8 @@ The functions return what the compiled core takes and leave the caller's objects
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
 from copy import copy
 from numbers import Integral, Real
@@ -16,6 +18,7 @@ import scipy.sparse as sp
 from lightfm_clone import _core
 
 MAX_ID = np.iinfo(np.int32).max
+MAX_COMPONENTS = 2**20
 
 
 class ParameterError(ValueError, AssertionError):
@@ -69,9 +72,11 @@ def check_parameters(parameters: dict[str, Any], *, least_max_sampled: int = 1) 
         checked[name] = int(parameters[name])
     checked["random_state"] = check_random_state(parameters["random_state"])
     least = {"no_components": 1, "k": 1, "n": 1, "max_sampled": least_max_sampled}
+    most = {"no_components": MAX_COMPONENTS}
     for name, low in least.items():
-        holds = isinstance(checked[name], Integral) and low <= checked[name] <= MAX_ID
-        require(name, holds, f"an integer from {low} to 2**31 - 1")
+        high = most.get(name, MAX_ID)
+        holds = isinstance(checked[name], Integral) and low <= checked[name] <= high
+        require(name, holds, f"an integer from {low} to {high}")
     for name, names in (("loss", _core.LOSSES), ("learning_schedule", _core.SCHEDULES)):
         require(name, parameters[name] in names, f"one of {', '.join(map(repr, names))}")
         checked[name] = str(parameters[name])  # a search may give a numpy.str_
@@ -155,9 +160,10 @@ def as_csr(matrix: Any, name: str) -> Any:
     """A CSR float32 matrix with valid entries; shares its arrays with the caller's where it can."""
     csr = _as_sparse(matrix, name).tocsr()
     _check_finite(csr.data, name)
-    with warnings.catch_warnings(), np.errstate(over="ignore"):
-        csr = csr.astype(np.float32, copy=False)
-    _check_finite(csr.data, name)
+    if csr.dtype != np.float32:
+        with np.errstate(over="ignore"):
+            csr = csr.astype(np.float32)
+        _check_finite(csr.data, name)
     return csr
 
 
@@ -231,6 +237,18 @@ def check_features(features: Any, name: str, n_rows: int, rows_name: str) -> Any
             f"{csr.shape[0]} rows"
         )
     return csr
+
+
+def warn_without_features(name: str) -> None:
+    """Warn that a model fitted with a feature matrix is used without one, where that is done."""
+    where: dict[str, Any] = {"stacklevel": 4}
+    if sys.version_info >= (3, 12):
+        where = {"skip_file_prefixes": (os.path.dirname(__file__),)}
+    warnings.warn(
+        f"the model was fitted with {name} and is used without: ids are taken as single features; "
+        f"pass the {name} of the fit",
+        **where,
+    )
 
 
 def is_identity(csr: Any) -> bool:

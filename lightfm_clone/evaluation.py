@@ -6,6 +6,7 @@ the model places at least as high, her training items left out.
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,7 +52,7 @@ def _rank(
     n_train = np.zeros_like(n_test)
     if train_interactions is not None:
         n_train = np.diff(train_interactions.indptr).astype(np.int64)
-    users = np.repeat(np.arange(len(n_test)), n_test)
+    users = np.repeat(np.arange(len(n_test), dtype=np.int64), n_test)
     return _Ranks(users, ranked.data, n_test, n_train, ranked.shape[1])
 
 
@@ -60,8 +61,8 @@ def _keep(values: np.ndarray, ranks: _Ranks, preserve_rows: bool) -> np.ndarray:
 
 
 def _check_k(k: int) -> None:
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k!r}")
+    if not isinstance(k, Real) or not k >= 1:
+        raise ValueError(f"k must be a number of at least 1, got {k!r}")
 
 
 def precision_at_k(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -68,7 +67,8 @@ class LightFM:
     {item,user}_embedding_gradients, ..._embedding_momentum : as the embeddings
     {item,user}_bias_gradients, ..._bias_momentum : as the biases
         State of the learning schedule. All twelve arrays are None before the first fit, may be
-        assigned, and are trained in place.
+        assigned, and are trained in place; an assigned array that is not float32, contiguous and
+        writable is replaced by a copy that is.
     random_state : numpy.random.RandomState
     initial_random_state
         What the constructor was given as `random_state`.
@@ -135,8 +135,6 @@ class LightFM:
             for name, value in self.get_params().items()
             if name != "random_state" and value != _PARAMETERS[name].default
         ]
-        if self.initial_random_state is not None:
-            shown.append(f"random_state={self.initial_random_state!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
     # ---- parameters ------------------------------------------------------------------------------
@@ -212,7 +210,7 @@ class LightFM:
         epochs : int, default 1
             0 only initialises.
         num_threads : int or None, default 1
-            None uses all CPUs this process may use.
+            None uses all CPUs this process may use. More than four a CPU are never started.
         verbose : bool, default False
             Show a progress bar if tqdm is installed, else print each epoch.
 
@@ -225,7 +223,8 @@ class LightFM:
         ------
         ValueError
             For bad input, and when the parameters diverge. The model is then as it was before
-            the call. An interrupt from the keyboard leaves what has been trained up to then.
+            the call, but `random_state` has gone on if training had begun. An interrupt from the
+            keyboard leaves what has been trained up to then.
         """
         with self._restored_when_refused():
             self._clear()
@@ -280,7 +279,7 @@ class LightFM:
                 self._initialize(
                     self.no_components, n_columns["item_features"], n_columns["user_features"]
                 )
-            self._check_arrays()
+            self._make_trainable()
             for side in _SIDES:
                 name = f"{side}_features"
                 fitted = getattr(self, f"{side}_embeddings").shape[0]
@@ -297,7 +296,12 @@ class LightFM:
                 else validation.csr_parts(matrix)
                 for name, matrix in features.items()
             }
-            self._fitted_with = {name: part is not None for name, part in parts.items()}
+            for name, part in parts.items():
+                if part is None and self._fitted_with[name]:
+                    validation.warn_without_features(name)
+            self._fitted_with = {
+                name: part is not None or self._fitted_with[name] for name, part in parts.items()
+            }
             if epochs:
                 self._train(examples, parts, n_rows["item_features"], epochs, threads, verbose)
         return self
@@ -313,26 +317,36 @@ class LightFM:
                 self.__dict__.update(before)
             raise
 
-    def _check_arrays(self) -> None:
-        """Make the public arrays trainable in place; users may have assigned anything to them."""
-        for name in ("item_embeddings", "user_embeddings"):
-            if np.ndim(getattr(self, name)) != 2:
-                raise ValueError(
-                    f"{name} must be an array [n_features, no_components], got shape "
-                    f"{np.shape(getattr(self, name))}; assign all arrays, or call fit"
-                )
-        no_components = np.shape(self.item_embeddings)[1]
+    def _check_fitted(self) -> None:
+        """Check that there are parameters and that they fit each other; users may assign any."""
+        if self.item_embeddings is None:
+            raise ValueError("the model is not fitted yet: call fit first")
+        width = np.shape(self.item_embeddings)[-1:]
         for side in _SIDES:
-            n_features = len(getattr(self, f"{side}_embeddings"))
-            for name in (name for name in _ARRAYS if name.startswith(side)):
-                array = np.require(getattr(self, name), np.float32, ["C", "A", "W"])
-                expected = (n_features, no_components) if "embedding" in name else (n_features,)
-                if array.shape != expected:
-                    raise ValueError(
-                        f"{name} must have shape {expected} to match {side}_embeddings and "
-                        f"item_embeddings, got {array.shape}"
-                    )
-                setattr(self, name, array)
+            shape = np.shape(getattr(self, f"{side}_embeddings"))
+            biases = np.shape(getattr(self, f"{side}_biases"))
+            if len(shape) != 2 or shape[1:] != width or biases != shape[:1]:
+                raise ValueError(
+                    f"{side}_embeddings must have shape [n_features, no_components], with the "
+                    f"no_components of item_embeddings, and {side}_biases [n_features]; got "
+                    f"{shape} and {biases}; assign all arrays, or call fit"
+                )
+
+    def _make_trainable(self) -> None:
+        """Check all twelve arrays; replace those that cannot be trained in place by copies."""
+        self._check_fitted()
+        for name in _ARRAYS:
+            side = name.split("_")[0]
+            values = getattr(self, f"{side}_{'embeddings' if 'embedding' in name else 'biases'}")
+            array = np.require(getattr(self, name), np.float32, ["C", "A", "W"])
+            if array.shape != np.shape(values):
+                raise ValueError(
+                    f"{name} must have shape {np.shape(values)}, as the values it belongs to, got "
+                    f"{array.shape}; assign all arrays, or call fit"
+                )
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} must be finite, got NaN or infinity; assign other values")
+            setattr(self, name, array)
 
     def _packed(self, side: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Embeddings and biases of one side, each with the states its schedule uses."""
@@ -384,10 +398,6 @@ class LightFM:
 
     # ---- prediction ------------------------------------------------------------------------------
 
-    def _check_fitted(self) -> None:
-        if self.item_embeddings is None:
-            raise ValueError("the model is not fitted yet: call fit first")
-
     def _representations(
         self, side: str, features: Any, rows: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -412,11 +422,7 @@ class LightFM:
         fitted = np.shape(getattr(self, f"{side}_embeddings"))[0]
         if features is None:
             if self._fitted_with[name]:
-                warnings.warn(
-                    f"the model was fitted with {name} and is asked without: ids are taken as "
-                    f"single features; pass the {name} of the fit",
-                    stacklevel=3,
-                )
+                validation.warn_without_features(name)
             return None
         csr = validation.as_csr(features, name)
         if csr.shape[1] > fitted or (exact and csr.shape[1] != fitted):
@@ -539,12 +545,20 @@ class LightFM:
             csr = self._check_prediction_features(features, side, exact=True)
             n_rows = len(getattr(self, f"{side}_biases")) if csr is None else csr.shape[0]
             if n_rows < n or (csr is None and n_rows != n):
+                where = f"rows of {side}_features"
+                if csr is None:
+                    where = f"{side} features in the model; pass the {side}_features of the fit"
                 raise ValueError(
-                    f"test_interactions have {n} {side}s, but there are {n_rows} "
-                    f"{'in the fitted model' if csr is None else f'rows of {side}_features'}"
+                    f"test_interactions have {n} {side}s, but there are {n_rows} {where}"
                 )
             rows = None if n_rows == n else np.arange(n)
-            vectors += self._representations(side, csr, rows)
+            biases, embeddings = self._representations(side, csr, rows)
+            if not (np.isfinite(biases).all() and np.isfinite(embeddings).all()):
+                raise ValueError(
+                    f"the representations of some {side}s are NaN or infinite, so there is no "
+                    "ranking; check the arrays that were assigned to the model"
+                )
+            vectors += [biases, embeddings]
         ranks = test.astype(np.float32)
         indptr, indices, _ = validation.csr_parts(test)
         train_indptr, train_indices, _ = validation.csr_parts(train)

@@ -379,3 +379,41 @@ def test_overlap(plain):
 def test_bad_k(metric, k):
     with raises("k", k):
         metric(model_with([[1.0]], [[1.0]]), sp.coo_matrix([[1.0]]), k=k)
+
+
+# Arrays that users assign
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("user_embeddings", np.ones((30, 2), np.float32)),
+        ("item_embeddings", np.ones((1, 10), np.float32)),
+        ("item_embeddings", None),
+        ("user_biases", np.ones(3, np.float32)),
+    ],
+)
+def test_assigned_arrays_that_do_not_fit(name, value):
+    """They would be read beyond their ends."""
+    interactions = random_interactions()
+    model = LightFM().fit(interactions)
+    setattr(model, name, value)
+    pattern = "user_embeddings|item_embeddings|not fitted"
+    for call in (
+        lambda: model.predict([29], [19]),
+        lambda: model.predict_rank(interactions),
+        lambda: model.fit_partial(interactions) if value is not None else model.predict(0, [1]),
+    ):
+        with pytest.raises(ValueError, match=pattern):
+            call()
+
+
+def test_assigned_nan():
+    """There is no ranking by NaN: precision would come out as 3 and AUC as -143307."""
+    interactions = random_interactions()
+    model = LightFM().fit(interactions)
+    model.item_embeddings[:] = np.nan
+    with pytest.raises(ValueError, match="representations of some items"):
+        model.predict_rank(interactions)
+    with pytest.raises(ValueError, match="item_embeddings must be finite"):
+        model.fit_partial(interactions)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import os
+import signal
 import subprocess
+import time
 
 import numpy as np
 import pytest
@@ -506,3 +508,52 @@ def test_much_l2_leaves_nothing_to_learn(loss, ml_100k):
     assert all(np.isfinite(getattr(model, name)).all() for name in EMBEDDINGS_AND_BIASES)
     for part in parts.values():
         assert explicit_auc(model, part) < 0.65
+
+
+# Resources
+
+
+def test_huge_k_and_n():
+    """Memory follows what users know, not what k and n would allow."""
+    interactions = random_interactions()
+    huge = LightFM(loss="warp-kos", k=2**31 - 1, n=2**31 - 1, random_state=1).fit(interactions)
+    most = int(interactions.tocsr().getnnz(axis=1).max())
+    enough = LightFM(loss="warp-kos", k=most, n=most, random_state=1).fit(interactions)
+    np.testing.assert_array_equal(huge.item_embeddings, enough.item_embeddings)
+
+
+def test_huge_thread_count():
+    """The runtime would end the process if it could not have a thousand threads."""
+    interactions, _ = groups_of_taste(n_users=3000, n_items=40)
+    assert are_finite(LightFM(loss="warp").fit(interactions, num_threads=100_000))
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs interval timers")
+def test_interrupt_while_the_scales_overflow():
+    """With an L2 this strong nearly every example divides all parameters."""
+    interactions = random_interactions(shape=(3000, 3000), n_entries=30_000)
+    model = LightFM(no_components=64, loss="warp", item_alpha=1e4, user_alpha=1e4)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    start = time.perf_counter()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(interactions, epochs=1000)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert time.perf_counter() - start < 10
+    assert are_finite(model)
+
+
+def test_going_on_without_the_features_is_a_warning():
+    interactions = random_interactions(shape=(30, 20))
+    model = LightFM().fit(interactions, user_features=random_features(30, 30))
+    with pytest.warns(UserWarning, match="fitted with user_features"):
+        model.fit_partial(interactions)
+    with pytest.warns(UserWarning, match="fitted with user_features"):
+        model.predict(0, [1])

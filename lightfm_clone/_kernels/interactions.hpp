@@ -46,30 +46,49 @@ inline void count_buckets(int64_t n, int64_t first, int64_t last, int bits, uint
     }
 }
 
-// Copies interactions of chunks [first, last) to the places `next` of their buckets.
-inline void scatter(const uint32_t* interactions, int words, int64_t n, int64_t first, int64_t last,
-                    int bits, uint64_t seed, int64_t* next, uint32_t* order) {
+// One interaction as a value that moves in one piece.
+template <int WORDS>
+struct Packed {
+    uint32_t word[WORDS];
+};
+
+template <int WORDS>
+inline void scatter_packed(const Packed<WORDS>* interactions, int64_t n, int64_t first,
+                           int64_t last, int bits, uint64_t seed, int64_t* next,
+                           Packed<WORDS>* order) {
     if (bits == 0) {
-        memcpy(order, interactions, sizeof(uint32_t) * words * n);
+        memcpy(order, interactions, sizeof(Packed<WORDS>) * n);
         return;
     }
     for (int64_t chunk = first; chunk < last; ++chunk) {
         Rng rng(seed ^ SCATTER_SEED, static_cast<uint64_t>(chunk));
         const int64_t end = std::min(n, (chunk + 1) * CHUNK);
-        for (int64_t i = chunk * CHUNK; i < end; ++i) {
-            const int64_t to = next[rng.next() >> (64 - bits)]++;
-            for (int w = 0; w < words; ++w) order[to * words + w] = interactions[i * words + w];
-        }
+        for (int64_t i = chunk * CHUNK; i < end; ++i)
+            order[next[rng.next() >> (64 - bits)]++] = interactions[i];
     }
 }
 
+// Copies interactions of chunks [first, last) to the places `next` of their buckets.
+inline void scatter(const uint32_t* interactions, int words, int64_t n, int64_t first, int64_t last,
+                    int bits, uint64_t seed, int64_t* next, uint32_t* order) {
+    if (words == 2)
+        scatter_packed(reinterpret_cast<const Packed<2>*>(interactions), n, first, last, bits, seed,
+                       next, reinterpret_cast<Packed<2>*>(order));
+    else
+        scatter_packed(reinterpret_cast<const Packed<3>*>(interactions), n, first, last, bits, seed,
+                       next, reinterpret_cast<Packed<3>*>(order));
+}
+
 // Fisher-Yates.
+template <int WORDS>
+inline void shuffle_packed(Packed<WORDS>* order, int64_t n, Rng rng) {
+    for (int64_t i = n - 1; i > 0; --i) std::swap(order[i], order[rng.bounded(i + 1)]);
+}
+
 inline void shuffle_bucket(uint32_t* order, int words, int64_t n, int64_t bucket, uint64_t seed) {
-    Rng rng(seed ^ BUCKET_SEED, static_cast<uint64_t>(bucket));
-    for (int64_t i = n - 1; i > 0; --i) {
-        const int64_t j = rng.bounded(i + 1);
-        for (int w = 0; w < words; ++w) std::swap(order[i * words + w], order[j * words + w]);
-    }
+    const Rng rng(seed ^ BUCKET_SEED, static_cast<uint64_t>(bucket));
+    if (words == 2) shuffle_packed(reinterpret_cast<Packed<2>*>(order), n, rng);
+    else shuffle_packed(reinterpret_cast<Packed<3>*>(order), n, rng);
 }
 
 // ---- the known items --------------------------------------------------------------------------

@@ -18,6 +18,12 @@
 
 namespace lfm {
 
+// The lists of losses (losses.hpp) and schedules (schedules.hpp).
+enum Loss { LOGISTIC, BPR, WARP, WARP_KOS, N_LOSSES };
+constexpr const char* LOSS_NAMES[N_LOSSES] = {"logistic", "bpr", "warp", "warp-kos"};
+enum Schedule { ADAGRAD, ADADELTA, N_SCHEDULES };
+constexpr const char* SCHEDULE_NAMES[N_SCHEDULES] = {"adagrad", "adadelta"};
+
 // CSR features of the users or the items. Without `indptr` it is the identity: row i is feature i.
 struct FeatureMatrix {
     const int64_t* indptr;
@@ -79,7 +85,8 @@ struct Problem {
 };
 
 // Trains on the examples [*position, end) of the epoch's order and moves *position on; it stops
-// early only when the scales are full. `scratch` is this thread's own, scratch_floats() long.
+// early only when the scales are full. `scratch` is this thread's own: 5 * lanes floats, and for
+// WARP_KOS two more for each positive that an example keeps.
 typedef void (*BlockKernel)(const Problem& problem, float* scratch, int64_t* position, int64_t end);
 
 // Dense representations: vectors [n, no_components], row-major, and their biases [n].

@@ -22,8 +22,8 @@ inline void prefetch_pair(const Problem& problem, int64_t position) {
     prefetch_features(*users, features.user);
     prefetch_features(*items, features.item);
     const Example rows = read_example(problem, position + ROWS_AHEAD);
-    prefetch_row(*users, rows.user, users->row_stride);
-    prefetch_row(*items, rows.item, items->row_stride);
+    prefetch_row(*users, rows.user, 0, users->row_stride);
+    prefetch_row(*items, rows.item, 0, items->row_stride);
 }
 
 // Where the items known to the user of a coming example are looked up.
@@ -35,7 +35,7 @@ inline void prefetch_known(const Problem& problem, int64_t position) {
     prefetch(problem.known.filter + filter_begin(indptr, user));
 }
 
-inline float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
+LFM_INLINE float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
 
 // Binary cross-entropy of the score, y = 1 for a positive value, else 0:   g = w (sigma(s) - y)
 struct Logistic {
@@ -70,7 +70,7 @@ struct Bpr {
         if (position + 2 * ROWS_AHEAD >= problem.n_interactions) return;
         lfm::prefetch(first_draw(problem, position + 2 * ROWS_AHEAD));
         const uint32_t* drawn = first_draw(problem, position + ROWS_AHEAD);
-        prefetch_row(problem.items, static_cast<int32_t>(drawn[1]), problem.items.row_stride);
+        prefetch_row(problem.items, static_cast<int32_t>(drawn[1]), 0, problem.items.row_stride);
     }
 
     static const uint32_t* first_draw(const Problem& problem, int64_t position) {
@@ -181,9 +181,6 @@ struct WarpKos {
         return warp_entries(step, positive, 1.0f, rng, out);
     }
 };
-
-// The list of losses; _core reads the names from here.
-enum Loss { LOGISTIC, BPR, WARP, WARP_KOS, N_LOSSES };
 
 }  // namespace
 }  // namespace lfm

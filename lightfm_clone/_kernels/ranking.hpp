@@ -144,7 +144,8 @@ inline void rank_users(const Representations& users, const float* panels, int32_
                     else high = middle;
                 }
                 in_train[e] = low < train_indptr[user + 1] && train_indices[low] == test_indices[e];
-                if (!in_train[e]) ranks[e] -= 1.0f;  // for itself, unless it was struck out
+                // One for itself, unless it was struck out (or is NaN, and nothing's equal).
+                if (!in_train[e] && ranks[e] > 0.0f) ranks[e] -= 1.0f;
             }
         }
     }

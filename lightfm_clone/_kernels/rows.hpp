@@ -43,7 +43,7 @@ inline FeatureRow feature_row(const FeatureMatrix& features, int32_t row) {
 }
 
 template <class Lanes>
-inline float dot(const float* a, const float* b, Lanes lanes) {
+LFM_INLINE float dot(const float* a, const float* b, Lanes lanes) {
     Vec even = Vec::all(0.0f), odd = Vec::all(0.0f);
     for (int l = 0; l < lanes; l += 16) {
         even = multiply_add(Vec::load(a + l), Vec::load(b + l), even);
@@ -52,14 +52,9 @@ inline float dot(const float* a, const float* b, Lanes lanes) {
     return (even + odd).sum();
 }
 
-// The representation of `row`, raw (without the L2 scale). An identity row is returned in place,
-// a sum of features is written to `buffer`.
+// A sum of the features of `row`, written to `buffer`.
 template <class Lanes>
-inline Representation representation(const Side& side, int32_t row, float* buffer, Lanes lanes) {
-    if (!side.features.indptr) {
-        return {side.rows + row * side.row_stride,
-                side.biases ? side.biases[row * side.bias_stride] : 0.0f};
-    }
+inline Representation sum_of_features(const Side& side, int32_t row, float* buffer, Lanes lanes) {
     const FeatureRow features = feature_row(side.features, row);
     for (int l = 0; l < lanes; l += Lanes::SUMMED) {
         Vec sums[Lanes::SUMMED / Vec::N];
@@ -80,9 +75,19 @@ inline Representation representation(const Side& side, int32_t row, float* buffe
     return {buffer, bias};
 }
 
+// The representation of `row`, raw (without the L2 scale). An identity row is returned in place,
+// a sum of features is written to `buffer`.
+template <class Lanes>
+LFM_INLINE Representation representation(const Side& side, int32_t row, float* buffer,
+                                         Lanes lanes) {
+    if (side.features.indptr) return sum_of_features(side, row, buffer, lanes);
+    return {side.rows + row * side.row_stride,
+            side.biases ? side.biases[row * side.bias_stride] : 0.0f};
+}
+
 // Asking for the parameters behind a row before they are needed, in three stages, each reading
 // what the one before has asked for: where the row's features are, which they are, their values.
-// The identity needs the last stage alone. `n_floats` is how much of a parameter row is needed.
+// The identity needs the last stage alone. [begin, end) are the floats of a parameter row to fetch.
 inline void prefetch_place(const Side& side, int32_t row) {
     if (side.features.indptr) prefetch(side.features.indptr + row);
 }
@@ -94,20 +99,20 @@ inline void prefetch_features(const Side& side, int32_t row) {
     prefetch(features.data);
 }
 
-inline void prefetch_parameters(const Side& side, int64_t feature, int64_t n_floats) {
+inline void prefetch_parameters(const Side& side, int64_t feature, int64_t begin, int64_t end) {
     const float* x = side.rows + feature * side.row_stride;
-    for (int64_t l = 0; l < n_floats; l += 16) prefetch(x + l);
+    for (int64_t l = begin; l < end; l += 16) prefetch(x + l);
     if (side.biases) prefetch(side.biases + feature * side.bias_stride);
 }
 
-inline void prefetch_row(const Side& side, int32_t row, int64_t n_floats) {
+inline void prefetch_row(const Side& side, int32_t row, int64_t begin, int64_t end) {
     if (!side.features.indptr) {
-        prefetch_parameters(side, row, n_floats);
+        prefetch_parameters(side, row, begin, end);
         return;
     }
     const FeatureRow features = feature_row(side.features, row);
     for (int64_t f = 0; f < features.size; ++f)
-        prefetch_parameters(side, features.indices[f], n_floats);
+        prefetch_parameters(side, features.indices[f], begin, end);
 }
 
 }  // namespace

@@ -54,8 +54,5 @@ struct Adadelta {
     }
 };
 
-// The list of schedules; _core reads the names from here.
-enum Schedule { ADAGRAD, ADADELTA, N_SCHEDULES };
-
 }  // namespace
 }  // namespace lfm

@@ -67,7 +67,7 @@ class Step {
     }
 
     // Makes `user` the example's user.
-    void load_user(int32_t id) {
+    LFM_INLINE void load_user(int32_t id) {
         user = id;
         // Their own buffer, because the rows may change while the vector is still needed.
         const Representation raw = representation(problem.users, id, user_vector, lanes);
@@ -90,7 +90,7 @@ class Step {
 
     // q_u · p_i + b_i. With a 1 in the bias's lane of the user, the product adds the item's bias,
     // and the user's vector is the gradient of the item's whole row.
-    float score(const Representation& item) const {
+    LFM_INLINE float score(const Representation& item) const {
         const float product = dot(user_vector, item.vector, lanes) + item.bias;
         return L2 ? item_scale() * product : product;
     }
@@ -105,7 +105,7 @@ class Step {
             each_negative(position + DRAWS_AHEAD + 1, prefetch_features);
         }
         each_negative(position + DRAWS_AHEAD, [this](const Side& side, int32_t item) {
-            prefetch_row(side, item, lanes);
+            prefetch_row(side, item, 0, lanes);
         });
     }
 
@@ -117,7 +117,10 @@ class Step {
         for (; tries <= problem.max_sampled; ++tries) {
             const int32_t id = static_cast<int32_t>(rng.bounded(problem.n_items));
             const Representation candidate = item(id, 1);
-            if (score(candidate) > threshold && !is_known(problem.known, user, id)) {
+            if (!(score(candidate) > threshold)) continue;
+            // Its states are going to be needed, most likely.
+            prefetch_row(problem.items, id, lanes, problem.items.row_stride);
+            if (!is_known(problem.known, user, id)) {
                 negative->item = id;
                 negative->representation = candidate;
                 expect_tries(tries);
@@ -130,7 +133,7 @@ class Step {
 
     // Hogwild (Niu, Recht, Re and Wright, NIPS 2011): threads update shared rows without locks.
     // A lost update costs less than waiting would, because two examples rarely share a row.
-    void apply(const Entry* entries, int n_entries) {
+    LFM_INLINE void apply(const Entry* entries, int n_entries) {
         const float s = item_scale(), user_bias_gradient = entries[n_entries - 1].coefficient;
         for (int l = 0; l < lanes; l += Vec::N) {
             Vec direction = Vec::all(0.0f);
@@ -216,19 +219,23 @@ class Step {
     float item_scale() const { return L2 ? static_cast<float>(item_base * item_growth) : 1.0f; }
 
     // Steps the parameters of every feature of `row` along coefficient * direction.
-    void update(const Side& side, int32_t row, float coefficient, const float* direction,
-                float bias_gradient) {
-        if (!side.features.indptr) {
+    LFM_INLINE void update(const Side& side, int32_t row, float coefficient, const float* direction,
+                           float bias_gradient) {
+        if (side.features.indptr)
+            update_features(side, row, coefficient, direction, bias_gradient);
+        else
             update_feature(side, row, coefficient, direction, bias_gradient);
-            return;
-        }
+    }
+
+    void update_features(const Side& side, int32_t row, float coefficient, const float* direction,
+                         float bias_gradient) {
         const FeatureRow features = feature_row(side.features, row);
         for (int64_t f = 0; f < features.size; ++f)
             update_feature(side, features.indices[f], coefficient * features.data[f], direction,
                            bias_gradient * features.data[f]);
     }
 
-    void update_feature(const Side& side, int32_t feature, float coefficient,
+    LFM_INLINE void update_feature(const Side& side, int32_t feature, float coefficient,
                         const float* __restrict direction, float bias_gradient) {
         float* __restrict x = side.rows + feature * side.row_stride;
         const Vec c = Vec::all(coefficient), alpha = Vec::all(static_cast<float>(side.alpha));

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <math.h>
+#include <string.h>
 
 #include <cstdint>
 #if defined(__AVX2__)
@@ -13,6 +14,14 @@
 #endif
 
 #include "interface.hpp"
+
+// For what is called once or twice per kernel and example: the compiler's own judgement, by size,
+// would leave calls and spilled registers in the loop.
+#if defined(__GNUC__)
+#define LFM_INLINE inline __attribute__((always_inline))
+#else
+#define LFM_INLINE inline
+#endif
 
 namespace lfm {
 namespace {
@@ -140,6 +149,26 @@ using Vec = Plain<8>;
 #endif
 
 static_assert(PANEL % Vec::N == 0, "a panel is a whole number of vectors");
+
+// e^x within 2 units in the last place, without a call: x = n ln 2 + r with |r| <= ln(2) / 2, then
+// a polynomial for e^r (coefficients of S. Moshier's Cephes library) and n into the exponent.
+inline float exponential(float x) {
+    x = x < -87.0f ? -87.0f : x > 88.0f ? 88.0f : x;
+    const float shift = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+    const float shifted = multiply_add(x, 1.44269504f, shift), n = shifted - shift;
+    const float r = multiply_add(n, 2.12194440e-4f, multiply_add(n, -0.693359375f, x));
+    float p = 1.9875691500e-4f;
+    p = multiply_add(p, r, 1.3981999507e-3f);
+    p = multiply_add(p, r, 8.3334519073e-3f);
+    p = multiply_add(p, r, 4.1665795894e-2f);
+    p = multiply_add(p, r, 1.6666665459e-1f);
+    p = multiply_add(p, r, 5.0000001201e-1f);
+    p = multiply_add(p, r * r, r) + 1.0f;
+    const int32_t bits = (static_cast<int32_t>(n) + 127) << 23;
+    float power;
+    memcpy(&power, &bits, sizeof power);
+    return p * power;
+}
 
 inline void prefetch(const void* p) {
 #if defined(__GNUC__)
