@@ -393,7 +393,7 @@ def test_bad_k(metric, k):
         ("user_biases", np.ones(3, np.float32)),
     ],
 )
-def test_assigned_arrays_that_do_not_fit(name, value):
+def test_assigned_arrays_are_checked_before_they_are_read(name, value):
     """They would be read beyond their ends."""
     interactions = random_interactions()
     model = LightFM().fit(interactions)
