@@ -29,7 +29,6 @@ class Interactions:
         positive: NDArray[np.bool_] | None,
         weights: Floats | None,
         n_users: int,
-        num_threads: int,
     ) -> None: ...
 
 class Parameters:

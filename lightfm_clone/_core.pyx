@@ -136,7 +136,7 @@ cdef extern from "_kernels/interactions.hpp" namespace "lfm" nogil:
     void scatter(const uint32_t* interactions, int words, int64_t n, int64_t first, int64_t last,
                  int bits, uint64_t seed, int64_t* next, uint32_t* order)
     void shuffle_bucket(uint32_t* order, int words, int64_t n, int64_t bucket, uint64_t seed)
-    int64_t sort_distinct(int32_t* items, int64_t n)
+    bint all_finite(const float* rows, int64_t n_rows, int64_t stride, int64_t n_floats)
     void fill_filter(const int64_t* indptr, const int32_t* items, int64_t user, uint64_t* filter)
     int64_t filter_begin(const int64_t* indptr, int64_t user)
 
@@ -259,7 +259,6 @@ cdef class Interactions:
         Which values are > 0; None when all are.
     weights : float32 array [nnz] or None
     n_users : int
-    num_threads : int
     """
 
     cdef readonly object words          # uint32 [nnz, 2 or 3], in the caller's order
@@ -267,8 +266,9 @@ cdef class Interactions:
     cdef readonly object known_items    # int32 [n known pairs]
     cdef readonly object filter         # uint64
     cdef readonly int n_occurring
+    cdef int64_t n_users
 
-    def __init__(self, rows, cols, positive, weights, int64_t n_users, num_threads):
+    def __init__(self, rows, cols, positive, weights, int64_t n_users):
         words = np.empty((len(rows), 2 if weights is None else 3), dtype=np.uint32)
         words[:, 0] = rows
         words[:, 1] = cols
@@ -277,45 +277,60 @@ cdef class Interactions:
         if weights is not None:
             words[:, 2] = weights.view(np.uint32)
         self.words = words
-        self.n_occurring = 0 if len(cols) == 0 else int(np.count_nonzero(np.bincount(cols)))
-        self._find_known(rows, cols, n_users, num_threads)
+        self.n_users = n_users
+        # Found when a loss first asks (`find_known`); logistic never does.
+        self.known_indptr = np.zeros(1, dtype=np.int64)
+        self.known_items = np.empty(0, dtype=np.int32)
+        self.filter = np.empty(0, dtype=np.uint64)
+        self.n_occurring = 0
 
-    def _find_known(self, const int32_t[::1] rows, const int32_t[::1] cols, int64_t n_users,
-                    num_threads):
-        cdef int64_t n = rows.shape[0], i, user
-        cdef int threads = threads_for(num_threads, n_users // 256)
-        begin_array = np.zeros(n_users + 2, dtype=np.int64)
-        cdef int64_t[::1] begin = begin_array
-        items_array = np.empty(n, dtype=np.int32)
-        cdef int32_t[::1] items = items_array
+    cdef find_known(self):
+        """Find the sorted distinct items of each user, and fill the filter, once."""
+        cdef const uint32_t[:, ::1] words = self.words
+        cdef int64_t n = words.shape[0], n_users = self.n_users, i, user, item, size
+        if self.n_occurring or n == 0:
+            return
+        # Grouping by item first makes the items of each user arrive in order: no sort is needed,
+        # and a repeat is seen at once.
+        counts = np.bincount(self.words[:, 1])
+        self.n_occurring = int(np.count_nonzero(counts))
+        cdef int64_t[::1] item_end = np.cumsum(counts) - counts
+        cdef int64_t[::1] begin = np.zeros(n_users + 1, dtype=np.int64)
         cdef int64_t[::1] indptr = np.zeros(n_users + 1, dtype=np.int64)
+        cdef uint32_t[::1] by_item = np.empty(n, dtype=np.uint32)
+        known = np.empty(n, dtype=np.int32)
+        cdef int32_t[::1] items = known
         with nogil:
             for i in range(n):
-                begin[rows[i] + 2] += 1
+                user = words[i, 0] & ~NOT_POSITIVE
+                begin[user + 1] += 1
+                by_item[item_end[words[i, 1]]] = <uint32_t> user
+                item_end[words[i, 1]] += 1
             for user in range(n_users):
-                begin[user + 2] += begin[user + 1]
-            # begin[u + 1] is now where user u's items start; after scattering, where they end.
-            for i in range(n):
-                items[begin[rows[i] + 1]] = cols[i]
-                begin[rows[i] + 1] += 1
-            for user in prange(n_users, num_threads=threads, schedule="dynamic", chunksize=256):
-                if begin[user + 1] > begin[user]:
-                    indptr[user + 1] = sort_distinct(
-                        &items[begin[user]], begin[user + 1] - begin[user]
-                    )
+                begin[user + 1] += begin[user]
+            i = 0
+            for item in range(item_end.shape[0]):
+                for i in range(i, item_end[item]):
+                    user = by_item[i]
+                    size = indptr[user + 1]
+                    if size == 0 or items[begin[user] + size - 1] != item:
+                        items[begin[user] + size] = <int32_t> item
+                        indptr[user + 1] = size + 1
+                i = item_end[item]
             for user in range(n_users):
-                for i in range(indptr[user + 1]):
-                    items[indptr[user] + i] = items[begin[user] + i]
+                if indptr[user] < begin[user]:  # repeats were dropped before
+                    for i in range(indptr[user + 1]):
+                        items[indptr[user] + i] = items[begin[user] + i]
                 indptr[user + 1] += indptr[user]
-        self.known_indptr = np.asarray(indptr)
         # A copy where repeats were dropped, so that their memory is freed.
-        n_distinct = indptr[n_users]
-        self.known_items = items_array if n_distinct == n else items_array[:n_distinct].copy()
+        size = indptr[n_users]
+        self.known_items = known if size == n else known[:size].copy()
+        self.known_indptr = np.asarray(indptr)
         self.filter = np.zeros(filter_begin(&indptr[0], n_users) + 1, dtype=np.uint64)
         cdef uint64_t[::1] filter = self.filter
         with nogil:
-            for user in prange(n_users, num_threads=threads, schedule="dynamic", chunksize=256):
-                fill_filter(&indptr[0], &items[0] if n else NULL, user, &filter[0])
+            for user in range(n_users):
+                fill_filter(&indptr[0], &items[0], user, &filter[0])
 
 
 cdef class Parameters:
@@ -365,11 +380,17 @@ cdef class Parameters:
 
     def is_finite(self):
         """Whether every value is finite."""
-        # A finite float32 array cannot overflow a float64 sum, anything else makes it non-finite.
-        total = np.sum(self.rows[:, 0], dtype=np.float64)
-        if self.biases is not None:
-            total += np.sum(self.biases[:, 0], dtype=np.float64)
-        return bool(np.isfinite(total))
+        cdef const float[:, :, ::1] rows = self.rows
+        cdef const float[:, ::1] biases
+        if rows.shape[0] == 0:
+            return True
+        if not all_finite(&rows[0, 0, 0], rows.shape[0], rows.shape[1] * rows.shape[2],
+                          rows.shape[2]):
+            return False
+        if self.biases is None:
+            return True
+        biases = self.biases
+        return all_finite(&biases[0, 0], biases.shape[0], biases.shape[1], 1)
 
     cdef Side side(self, features, double alpha):
         cdef Side side
@@ -437,6 +458,8 @@ cdef class Trainer:
               double epsilon, double user_alpha, double item_alpha, int64_t max_sampled, int k,
               int n, num_threads):
         """Go through all interactions once, in a random order that `seed` (uint64) decides."""
+        if loss != "logistic":
+            self.interactions.find_known()
         cdef const uint32_t[:, ::1] words = self.interactions.words
         cdef const uint32_t[:, ::1] order = self.order
         cdef const int64_t[::1] known_indptr = self.interactions.known_indptr
@@ -459,8 +482,8 @@ cdef class Trainer:
         problem.users = self.users.side(self.user_features, user_alpha)
         problem.items = self.items.side(self.item_features, item_alpha)
         problem.known.indptr = &known_indptr[0]
-        problem.known.items = &known_items[0]
-        problem.known.filter = &filter[0]
+        problem.known.items = &known_items[0] if known_items.shape[0] else NULL
+        problem.known.filter = &filter[0] if filter.shape[0] else NULL
         problem.interactions = &words[0, 0]
         problem.order = &order[0, 0]
         problem.words = <int32_t> words.shape[1]

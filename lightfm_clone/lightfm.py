@@ -363,7 +363,7 @@ class LightFM:
         parameters = {side: _core.Parameters(*arrays[side]) for side in _SIDES}
         rows, cols, positive, weights, (n_users, _) = examples
         trainer = _core.Trainer(
-            _core.Interactions(rows, cols, positive, weights, n_users, threads),
+            _core.Interactions(rows, cols, positive, weights, n_users),
             parameters["user"],
             parameters["item"],
             parts["user_features"],
@@ -373,8 +373,7 @@ class LightFM:
         )
 
         def is_finite() -> bool:
-            with np.errstate(invalid="ignore"):
-                return all(parameters[side].is_finite() for side in _SIDES)
+            return all(parameters[side].is_finite() for side in _SIDES)
 
         try:
             for epoch in _progress(epochs, verbose):

@@ -14,9 +14,6 @@ extern const Kernels kernels_baseline;
 #if defined(LFM_HAS_AVX2)
 extern const Kernels kernels_avx2;
 #endif
-#if defined(LFM_HAS_AVX512)
-extern const Kernels kernels_avx512;
-#endif
 
 struct Level {
     const char* name;
@@ -39,19 +36,8 @@ inline bool cpu_has_avx2() {
 }
 #endif
 
-#if defined(LFM_HAS_AVX512)
-inline bool cpu_has_avx512() {
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
-}
-#endif
-
 constexpr int N_LEVELS = 1
 #if defined(LFM_HAS_AVX2)
-                         + 1
-#endif
-#if defined(LFM_HAS_AVX512)
                          + 1
 #endif
     ;
@@ -61,9 +47,6 @@ inline const Level* levels() {
         {"baseline", &kernels_baseline, true},
 #if defined(LFM_HAS_AVX2)
         {"avx2", &kernels_avx2, cpu_has_avx2()},
-#endif
-#if defined(LFM_HAS_AVX512)
-        {"avx512", &kernels_avx512, cpu_has_avx512()},
 #endif
     };
     return all;

@@ -1,5 +1,5 @@
 // The stored interactions in the shape training wants them: packed words (interface.hpp), shuffled
-// anew every epoch, and the sorted distinct items of each user with their filter (known.hpp).
+// anew every epoch, and the filter over each user's known items (known.hpp).
 // Compiled once, at the baseline level: none of this is arithmetic.
 #pragma once
 
@@ -93,12 +93,6 @@ inline void shuffle_bucket(uint32_t* order, int words, int64_t n, int64_t bucket
 
 // ---- the known items --------------------------------------------------------------------------
 
-// Sorts the items of one user and drops repeats; returns how many are left.
-inline int64_t sort_distinct(int32_t* items, int64_t n) {
-    std::sort(items, items + n);
-    return std::unique(items, items + n) - items;
-}
-
 inline void fill_filter(const int64_t* indptr, const int32_t* items, int64_t user,
                         uint64_t* filter) {
     const int64_t begin = filter_begin(indptr, user);
@@ -108,6 +102,21 @@ inline void fill_filter(const int64_t* indptr, const int32_t* items, int64_t use
         const FilterKey key(items[i]);
         filter[begin + key.word(n_words)] |= key.bits();
     }
+}
+
+// ---- the check after an epoch -----------------------------------------------------------------
+
+// Whether the first n_floats of every row are finite. NaN and infinity have all exponent bits set.
+inline bool all_finite(const float* rows, int64_t n_rows, int64_t stride, int64_t n_floats) {
+    uint32_t found = 0;
+    for (int64_t row = 0; row < n_rows && !found; ++row) {
+        for (int64_t i = 0; i < n_floats; ++i) {
+            uint32_t bits;
+            memcpy(&bits, rows + row * stride + i, sizeof bits);
+            found |= (bits & 0x7F800000u) == 0x7F800000u;
+        }
+    }
+    return !found;
 }
 
 }  // namespace

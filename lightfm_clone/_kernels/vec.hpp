@@ -96,28 +96,7 @@ inline Plain<L> sqrt(Plain<L> a) {
 
 using One = Plain<1>;
 
-#if defined(__AVX512F__)
-
-struct Vec {
-    static constexpr int N = 16;
-    __m512 v;
-    static Vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
-    static Vec all(float x) { return {_mm512_set1_ps(x)}; }
-    void store(float* p) const { _mm512_storeu_ps(p, v); }
-    float sum() const { return _mm512_reduce_add_ps(v); }
-    void count_at_least(Vec other, Vec& counts) const {
-        const __mmask16 m = _mm512_cmp_ps_mask(v, other.v, _CMP_GE_OQ);
-        counts.v = _mm512_mask_add_ps(counts.v, m, counts.v, _mm512_set1_ps(1.0f));
-    }
-};
-inline Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
-inline Vec operator*(Vec a, Vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
-inline Vec operator/(Vec a, Vec b) { return {_mm512_div_ps(a.v, b.v)}; }
-inline Vec multiply_add(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
-inline Vec subtract_product(Vec c, Vec a, Vec b) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }
-inline Vec sqrt(Vec a) { return {_mm512_sqrt_ps(a.v)}; }
-
-#elif defined(__AVX2__)
+#if defined(__AVX2__)
 
 struct Vec {
     static constexpr int N = 8;
@@ -150,24 +129,27 @@ using Vec = Plain<8>;
 
 static_assert(PANEL % Vec::N == 0, "a panel is a whole number of vectors");
 
-// e^x within 2 units in the last place, without a call: x = n ln 2 + r with |r| <= ln(2) / 2, then
-// a polynomial for e^r (coefficients of S. Moshier's Cephes library) and n into the exponent.
-inline float exponential(float x) {
-    x = x < -87.0f ? -87.0f : x > 88.0f ? 88.0f : x;
+// e^x within 1 unit in the last place, without a call: x = n ln 2 + r with |r| <= ln(2) / 2, a
+// polynomial for e^r (coefficients of S. Moshier's Cephes library, summed by Estrin's scheme, whose
+// chain of dependent operations is short), and n into the exponent.
+LFM_INLINE float exponential(float x) {
+    x = x < -87.0f ? -87.0f : x;
+    x = x > 88.0f ? 88.0f : x;
     const float shift = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
     const float shifted = multiply_add(x, 1.44269504f, shift), n = shifted - shift;
     const float r = multiply_add(n, 2.12194440e-4f, multiply_add(n, -0.693359375f, x));
-    float p = 1.9875691500e-4f;
-    p = multiply_add(p, r, 1.3981999507e-3f);
-    p = multiply_add(p, r, 8.3334519073e-3f);
-    p = multiply_add(p, r, 4.1665795894e-2f);
-    p = multiply_add(p, r, 1.6666665459e-1f);
-    p = multiply_add(p, r, 5.0000001201e-1f);
-    p = multiply_add(p, r * r, r) + 1.0f;
-    const int32_t bits = (static_cast<int32_t>(n) + 127) << 23;
+    const float r2 = r * r;
+    const float low = multiply_add(1.6666665459e-1f, r, 5.0000001201e-1f);
+    const float middle = multiply_add(8.3334519073e-3f, r, 4.1665795894e-2f);
+    const float high = multiply_add(1.9875691500e-4f, r, 1.3981999507e-3f);
+    const float p = multiply_add(multiply_add(high, r2, middle), r2, low);
+    // The last bits of `shifted` are n; moved up by 23, they count in the exponent.
+    uint32_t bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    bits = (bits + 127) << 23;
     float power;
     memcpy(&power, &bits, sizeof power);
-    return p * power;
+    return multiply_add(p, r2, r + 1.0f) * power;
 }
 
 inline void prefetch(const void* p) {
