@@ -226,17 +226,26 @@ def check_training_set(interactions: Any, sample_weight: Any, loss: str) -> Trai
     )
 
 
-def check_features(features: Any, name: str, n_rows: int, rows_name: str) -> Any:
-    """Check a feature matrix for training; None, the identity, stays None."""
+class Features(NamedTuple):
+    """A feature matrix for training."""
+
+    n_rows: int
+    n_columns: int
+    parts: tuple[np.ndarray, np.ndarray, np.ndarray] | None  # of CSR; None is the identity
+
+
+def check_features(features: Any, name: str, n_rows: int) -> Features:
+    """Check a feature matrix for the users or items of the interactions; None is the identity."""
     if features is None:
-        return None
+        return Features(n_rows, n_rows, None)
     csr = as_csr(features, name)
     if csr.shape[0] < n_rows:
         raise ValueError(
-            f"{name} must have a row for each of the {n_rows} {rows_name} of interactions, got "
-            f"{csr.shape[0]} rows"
+            f"{name} must have a row for each of the {n_rows} {name.split('_')[0]}s of "
+            f"interactions, got {csr.shape[0]} rows"
         )
-    return csr
+    # An explicit identity is the same model as none, and trains faster as none.
+    return Features(*csr.shape, None if is_identity(csr) else csr_parts(csr))
 
 
 def warn_without_features(name: str) -> None:
@@ -266,13 +275,13 @@ def is_identity(csr: Any) -> bool:
 # ---- ids -----------------------------------------------------------------------------------------
 
 
-def check_ids(ids: Any, name: str) -> np.ndarray:
-    """Ids as an int32 array [n], or [1] for a single integer.
+def check_ids(ids: Any, name: str, n_rows: int, rows_name: str) -> np.ndarray:
+    """Ids of [0, n_rows) as an int32 array [n], or [1] for a single integer.
 
     Lists, tuples, ranges, pandas Series and Index, arrays of any integer dtype, and floats that
     are whole numbers are accepted.
     """
-    if isinstance(ids, np.ndarray) and ids.dtype == np.int32 and ids.ndim == 1 and ids.size:
+    if isinstance(ids, np.ndarray) and ids.dtype.kind == "i" and ids.ndim == 1 and ids.size:
         array = ids
     elif isinstance(ids, str | bytes):
         raise ValueError(f"{name} must be integers, got the string {ids!r}")
@@ -300,9 +309,15 @@ def check_ids(ids: Any, name: str) -> np.ndarray:
                 f"{name} must be integers, got {array.dtype}; map your own ids to row numbers "
                 "with Dataset.mapping()"
             )
-    low, high = array.min(), array.max()
-    if low < 0:
-        raise ValueError(f"{name} must not be negative, got {low}")
-    if high > MAX_ID:
-        raise ValueError(f"{name} must fit a 32-bit integer, got {high}")
+    if array.dtype.kind == "i":  # negative ones are the highest of all when read as unsigned
+        fits = array.view(array.dtype.str.replace("i", "u")).max() < n_rows
+    else:
+        fits = array.min() >= 0 and array.max() < n_rows
+    if not fits:
+        low, high = array.min(), array.max()
+        if low < 0:
+            raise ValueError(f"{name} must not be negative, got {low}")
+        if high > MAX_ID:
+            raise ValueError(f"{name} must fit a 32-bit integer, got {high}")
+        raise ValueError(f"{name} must be below {n_rows}, the number of {rows_name}, got {high}")
     return np.ascontiguousarray(array, dtype=np.int32)

@@ -119,13 +119,13 @@ class LightFM:
     def _clear(self) -> None:
         for name in _ARRAYS:
             setattr(self, name, None)
-        # Whether the arrays were fitted with a feature matrix: asking such a model without one
-        # gives scores, but of single features.
-        self._fitted_with = {"item_features": False, "user_features": False}
+        # Names of the feature matrices the arrays were fitted with: a model that is asked without
+        # them gives scores, but of single features.
+        self._fitted_with: frozenset[str] = frozenset()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Dumps of LightFM know nothing of these two.
-        self._fitted_with = {"item_features": False, "user_features": False}
+        self._fitted_with: frozenset[str] = frozenset()
         self.initial_random_state = None
         self.__dict__.update(state)
 
@@ -259,51 +259,29 @@ class LightFM:
         examples = validation.check_training_set(interactions, sample_weight, self.loss)
         n_users, n_items = examples.shape
         features = {
-            "item_features": validation.check_features(
-                item_features, "item_features", n_items, "items"
-            ),
-            "user_features": validation.check_features(
-                user_features, "user_features", n_users, "users"
-            ),
-        }
-        n_rows = {
-            name: n if features[name] is None else features[name].shape[0]
-            for name, n in (("item_features", n_items), ("user_features", n_users))
-        }
-        n_columns = {
-            name: n_rows[name] if features[name] is None else features[name].shape[1]
-            for name in features
+            "item": validation.check_features(item_features, "item_features", n_items),
+            "user": validation.check_features(user_features, "user_features", n_users),
         }
         with self._restored_when_refused():
             if self.item_embeddings is None:
                 self._initialize(
-                    self.no_components, n_columns["item_features"], n_columns["user_features"]
+                    self.no_components, features["item"].n_columns, features["user"].n_columns
                 )
             self._make_trainable()
-            for side in _SIDES:
+            for side, given in features.items():
                 name = f"{side}_features"
-                fitted = getattr(self, f"{side}_embeddings").shape[0]
-                if n_columns[name] != fitted:
+                fitted = len(getattr(self, f"{side}_embeddings"))
+                if given.n_columns != fitted:
                     raise ValueError(
                         f"{name} must have the {fitted} columns the model was fitted with, got "
-                        f"{n_columns[name]}{'' if features[name] is not None else ' (identity)'}; "
-                        "pass the same features, or call fit to start afresh"
+                        f"{given.n_columns}{'' if given.parts else ' (identity)'}; pass the same "
+                        "features, or call fit to start afresh"
                     )
-            # An explicit identity is the same model as none, and trains faster as none.
-            parts = {
-                name: None
-                if matrix is None or validation.is_identity(matrix)
-                else validation.csr_parts(matrix)
-                for name, matrix in features.items()
-            }
-            for name, part in parts.items():
-                if part is None and self._fitted_with[name]:
+                if given.parts is None and name in self._fitted_with:
                     validation.warn_without_features(name)
-            self._fitted_with = {
-                name: part is not None or self._fitted_with[name] for name, part in parts.items()
-            }
+            self._fitted_with |= {f"{side}_features" for side in _SIDES if features[side].parts}
             if epochs:
-                self._train(examples, parts, n_rows["item_features"], epochs, threads, verbose)
+                self._train(examples, features, epochs, threads, verbose)
         return self
 
     @contextmanager
@@ -338,13 +316,15 @@ class LightFM:
         for name in _ARRAYS:
             side = name.split("_")[0]
             values = getattr(self, f"{side}_{'embeddings' if 'embedding' in name else 'biases'}")
-            array = np.require(getattr(self, name), np.float32, ["C", "A", "W"])
+            given = getattr(self, name)
+            array = np.require(given, np.float32, ["C", "A", "W"])
             if array.shape != np.shape(values):
                 raise ValueError(
                     f"{name} must have shape {np.shape(values)}, as the values it belongs to, got "
                     f"{array.shape}; assign all arrays, or call fit"
                 )
-            if not np.isfinite(array).all():
+            # States may overflow to infinity, under a strong L2 for one: that parameter then rests.
+            if values is given and not np.isfinite(array).all():
                 raise ValueError(f"{name} must be finite, got NaN or infinity; assign other values")
             setattr(self, name, array)
 
@@ -358,7 +338,14 @@ class LightFM:
         embeddings, biases = ([getattr(self, f"{side}_{name}") for name in of] for of in kinds)
         return embeddings, biases
 
-    def _train(self, examples, parts, n_items, epochs, threads, verbose) -> None:
+    def _train(
+        self,
+        examples: validation.TrainingSet,
+        features: dict[str, validation.Features],
+        epochs: int,
+        threads: int,
+        verbose: bool,
+    ) -> None:
         arrays = {side: self._packed(side) for side in _SIDES}
         parameters = {side: _core.Parameters(*arrays[side]) for side in _SIDES}
         rows, cols, positive, weights, (n_users, _) = examples
@@ -366,9 +353,9 @@ class LightFM:
             _core.Interactions(rows, cols, positive, weights, n_users),
             parameters["user"],
             parameters["item"],
-            parts["user_features"],
-            parts["item_features"],
-            n_items,
+            features["user"].parts,
+            features["item"].parts,
+            features["item"].n_rows,
             self.learning_schedule,
         )
 
@@ -420,7 +407,7 @@ class LightFM:
         name = f"{side}_features"
         fitted = np.shape(getattr(self, f"{side}_embeddings"))[0]
         if features is None:
-            if self._fitted_with[name]:
+            if name in self._fitted_with:
                 validation.warn_without_features(name)
             return None
         csr = validation.as_csr(features, name)
@@ -464,28 +451,28 @@ class LightFM:
         """
         self._check_fitted()
         threads = validation.check_num_threads(num_threads)
-        users = validation.check_ids(user_ids, "user_ids")
-        single = np.ndim(user_ids) == 0
-        items = validation.check_ids(item_ids, "item_ids")
-        if not single and len(users) != len(items):
-            raise ValueError(
-                f"user_ids and item_ids must have the same length, got {len(users)} and "
-                f"{len(items)}; a single integer user is paired with every item"
-            )
         vectors = []
-        for side, ids, features in (("user", users, user_features), ("item", items, item_features)):
+        lengths = []
+        sides = (("user", user_ids, user_features), ("item", item_ids, item_features))
+        for side, given, features in sides:
             csr = self._check_prediction_features(features, side, exact=False)
-            n_rows = len(getattr(self, f"{side}_biases")) if csr is None else csr.shape[0]
-            if ids.max() >= n_rows:
-                of = f"{side}s of the fit" if csr is None else f"rows of {side}_features"
-                raise ValueError(
-                    f"{side}_ids must be below {n_rows}, the number of {of}, got {ids.max()}"
-                )
+            if csr is None:
+                n_rows, rows_name = len(getattr(self, f"{side}_biases")), f"{side}s of the fit"
+            else:
+                n_rows, rows_name = csr.shape[0], f"rows of {side}_features"
+            ids = validation.check_ids(given, f"{side}_ids", n_rows, rows_name)
+            lengths.append(len(ids))
             if csr is not None and len(ids) < n_rows:
                 rows, ids = np.unique(ids, return_inverse=True)
                 vectors += [*self._representations(side, csr, rows), ids.astype(np.int32)]
             else:
                 vectors += [*self._representations(side, csr), ids]
+        n_users, n_items = lengths
+        if n_users != n_items and np.ndim(user_ids):
+            raise ValueError(
+                f"user_ids and item_ids must have the same length, got {n_users} and {n_items}; "
+                "a single integer user is paired with every item"
+            )
         user_biases, user_vectors, users, item_biases, item_vectors, items = vectors
         return _core.score_pairs(
             user_biases, user_vectors, item_biases, item_vectors, users, items, threads

@@ -557,3 +557,14 @@ def test_going_on_without_the_features_is_a_warning():
         model.fit_partial(interactions)
     with pytest.warns(UserWarning, match="fitted with user_features"):
         model.predict(0, [1])
+
+
+def test_a_parameter_with_an_infinite_state_rests():
+    """A strong L2 lets accumulators overflow; training goes on for all the others."""
+    interactions = random_interactions()
+    model = LightFM(random_state=1).fit(interactions)
+    model.item_embedding_gradients[0, 0] = np.inf
+    before = model.item_embeddings.copy()
+    model.fit_partial(interactions)
+    assert model.item_embeddings[0, 0] == before[0, 0]
+    assert (model.item_embeddings != before).mean() > 0.9

@@ -131,7 +131,7 @@ struct Warp {
     static void prefetch(S& step, int64_t position) {
         prefetch_pair(step.problem, position);
         prefetch_known(step.problem, position);
-        step.prefetch_negatives(position);
+        step.prefetch_negatives(position, [](const Example&) { return int64_t{0}; });
     }
 
     template <class S>
@@ -146,10 +146,36 @@ struct Warp {
 // RecSys 2013: the positive is the k-th best scored of n of the user's known items, drawn with
 // replacement (the worst of them when there are fewer than k); then as WARP.
 struct WarpKos {
+    // The example's item plays no part. First where the user's known items are, then those that
+    // are going to be drawn, then their rows.
     template <class S>
     static void prefetch(S& step, int64_t position) {
-        prefetch_pair(step.problem, position);
-        prefetch_known(step.problem, position);
+        const Problem& problem = step.problem;
+        prefetch_pair(problem, position);
+        prefetch_known(problem, position);
+        if (position + S::DRAWS_AHEAD + 3 >= problem.n_interactions) return;
+        each_positive(problem, position + S::DRAWS_AHEAD + 3,
+                      [](const int32_t* item) { lfm::prefetch(item); });
+        each_positive(problem, position + S::DRAWS_AHEAD,
+                      [&](const int32_t* item) { step.prefetch_item(*item); });
+        step.prefetch_negatives(position, [&](const Example& example) {
+            return n_drawn(problem, example.user);
+        });
+    }
+
+    static int64_t n_drawn(const Problem& problem, int32_t user) {
+        const int64_t n_user = n_known(problem.known, user);
+        return n_user < problem.n ? n_user : problem.n;
+    }
+
+    // The positives that the example at `position` draws.
+    template <class Use>
+    static void each_positive(const Problem& problem, int64_t position, Use use) {
+        const int32_t user = read_example(problem, position).user;
+        const int32_t* items = problem.known.items + problem.known.indptr[user];
+        Rng rng(problem.seed, static_cast<uint64_t>(position));
+        for (int64_t drawn = n_drawn(problem, user); drawn > 0; --drawn)
+            use(items + rng.bounded(n_known(problem.known, user)));
     }
 
     template <class S>
@@ -162,9 +188,8 @@ struct WarpKos {
         // The best k so far, best first, as (score, item) pairs of words.
         float* best = step.kos_scratch();
         const int32_t* items = problem.known.items + problem.known.indptr[example.user];
-        const int64_t n_drawn = n_user < problem.n ? n_user : problem.n;
         int64_t size = 0;
-        for (int64_t drawn = 0; drawn < n_drawn; ++drawn) {
+        for (int64_t left = n_drawn(problem, example.user); left > 0; --left) {
             const int32_t item = items[rng.bounded(n_user)];
             const float score = step.score(step.item(item, 0));
             if (size == problem.k && !(score > best[2 * (size - 1)])) continue;

@@ -28,12 +28,15 @@ inline uint64_t multiply_high(uint64_t a, uint64_t b, uint64_t* low) {
 }
 
 struct Rng {
+    static constexpr uint64_t STEP = 0xA0761D6478BD642Full;
     uint64_t state;
 
     Rng(uint64_t seed, uint64_t stream) : state(seed + (stream + 1) * 0x9E3779B97F4A7C15ull) {}
 
+    void skip(int64_t draws) { state += static_cast<uint64_t>(draws) * STEP; }
+
     uint64_t next() {
-        state += 0xA0761D6478BD642Full;
+        state += STEP;
         uint64_t low;
         const uint64_t high = multiply_high(state, state ^ 0xE7037ED1A0B428DBull, &low);
         return high ^ low;

@@ -97,9 +97,20 @@ class Step {
 
     float* kos_scratch() const { return kos; }
 
+    // How many examples ahead random draws are made: few, because these draws are made twice.
+    static constexpr int64_t DRAWS_AHEAD = 3;
+
     // Asks for the rows of the negatives that the examples after `position` are going to try, as
-    // many as recent examples have tried.
-    void prefetch_negatives(int64_t position) const {
+    // many as recent examples have tried. draws_before(example) is how many draws come first.
+    template <class DrawsBefore>
+    void prefetch_negatives(int64_t position, DrawsBefore draws_before) const {
+        if (position + DRAWS_AHEAD + 2 >= problem.n_interactions) return;
+        const auto each_negative = [&](int64_t at, auto use) {
+            Rng rng(problem.seed, static_cast<uint64_t>(at));
+            rng.skip(draws_before(read_example(problem, at)));
+            for (float tries = 0.5f; tries < usual_tries; tries += 1.0f)
+                use(problem.items, static_cast<int32_t>(rng.bounded(problem.n_items)));
+        };
         if (problem.items.features.indptr) {
             each_negative(position + DRAWS_AHEAD + 2, prefetch_place);
             each_negative(position + DRAWS_AHEAD + 1, prefetch_features);
@@ -108,6 +119,9 @@ class Step {
             prefetch_row(side, item, 0, lanes);
         });
     }
+
+    // Asks for the parameters of an item that is going to be scored.
+    void prefetch_item(int32_t item) const { prefetch_row(problem.items, item, 0, lanes); }
 
     // Draws items until one the user does not know scores within 1 of the positive.
     // Returns the number of tries, 0 if there was no violation.
@@ -173,8 +187,6 @@ class Step {
     }
 
   private:
-    // How many examples ahead negatives are drawn: few, because these draws are made twice.
-    static constexpr int64_t DRAWS_AHEAD = 3;
     // The moving average of an example's tries is over about 16 examples, and limited.
     static constexpr float AVERAGED = 1.0f / 16.0f, MAX_PREFETCHED = 16.0f;
 
@@ -191,14 +203,6 @@ class Step {
     double local_rates = 0.0;
     int64_t n_touched = 0;
     float usual_tries = 2.0f;
-
-    template <class Use>
-    void each_negative(int64_t position, Use use) const {
-        if (position >= problem.n_interactions) return;
-        Rng rng(problem.seed, static_cast<uint64_t>(position));
-        for (float tries = 0.5f; tries < usual_tries; tries += 1.0f)
-            use(problem.items, static_cast<int32_t>(rng.bounded(problem.n_items)));
-    }
 
     void expect_tries(int64_t tries) {
         const float counted = static_cast<float>(tries) < MAX_PREFETCHED
