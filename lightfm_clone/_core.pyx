@@ -2,8 +2,8 @@
 
 The path of a fit, from `LightFM.fit_partial` to the inner loop:
 
-1. `Interactions` packs the stored interactions into 8 bytes each (12 with a sample weight) and
-   builds, per user, the sorted distinct known items with a Bloom filter before them.
+1. `Interactions` packs the stored interactions into 8 bytes each (12 with a sample weight) and,
+   when a loss asks, finds the sorted distinct items of each user and fills a Bloom filter.
 2. `Parameters` packs one side's arrays into aligned rows (`_kernels/interface.hpp`).
 3. `Trainer.epoch` shuffles the packed interactions and runs a `prange` over blocks of them; each
    block goes to a kernel of `_kernels/isa.cpp`, chosen by loss, schedule, row length and
