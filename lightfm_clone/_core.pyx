@@ -518,7 +518,7 @@ cdef class Trainer:
         cdef int64_t[::1] positions = np.arange(n_blocks, dtype=np.int64) * BLOCK
         cdef int64_t first = 0, last, block, round_blocks = 8 * threads
         cdef int round_threads
-        cdef double start
+        cdef double start, took
         try:
             while first < n_blocks:
                 last = min(first + round_blocks, n_blocks)
@@ -540,9 +540,10 @@ cdef class Trainer:
                     PyErr_CheckSignals()
                 PyErr_CheckSignals()
                 first = last
-                if perf_counter() - start < ROUND_SECONDS / 2:
+                took = perf_counter() - start
+                if took < ROUND_SECONDS / 2:
                     round_blocks *= 2
-                elif perf_counter() - start > 2 * ROUND_SECONDS:
+                elif took > 2 * ROUND_SECONDS:
                     round_blocks = max(round_blocks // 2, threads)
         finally:
             self._apply_scales(&scales)

@@ -11,19 +11,18 @@ namespace {
 // How many examples ahead memory is asked for; what leads to an address, twice as far.
 constexpr int64_t ROWS_AHEAD = 8;
 
-// The rows of the user and the item of a coming example.
-inline void prefetch_pair(const Problem& problem, int64_t position) {
-    const Side *users = &problem.users, *items = &problem.items;
+// The rows of one side, users or items, of coming examples.
+inline void prefetch_side(const Problem& problem, const Side& side, int32_t Example::*id,
+                          int64_t position) {
     if (position + 2 * ROWS_AHEAD >= problem.n_interactions) return;
-    const Example places = read_example(problem, position + 2 * ROWS_AHEAD);
-    prefetch_place(*users, places.user);
-    prefetch_place(*items, places.item);
-    const Example features = read_example(problem, position + 3 * ROWS_AHEAD / 2);
-    prefetch_features(*users, features.user);
-    prefetch_features(*items, features.item);
-    const Example rows = read_example(problem, position + ROWS_AHEAD);
-    prefetch_row(*users, rows.user, 0, users->row_stride);
-    prefetch_row(*items, rows.item, 0, items->row_stride);
+    prefetch_place(side, read_example(problem, position + 2 * ROWS_AHEAD).*id);
+    prefetch_features(side, read_example(problem, position + 3 * ROWS_AHEAD / 2).*id);
+    prefetch_row(side, read_example(problem, position + ROWS_AHEAD).*id, 0, side.row_stride);
+}
+
+inline void prefetch_pair(const Problem& problem, int64_t position) {
+    prefetch_side(problem, problem.users, &Example::user, position);
+    prefetch_side(problem, problem.items, &Example::item, position);
 }
 
 // Where the items known to the user of a coming example are looked up.
@@ -75,6 +74,11 @@ struct Bpr {
 
     static const uint32_t* first_draw(const Problem& problem, int64_t position) {
         Rng rng(problem.seed, static_cast<uint64_t>(position));
+        return draw(problem, rng);
+    }
+
+    // A uniformly drawn interaction.
+    static const uint32_t* draw(const Problem& problem, Rng& rng) {
         return problem.interactions + rng.bounded(problem.n_interactions) * problem.words;
     }
 
@@ -85,9 +89,7 @@ struct Bpr {
             return 0;
         int32_t negative = -1;
         for (int64_t draws = 0; draws < MAX_DRAWS; ++draws) {
-            const int64_t drawn = rng.bounded(problem.n_interactions);
-            const int32_t item = static_cast<int32_t>(
-                problem.interactions[drawn * problem.words + 1]);
+            const int32_t item = static_cast<int32_t>(draw(problem, rng)[1]);
             if (!is_known(problem.known, example.user, item)) {
                 negative = item;
                 break;
@@ -151,13 +153,17 @@ struct WarpKos {
     template <class S>
     static void prefetch(S& step, int64_t position) {
         const Problem& problem = step.problem;
-        prefetch_pair(problem, position);
+        prefetch_side(problem, problem.users, &Example::user, position);
         prefetch_known(problem, position);
         if (position + S::DRAWS_AHEAD + 3 >= problem.n_interactions) return;
-        each_positive(problem, position + S::DRAWS_AHEAD + 3,
-                      [](const int32_t* item) { lfm::prefetch(item); });
-        each_positive(problem, position + S::DRAWS_AHEAD,
-                      [&](const int32_t* item) { step.prefetch_item(*item); });
+        const auto each_positive_at = [&](int64_t at, auto use) {
+            Rng rng(problem.seed, static_cast<uint64_t>(at));
+            each_positive(problem, read_example(problem, at).user, rng, use);
+        };
+        each_positive_at(position + S::DRAWS_AHEAD + 3,
+                         [](const int32_t* item) { lfm::prefetch(item); });
+        each_positive_at(position + S::DRAWS_AHEAD,
+                         [&](const int32_t* item) { step.prefetch_item(*item); });
         step.prefetch_negatives(position, [&](const Example& example) {
             return n_drawn(problem, example.user);
         });
@@ -168,39 +174,35 @@ struct WarpKos {
         return n_user < problem.n ? n_user : problem.n;
     }
 
-    // The positives that the example at `position` draws.
+    // Draws the positives of an example of this user.
     template <class Use>
-    static void each_positive(const Problem& problem, int64_t position, Use use) {
-        const int32_t user = read_example(problem, position).user;
+    static LFM_INLINE void each_positive(const Problem& problem, int32_t user, Rng& rng, Use use) {
         const int32_t* items = problem.known.items + problem.known.indptr[user];
-        Rng rng(problem.seed, static_cast<uint64_t>(position));
-        for (int64_t drawn = n_drawn(problem, user); drawn > 0; --drawn)
-            use(items + rng.bounded(n_known(problem.known, user)));
+        const int64_t n_user = n_known(problem.known, user);
+        for (int64_t left = n_drawn(problem, user); left > 0; --left)
+            use(items + rng.bounded(n_user));
     }
 
     template <class S>
     static int entries(S& step, const Example& example, Rng& rng, Entry* out) {
         const Problem& problem = step.problem;
-        const int64_t n_user = n_known(problem.known, example.user);
         if (knows_everything(step, example.user)) return 0;
         step.load_user(example.user);
 
         // The best k so far, best first, as (score, item) pairs of words.
         float* best = step.kos_scratch();
-        const int32_t* items = problem.known.items + problem.known.indptr[example.user];
         int64_t size = 0;
-        for (int64_t left = n_drawn(problem, example.user); left > 0; --left) {
-            const int32_t item = items[rng.bounded(n_user)];
-            const float score = step.score(step.item(item, 0));
-            if (size == problem.k && !(score > best[2 * (size - 1)])) continue;
+        each_positive(problem, example.user, rng, [&](const int32_t* item) {
+            const float score = step.score(step.item(*item, 0));
+            if (size == problem.k && !(score > best[2 * (size - 1)])) return;
             int64_t at = size < problem.k ? size++ : size - 1;
             for (; at > 0 && score > best[2 * (at - 1)]; --at) {
                 best[2 * at] = best[2 * (at - 1)];
                 best[2 * at + 1] = best[2 * (at - 1) + 1];
             }
             best[2 * at] = score;
-            memcpy(&best[2 * at + 1], &item, sizeof item);
-        }
+            memcpy(&best[2 * at + 1], item, sizeof *item);
+        });
         int32_t positive;
         memcpy(&positive, &best[2 * (size - 1) + 1], sizeof positive);
         return warp_entries(step, positive, 1.0f, rng, out);

@@ -115,9 +115,8 @@ class Step {
             each_negative(position + DRAWS_AHEAD + 2, prefetch_place);
             each_negative(position + DRAWS_AHEAD + 1, prefetch_features);
         }
-        each_negative(position + DRAWS_AHEAD, [this](const Side& side, int32_t item) {
-            prefetch_row(side, item, 0, lanes);
-        });
+        each_negative(position + DRAWS_AHEAD,
+                      [this](const Side&, int32_t item) { prefetch_item(item); });
     }
 
     // Asks for the parameters of an item that is going to be scored.
