@@ -409,6 +409,18 @@ def test_weights_decide_between_contradicting_examples(loss):
 # Threads
 
 
+@pytest.mark.parametrize("n", [1, 127, 128, 129, 5000, 40_000])
+@pytest.mark.parametrize("num_threads", [1, 2, 3, 8])
+def test_every_example_is_trained_on_once(num_threads, n):
+    """However it is cut into blocks. No two examples share a row, and a step moves G alone."""
+    ids = np.random.RandomState(0).permutation(n)
+    interactions = sp.coo_matrix((np.ones(n), (np.arange(n), ids)))
+    model = LightFM(loss="logistic", learning_rate=0.0, random_state=1)
+    model.fit(interactions, epochs=3, num_threads=num_threads)
+    g = 1 / (1 + np.exp(-model.predict(np.arange(n), ids))) - 1
+    np.testing.assert_allclose(model.user_bias_gradients, 1 + 3 * g**2, rtol=1e-5)
+
+
 @pytest.mark.parametrize("num_threads", [2, 4, None])
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("loss", LOSSES)

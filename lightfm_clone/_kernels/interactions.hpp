@@ -22,6 +22,7 @@ namespace {
 
 constexpr int64_t BUCKET_SIZE = 16384;
 constexpr int MAX_BUCKET_BITS = 16;
+constexpr int MAX_CLASSES = 256;  // a class is a byte
 constexpr int64_t CHUNK = 65536;  // interactions whose buckets come from one random stream
 constexpr uint64_t SCATTER_SEED = 0x5851F42D4C957F2Dull, BUCKET_SEED = 0x14057B7EF767814Full;
 
@@ -89,6 +90,34 @@ inline void shuffle_bucket(uint32_t* order, int words, int64_t n, int64_t bucket
     const Rng rng(seed ^ BUCKET_SEED, static_cast<uint64_t>(bucket));
     if (words == 2) shuffle_packed(reinterpret_cast<Packed<2>*>(order), n, rng);
     else shuffle_packed(reinterpret_cast<Packed<3>*>(order), n, rng);
+}
+
+// Sorts a window of the order by its items' classes, keeping the order within each class, and adds
+// to begins[0 .. n_classes) where in the window each class begins. `buffer` is for a copy.
+template <int WORDS>
+inline void partition_packed(Packed<WORDS>* order, int64_t n, const uint8_t* classes, int n_classes,
+                             int64_t* begins, Packed<WORDS>* buffer) {
+    int64_t next[MAX_CLASSES] = {};
+    for (int64_t i = 0; i < n; ++i) ++next[classes[order[i].word[1]]];
+    int64_t begin = 0;
+    for (int c = 0; c < n_classes; ++c) {
+        const int64_t size = next[c];
+        next[c] = begin;
+        begins[c] += begin;
+        begin += size;
+    }
+    memcpy(buffer, order, sizeof(Packed<WORDS>) * n);
+    for (int64_t i = 0; i < n; ++i) order[next[classes[buffer[i].word[1]]]++] = buffer[i];
+}
+
+inline void partition_window(uint32_t* order, int words, int64_t n, const uint8_t* classes,
+                             int n_classes, int64_t* begins, uint32_t* buffer) {
+    if (words == 2)
+        partition_packed(reinterpret_cast<Packed<2>*>(order), n, classes, n_classes, begins,
+                         reinterpret_cast<Packed<2>*>(buffer));
+    else
+        partition_packed(reinterpret_cast<Packed<3>*>(order), n, classes, n_classes, begins,
+                         reinterpret_cast<Packed<3>*>(buffer));
 }
 
 // ---- the known items --------------------------------------------------------------------------
