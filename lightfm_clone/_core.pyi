@@ -76,14 +76,27 @@ def score_pairs(
     item_ids: Int32s,
     num_threads: int,
 ) -> Floats: ...
-def rank_pairs(
-    user_biases: Floats,
-    user_vectors: Floats,
-    item_biases: Floats,
-    item_vectors: Floats,
-    test_indptr: Int64s,
-    test_indices: Int32s,
-    train_indptr: Int64s,
-    train_indices: Int32s,
-    num_threads: int,
-) -> tuple[Floats, NDArray[np.bool_]]: ...
+
+class Items:
+    def __init__(self, biases: Floats, vectors: Floats, packed: bool) -> None: ...
+    def best(
+        self,
+        user_biases: Floats,
+        user_vectors: Floats,
+        begins: Int64s,
+        ends: Int64s,
+        excluded: Int32s,
+        ids: Int32s,
+        scores: Floats,
+        num_threads: int,
+    ) -> None: ...
+    def ranks(
+        self,
+        user_biases: Floats,
+        user_vectors: Floats,
+        test_indptr: Int64s,
+        test_indices: Int32s,
+        train_indptr: Int64s,
+        train_indices: Int32s,
+        num_threads: int,
+    ) -> tuple[Floats, NDArray[np.bool_]]: ...

@@ -47,6 +47,7 @@ cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
     cdef uint32_t NOT_POSITIVE
     cdef int PANEL
     cdef int USERS_AT_ONCE
+    cdef int USERS_IN_BLOCK
     cdef int TILE
 
     cdef struct FeatureMatrix:
@@ -119,6 +120,12 @@ cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
             const int64_t* test_indptr, const int32_t* test_indices,
             const int64_t* train_indptr, const int32_t* train_indices,
             float* scratch, float* targets, float* ranks, uint8_t* in_train
+        ) noexcept nogil
+        void (*top_items)(
+            const Representations& users, int32_t n, const Representations& items,
+            const float* panels, int32_t n_items, int32_t no_components, const int64_t* begins,
+            const int64_t* ends, const int32_t* excluded, int32_t k, float* scratch,
+            int32_t* ids, float* scores
         ) noexcept nogil
 
 cdef extern from "_kernels/dispatch.hpp" namespace "lfm" nogil:
@@ -657,6 +664,16 @@ cdef Representations as_representations(
     return both
 
 
+cdef inline Representations shifted(
+    const Representations& all, int64_t first, int32_t no_components
+) noexcept nogil:
+    """Those from row `first` on."""
+    cdef Representations rest
+    rest.vectors = all.vectors + first * no_components
+    rest.biases = all.biases + first
+    return rest
+
+
 def score_pairs(const float[::1] user_biases, const float[:, ::1] user_vectors,
                 const float[::1] item_biases, const float[:, ::1] item_vectors,
                 const int32_t[::1] user_ids, const int32_t[::1] item_ids, num_threads):
@@ -680,38 +697,98 @@ def score_pairs(const float[::1] user_biases, const float[:, ::1] user_vectors,
     return out
 
 
-def rank_pairs(const float[::1] user_biases, const float[:, ::1] user_vectors,
-               const float[::1] item_biases, const float[:, ::1] item_vectors,
-               const int64_t[::1] test_indptr, const int32_t[::1] test_indices,
-               const int64_t[::1] train_indptr, const int32_t[::1] train_indices, num_threads):
-    """Ranks, float32 [nnz], of the entries of a CSR test matrix, and which of them, bool [nnz], are
-    in train, whose rows are sorted."""
-    cdef int32_t n_items = <int32_t> item_vectors.shape[0]
-    cdef int32_t no_components = <int32_t> item_vectors.shape[1]
-    cdef Representations users = as_representations(user_vectors, user_biases, no_components)
-    cdef Representations items = as_representations(item_vectors, item_biases, no_components)
-    out = np.zeros(test_indices.shape[0], dtype=np.float32)
-    flags = np.zeros(test_indices.shape[0], dtype=np.uint8)
-    cdef float[::1] ranks = out, targets = np.empty_like(out)
-    cdef uint8_t[::1] in_train = flags
-    # Only users with test entries cost anything.
-    cdef const int32_t[::1] user_ids = np.flatnonzero(np.diff(test_indptr)).astype(np.int32)
-    cdef int64_t n_users = user_ids.shape[0], group, first
-    cdef int64_t n_groups = ceil_divide(n_users, USERS_AT_ONCE)
-    if n_users == 0:
+cdef class Items:
+    """Representations of items, and a copy of them packed for the ranking kernels.
+
+    Parameters
+    ----------
+    biases : float32 [n_items]
+    vectors : float32 [n_items, no_components]
+    packed : bool
+        Whether to pack them; for a few users it would cost more than it saves.
+    """
+
+    cdef Representations representations
+    cdef int32_t n_items
+    cdef int32_t no_components
+    cdef object arrays
+    cdef const float* panels
+
+    def __init__(self, const float[::1] biases, const float[:, ::1] vectors, packed):
+        cdef float[::1] panels
+        self.n_items = <int32_t> vectors.shape[0]
+        self.no_components = <int32_t> vectors.shape[1]
+        self.representations = as_representations(vectors, biases, self.no_components)
+        self.panels = NULL
+        if packed and self.n_items:
+            panels = aligned_zeros(ceil_divide(self.n_items, PANEL) * PANEL * (self.no_components + 1))
+            with nogil:
+                kernels.pack_panels(self.representations, self.n_items, self.no_components,
+                                    &panels[0])
+            self.panels = &panels[0]
+            self.arrays = biases, vectors, panels
+        else:
+            self.arrays = biases, vectors
+
+    def best(self, const float[::1] user_biases, const float[:, ::1] user_vectors,
+             const int64_t[::1] begins, const int64_t[::1] ends, const int32_t[::1] excluded,
+             int32_t[:, ::1] ids, float[:, ::1] scores, num_threads):
+        """Write the best items of n users, without excluded[begins[u] .. ends[u]), which are sorted,
+        to `ids` and `scores`, int32 and float32 [n, k]."""
+        cdef Representations users = as_representations(
+            user_vectors, user_biases, self.no_components
+        )
+        cdef int64_t n = user_vectors.shape[0], block, first
+        cdef int32_t k = <int32_t> ids.shape[1]
+        if n == 0:
+            return
+        cdef int threads = threads_for(num_threads, ceil_divide(n, USERS_AT_ONCE))
+        # Whole groups of users, and enough blocks for all threads.
+        cdef int64_t size = min(
+            <int64_t> USERS_IN_BLOCK,
+            ceil_divide(ceil_divide(n, threads), USERS_AT_ONCE) * USERS_AT_ONCE,
+        )
+        cdef int64_t n_blocks = ceil_divide(n, size)
+        cdef float[:, ::1] scratch = aligned_zeros(threads, USERS_AT_ONCE * TILE)
+        cdef const int32_t* out = &excluded[0] if excluded.shape[0] else NULL
+        with nogil:
+            for block in prange(n_blocks, num_threads=threads, schedule="dynamic", chunksize=1):
+                first = block * size
+                kernels.top_items(
+                    shifted(users, first, self.no_components), <int32_t> min(size, n - first),
+                    self.representations, self.panels, self.n_items, self.no_components,
+                    &begins[first], &ends[first], out, k, &scratch[lfm_thread(), 0],
+                    &ids[first, 0], &scores[first, 0],
+                )
+
+    def ranks(self, const float[::1] user_biases, const float[:, ::1] user_vectors,
+              const int64_t[::1] test_indptr, const int32_t[::1] test_indices,
+              const int64_t[::1] train_indptr, const int32_t[::1] train_indices, num_threads):
+        """Ranks, float32 [nnz], of the entries of a CSR test matrix, and which of them, bool [nnz],
+        are in train, whose rows are sorted. The items must have been packed."""
+        cdef Representations users = as_representations(
+            user_vectors, user_biases, self.no_components
+        )
+        out = np.zeros(test_indices.shape[0], dtype=np.float32)
+        flags = np.zeros(test_indices.shape[0], dtype=np.uint8)
+        cdef float[::1] ranks = out, targets = np.empty_like(out)
+        cdef uint8_t[::1] in_train = flags
+        # Only users with test entries cost anything.
+        cdef const int32_t[::1] user_ids = np.flatnonzero(np.diff(test_indptr)).astype(np.int32)
+        cdef int64_t n_users = user_ids.shape[0], group, first
+        cdef int64_t n_groups = ceil_divide(n_users, USERS_AT_ONCE)
+        if n_users == 0:
+            return out, flags.view(np.bool_)
+        cdef int threads = threads_for(num_threads, n_groups)
+        cdef float[:, ::1] scratch = aligned_zeros(threads, USERS_AT_ONCE * TILE)
+        cdef const int32_t* train = &train_indices[0] if train_indices.shape[0] else NULL
+        with nogil:
+            for group in prange(n_groups, num_threads=threads, schedule="dynamic", chunksize=1):
+                first = group * USERS_AT_ONCE
+                kernels.rank_users(
+                    users, self.panels, self.n_items, self.no_components, &user_ids[first],
+                    <int32_t> min(USERS_AT_ONCE, n_users - first), &test_indptr[0],
+                    &test_indices[0], &train_indptr[0], train, &scratch[lfm_thread(), 0],
+                    &targets[0], &ranks[0], &in_train[0],
+                )
         return out, flags.view(np.bool_)
-    cdef int threads = threads_for(num_threads, n_groups)
-    cdef float[::1] panels = aligned_zeros(
-        ceil_divide(n_items, PANEL) * PANEL * (no_components + 1)
-    )
-    cdef float[:, ::1] scratch = aligned_zeros(threads, USERS_AT_ONCE * TILE)
-    cdef const int32_t* train = &train_indices[0] if train_indices.shape[0] else NULL
-    with nogil:
-        kernels.pack_panels(items, n_items, no_components, &panels[0])
-        for group in prange(n_groups, num_threads=threads, schedule="dynamic", chunksize=1):
-            first = group * USERS_AT_ONCE
-            kernels.rank_users(users, &panels[0], n_items, no_components, &user_ids[first],
-                               <int32_t> min(USERS_AT_ONCE, n_users - first),
-                               &test_indptr[0], &test_indices[0], &train_indptr[0], train,
-                               &scratch[lfm_thread(), 0], &targets[0], &ranks[0], &in_train[0])
-    return out, flags.view(np.bool_)

@@ -250,13 +250,16 @@ def check_features(features: Any, name: str, n_rows: int) -> Features:
 
 def warn_without_features(name: str) -> None:
     """Warn that a model fitted with a feature matrix is used without one, where that is done."""
-    where: dict[str, Any] = {"stacklevel": 4}
-    if sys.version_info >= (3, 12):
-        where = {"skip_file_prefixes": (os.path.dirname(__file__),)}
+    # The first caller outside this package, however many of its functions lie between.
+    # (Python 3.12 has skip_file_prefixes for this.)
+    package = os.path.join(os.path.dirname(__file__), "")
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
+        frame, level = frame.f_back, level + 1
     warnings.warn(
         f"the model was fitted with {name} and is used without: ids are taken as single features; "
         f"pass the {name} of the fit",
-        **where,
+        stacklevel=level,
     )
 
 
@@ -321,3 +324,72 @@ def check_ids(ids: Any, name: str, n_rows: int, rows_name: str) -> np.ndarray:
             raise ValueError(f"{name} must fit a 32-bit integer, got {high}")
         raise ValueError(f"{name} must be below {n_rows}, the number of {rows_name}, got {high}")
     return np.ascontiguousarray(array, dtype=np.int32)
+
+
+def check_exclude(exclude: Any, n_rows: int, exactly: bool, n_items: int) -> Any:
+    """Interactions to leave out, as CSR with n_items columns and n_rows rows (or more)."""
+    csr = as_csr(exclude, "exclude")
+    if csr.shape[0] < n_rows or (exactly and csr.shape[0] != n_rows):
+        raise ValueError(
+            f"exclude must have {n_rows} rows{'' if exactly else ' or more'}, one for each user"
+            f"{' asked for' if exactly else ', so that row i is that of user i'}; got "
+            f"{csr.shape[0]}"
+        )
+    if csr.shape[1] > n_items:
+        raise ValueError(
+            f"exclude must not have more columns than there are items, {n_items}, got "
+            f"{csr.shape[1]}; pass the item_features of all items"
+        )
+    return type(csr)((csr.data, csr.indices, csr.indptr), shape=(csr.shape[0], n_items))
+
+
+def check_representations(
+    given: Any, name: str, no_components: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Biases float32 [n] and embeddings float32 [n, no_components]."""
+    try:
+        biases, embeddings = (np.ascontiguousarray(part, dtype=np.float32) for part in given)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name} must be a pair of arrays, biases [n] and embeddings [n, no_components], as "
+            f"fold_in_users and get_user_representations return them: {error}"
+        ) from error
+    if embeddings.shape != (biases.size, no_components) or biases.ndim != 1:
+        raise ValueError(
+            f"{name} must be biases [n] and embeddings [n, {no_components}], got shapes "
+            f"{biases.shape} and {embeddings.shape}"
+        )
+    return biases, embeddings
+
+
+def check_rankable(
+    side: str, biases: np.ndarray, vectors: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The representations of users or items, if there is an order among what they score."""
+    if not (np.isfinite(biases).all() and np.isfinite(vectors).all()):
+        raise ValueError(
+            f"the representations of some {side}s are NaN or infinite, so there is no ranking; "
+            "check the arrays that were assigned to the model"
+        )
+    return biases, vectors
+
+
+def check_lists(ids: Any, n_items: int) -> np.ndarray:
+    """Recommended lists, one per row, as an integer array [n, k]; -1 stands for no item."""
+    try:
+        array = np.asarray(ids)
+    except ValueError:
+        array, found = None, "rows of different lengths"
+    else:
+        found = f"{array.dtype} of shape {array.shape}"
+    if array is None or array.ndim != 2 or array.dtype.kind not in "iu":
+        raise ValueError(
+            "ids must be an integer array [n, k] of item ids, the first of the two that "
+            f"model.recommend returns, with -1 to fill up short lists; got {found}"
+        )
+    if array.size and not (array.min() >= -1 and array.max() < n_items):
+        raise ValueError(
+            f"ids must be below {n_items}, the number of items, or -1 for none, got values from "
+            f"{array.min()} to {array.max()}"
+        )
+    return array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from itertools import chain, count, islice, repeat
@@ -10,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+
+from lightfm_clone import persistence
 
 # Rows of an iterable are taken in blocks: long enough to leave the loops to C, short enough to
 # stay in the cache and never to hold all rows of a generator at once.
@@ -292,6 +295,54 @@ class Dataset:
             identity=self._item_identity_features,
             normalize=normalize,
         )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the dataset to one file, without pickle.
+
+        The file takes the place of an old one at once when all is written; until then, and after
+        an error, the old file is whole.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Exactly this file is written; no suffix is added.
+
+        Raises
+        ------
+        TypeError
+            When an id or the name of a feature is none of str, bytes, int, float, bool, None,
+            a NumPy scalar of these, which comes back as the Python value it equals, or a tuple
+            of these.
+        ValueError
+            When one is NaN, or a mapping was changed from outside and has gaps.
+        OSError
+            When the file cannot be written.
+
+        Examples
+        --------
+        >>> import tempfile, os
+        >>> dataset = Dataset()
+        >>> dataset.fit(users=["ann", "bob"], items=["tea", 7])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     dataset.save(os.path.join(folder, "shop.dataset"))
+        ...     loaded = Dataset.load(os.path.join(folder, "shop.dataset"))
+        >>> loaded.mapping() == dataset.mapping()
+        True
+        """
+        persistence.save_dataset(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Dataset:
+        """Read a dataset that `save` wrote. Nothing in the file is executed.
+
+        Raises
+        ------
+        OSError
+            When the file cannot be read.
+        ValueError
+            When it is something else, truncated, damaged, or of a newer version of the format.
+        """
+        return persistence.load_dataset(cls, path)
 
     def _check_fitted(self) -> None:
         # A dataset that was fitted to no ids at all cannot be told from one never fitted: the

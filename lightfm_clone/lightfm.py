@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from lightfm_clone import _core
+from lightfm_clone import _core, persistence
 from lightfm_clone import _validation as validation
+from lightfm_clone.explain import Explanation, explain
+from lightfm_clone.recommend import recommend, similar
 
 _SIDES = ("item", "user")
 _ARRAYS = tuple(
@@ -418,6 +421,15 @@ class LightFM:
             )
         return csr
 
+    def _check_rows(self, ids: Any, name: str, features: Any, side: str) -> tuple[Any, np.ndarray]:
+        """The feature matrix as CSR float32, or None, and the ids, int32 [n], of rows in it."""
+        csr = self._check_prediction_features(features, side, exact=False)
+        if csr is None:
+            n_rows, rows_name = len(getattr(self, f"{side}_biases")), f"{side}s of the fit"
+        else:
+            n_rows, rows_name = csr.shape[0], f"rows of {side}_features"
+        return csr, validation.check_ids(ids, name, n_rows, rows_name)
+
     def predict(
         self,
         user_ids: Any,
@@ -455,14 +467,9 @@ class LightFM:
         lengths = []
         sides = (("user", user_ids, user_features), ("item", item_ids, item_features))
         for side, given, features in sides:
-            csr = self._check_prediction_features(features, side, exact=False)
-            if csr is None:
-                n_rows, rows_name = len(getattr(self, f"{side}_biases")), f"{side}s of the fit"
-            else:
-                n_rows, rows_name = csr.shape[0], f"rows of {side}_features"
-            ids = validation.check_ids(given, f"{side}_ids", n_rows, rows_name)
+            csr, ids = self._check_rows(given, f"{side}_ids", features, side)
             lengths.append(len(ids))
-            if csr is not None and len(ids) < n_rows:
+            if csr is not None and len(ids) < csr.shape[0]:
                 rows, ids = np.unique(ids, return_inverse=True)
                 vectors += [*self._representations(side, csr, rows), ids.astype(np.int32)]
             else:
@@ -476,6 +483,216 @@ class LightFM:
         user_biases, user_vectors, users, item_biases, item_vectors, items = vectors
         return _core.score_pairs(
             user_biases, user_vectors, item_biases, item_vectors, users, items, threads
+        )
+
+    def explain(
+        self,
+        user_id: int,
+        item_id: int,
+        *,
+        user_features: Any = None,
+        item_features: Any = None,
+        dataset: Any = None,
+    ) -> Explanation:
+        """Why an item scores as it does for a user: the exact terms of the score.
+
+        The score multiplied out is one term for each pair of a user feature and an item feature
+        and one for each feature's bias. They add up to what `predict` gives; nothing is
+        approximated. A user's own biases do not change the order of items for that user.
+
+        Parameters
+        ----------
+        user_id, item_id : int
+            Row numbers, as in `predict`.
+        user_features, item_features : sparse matrices, default identity
+        dataset : Dataset, optional
+            What numbered users, items and features: contributions then carry its names in place
+            of labels such as "user feature 3".
+
+        Returns
+        -------
+        Explanation
+            With `score`, a float computed in float64, and `contributions`, named tuples
+            ``(value, kind, user_feature, item_feature)``, the largest in size first. It prints
+            as a short table.
+
+        Raises
+        ------
+        ValueError
+            As `predict`; when an id is not a single integer; when the dataset lacks a feature.
+        TypeError
+            When `dataset` is no Dataset.
+
+        Examples
+        --------
+        >>> from lightfm_clone.data import Dataset
+        >>> dataset = Dataset(item_identity_features=False)
+        >>> dataset.fit(["ann", "bob"], ["tea", "rum"], item_features=["hot", "strong"])
+        >>> interactions, _ = dataset.build_interactions([("ann", "tea"), ("bob", "rum")])
+        >>> tags = dataset.build_item_features([("tea", ["hot"]), ("rum", ["hot", "strong"])])
+        >>> model = LightFM(loss="warp").fit(interactions, item_features=tags, epochs=10)
+        >>> why = model.explain(1, 1, item_features=tags, dataset=dataset)
+        >>> sorted(map(str, why.contributions))  # doctest: +NORMALIZE_WHITESPACE
+        ['bob × hot', 'bob × strong', 'item bias of hot', 'item bias of strong',
+         'user bias of bob']
+        >>> bool(np.isclose(why.score, model.predict(1, [1], item_features=tags)[0]))
+        True
+        """
+        return explain(self, user_id, item_id, user_features, item_features, dataset)
+
+    def recommend(
+        self,
+        user_ids: Any = None,
+        k: int = 10,
+        *,
+        user_features: Any = None,
+        item_features: Any = None,
+        exclude: Any = None,
+        items: Any = None,
+        user_representations: Any = None,
+        num_threads: int | None = 1,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The k best items of each user, best first.
+
+        Parameters
+        ----------
+        user_ids : int or integers [n], default all
+            Row numbers of users. Without ids there is one list for each row of `user_features`
+            or `user_representations` (of users that the model has never seen, for instance), or
+            for each user of the fit.
+        k : int, default 10
+        user_features, item_features : sparse matrices, default identity
+            With as many columns as in the fit, or fewer.
+        exclude : sparse matrix [n_users, n_items], optional
+            Items to leave out: every stored entry, whatever its value. Rows are matched to user
+            ids or, where no ids are given, row i to row i.
+        items : integers, default all
+            The only items to choose from.
+        user_representations : (biases float32 [n], embeddings float32 [n, no_components]), optional
+            Users as `fold_in_users` or `get_user_representations` return them.
+        num_threads : int or None, default 1
+
+        Returns
+        -------
+        item_ids : int32 [n, k]
+            Of equal scores the lower id comes first. Where fewer than k items are left, -1.
+        scores : float32 [n, k]
+            As `predict` gives them, but for rounding; -infinity where there is no item.
+
+        Raises
+        ------
+        ValueError
+            If the model is not fitted, an id or a shape does not fit, or representations are NaN
+            or infinite.
+
+        Notes
+        -----
+        Beside the result and two copies of the item vectors, memory does not grow with the number
+        of users: their vectors are made for some thousand at a time.
+
+        Examples
+        --------
+        >>> from lightfm_clone.datasets import synthetic_catalogue
+        >>> films = synthetic_catalogue(random_state=0)
+        >>> model = LightFM(loss="warp", random_state=0).fit(films.interactions, epochs=5)
+        >>> ids, scores = model.recommend([3, 7], k=4, exclude=films.interactions)
+        >>> ids.shape, bool((scores[:, 0] >= scores[:, 1]).all())
+        ((2, 4), True)
+        """
+        self._check_fitted()
+        return recommend(
+            self,
+            user_ids,
+            k,
+            user_features=user_features,
+            item_features=item_features,
+            exclude=exclude,
+            items=items,
+            user_representations=user_representations,
+            num_threads=num_threads,
+        )
+
+    def similar_items(
+        self,
+        item_ids: Any = None,
+        k: int = 10,
+        *,
+        item_features: Any = None,
+        metric: str = "cosine",
+        among: Any = None,
+        num_threads: int | None = 1,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The k items nearest to each of the given ones, nearest first.
+
+        Parameters
+        ----------
+        item_ids : int or integers [n], default all
+            Rows of `item_features`; without them, the item features themselves: which tags are
+            like this tag? (Without metadata, every item is its own feature.)
+        k : int, default 10
+        item_features : sparse matrix [n_items, n_item_features], optional
+        metric : {"cosine", "dot"}, default "cosine"
+            Cosine of the angle between two embeddings, 0 where one of them is 0, or their inner
+            product. Biases play no part.
+        among : integers, default all
+            The only ids to choose from, such as those of the tags.
+        num_threads : int or None, default 1
+
+        Returns
+        -------
+        ids : int32 [n, k]
+            Without the item itself. Where fewer than k are left, -1.
+        similarities : float32 [n, k]
+            -infinity where there is no item.
+
+        Raises
+        ------
+        ValueError
+            As `recommend`.
+
+        Examples
+        --------
+        >>> from lightfm_clone.datasets import synthetic_catalogue
+        >>> films = synthetic_catalogue(random_state=0)
+        >>> model = LightFM(loss="warp", random_state=0)
+        >>> model = model.fit(films.interactions, item_features=films.item_features, epochs=5)
+        >>> ids, similarities = model.similar_items(5, k=3, item_features=films.item_features)
+        >>> ids.shape, bool(similarities.max() <= 1.0001)
+        ((1, 3), True)
+        """
+        self._check_fitted()
+        return similar(
+            self,
+            "item",
+            item_ids,
+            k,
+            features=item_features,
+            metric=metric,
+            among=among,
+            num_threads=num_threads,
+        )
+
+    def similar_users(
+        self,
+        user_ids: Any = None,
+        k: int = 10,
+        *,
+        user_features: Any = None,
+        metric: str = "cosine",
+        among: Any = None,
+        num_threads: int | None = 1,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The k users nearest to each of the given ones; all is as in `similar_items`."""
+        self._check_fitted()
+        return similar(
+            self,
+            "user",
+            user_ids,
+            k,
+            features=user_features,
+            metric=metric,
+            among=among,
+            num_threads=num_threads,
         )
 
     def predict_rank(
@@ -538,18 +755,13 @@ class LightFM:
                     f"test_interactions have {n} {side}s, but there are {n_rows} {where}"
                 )
             rows = None if n_rows == n else np.arange(n)
-            biases, embeddings = self._representations(side, csr, rows)
-            if not (np.isfinite(biases).all() and np.isfinite(embeddings).all()):
-                raise ValueError(
-                    f"the representations of some {side}s are NaN or infinite, so there is no "
-                    "ranking; check the arrays that were assigned to the model"
-                )
-            vectors += [biases, embeddings]
+            vectors.append(validation.check_rankable(side, *self._representations(side, csr, rows)))
+        users, items = vectors
         ranks = test.astype(np.float32)
         indptr, indices, _ = validation.csr_parts(test)
         train_indptr, train_indices, _ = validation.csr_parts(train)
-        ranks.data, in_train = _core.rank_pairs(
-            *vectors, indptr, indices, train_indptr, train_indices, threads
+        ranks.data, in_train = _core.Items(*items, packed=True).ranks(
+            *users, indptr, indices, train_indptr, train_indices, threads
         )
         # An entry that is stored as 0 on either side is not shared.
         if check_intersections and in_train.any() and test.astype(bool).multiply(train).nnz:
@@ -575,6 +787,60 @@ class LightFM:
         """
         return self._get_representations("user", features)
 
+    def score_vectors(
+        self, user_features: Any = None, item_features: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors of users and items whose plain inner product is the score.
+
+        For any index or database of vectors that searches by inner product: put the item vectors
+        in, and ask with a user's. The columns are::
+
+            user   [q_u,  b_u,  1  ]        user @ item = q_u · p_i + b_u + b_i
+            item   [p_i,  1,    b_i]
+
+        The global mean of ``loss="mse"`` is added to b_u. Every item has the same 1, so b_u shifts
+        all scores of a user alike and never changes their order: that column may be dropped, on
+        both sides, where only the order matters.
+
+        Parameters
+        ----------
+        user_features, item_features : sparse matrices, default identity
+            With a row per user or item, and the columns of the fit.
+
+        Returns
+        -------
+        user_vectors : float32 [n_users, no_components + 2]
+        item_vectors : float32 [n_items, no_components + 2]
+            Copies; later training does not change them.
+
+        Raises
+        ------
+        ValueError
+            If the model is not fitted, or a feature matrix does not have its columns.
+
+        Examples
+        --------
+        >>> from lightfm_clone.datasets import synthetic_catalogue
+        >>> films = synthetic_catalogue()
+        >>> model = LightFM(loss="warp").fit(films.interactions)
+        >>> users, items = model.score_vectors()
+        >>> users.shape, items.shape
+        ((1000, 12), (600, 12))
+        >>> np.allclose(users[7] @ items.T, model.predict(7, range(600)), atol=1e-4)
+        True
+        """
+        self._check_fitted()
+        global_mean = np.float32(getattr(self, "global_mean_", 0.0))
+        given = {"user": user_features, "item": item_features}
+        vectors = []
+        for side, features in given.items():
+            csr = self._check_prediction_features(features, side, exact=True)
+            biases, embeddings = self._representations(side, csr)
+            ones = np.ones_like(biases)
+            columns = (biases + global_mean, ones) if side == "user" else (ones, biases)
+            vectors.append(np.column_stack([embeddings, *columns]))
+        return vectors[0], vectors[1]
+
     def _get_representations(self, side: str, features: Any) -> tuple[np.ndarray, np.ndarray]:
         self._check_fitted()
         if features is None:
@@ -582,6 +848,81 @@ class LightFM:
         return self._representations(
             side, self._check_prediction_features(features, side, exact=True)
         )
+
+    # ---- saving ----------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to one file, without pickle.
+
+        The file holds the parameters, the arrays with the state of the learning schedule, and
+        the random state, so that a loaded model predicts the same and trains on as this one
+        would. It takes the place of an old file at once when all is written; until then, and
+        after an error, the old file is whole.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Exactly this file is written; no suffix is added.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        ValueError
+            If a parameter or an array has been assigned what cannot be trained with.
+        TypeError
+            If `random_state` is no Mersenne Twister, or `history_` or a subclass's parameter
+            holds an object that JSON has nothing for.
+
+        Notes
+        -----
+        Attributes that a subclass adds are not saved, unless its `get_params` has them. Of
+        `initial_random_state`, None and integers are saved; others come back as None.
+
+        Examples
+        --------
+        >>> import tempfile, os
+        >>> from lightfm_clone.datasets import synthetic_catalogue
+        >>> films = synthetic_catalogue()
+        >>> model = LightFM(loss="warp", random_state=1).fit(films.interactions)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(os.path.join(folder, "films.lightfm"))
+        ...     loaded = LightFM.load(os.path.join(folder, "films.lightfm"))
+        >>> (loaded.predict(7, range(600)) == model.predict(7, range(600))).all()
+        np.True_
+        """
+        persistence.save_model(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> LightFM:
+        """Read a model that `save` wrote.
+
+        Nothing in a file is executed, so files of any origin may be loaded.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+        mmap : bool, default False
+            Map the arrays into memory instead of reading them: loading takes no time, the parts
+            in use are read on demand, and processes that map the same file share one copy. The
+            arrays are read-only; training replaces them by copies of its own. Replace the file
+            by `save` or by renaming, never write into it.
+
+        Returns
+        -------
+        LightFM
+            Of the class this is called on, made without calling its constructor, as pickle does.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        ValueError
+            If it is something else, truncated, damaged, or of a newer version of the format.
+            Checksums tell; those of the arrays are not checked with `mmap`, because that would
+            read all of them.
+        """
+        return persistence.load_model(cls, path, mmap=mmap)
 
 
 def _progress(epochs: int, verbose: bool) -> Any:

@@ -189,8 +189,10 @@ def test_arguments_by_position_and_name():
         "interactions": inspect.Parameter.empty,
         "test_percentage": 0.2,
         "random_state": None,
+        "also": (),
     }
-    assert list(parameters) == ["interactions", "test_percentage", "random_state"]
+    assert list(parameters) == ["interactions", "test_percentage", "random_state", "also"]
+    assert parameters["also"].kind is inspect.Parameter.KEYWORD_ONLY
 
 
 @pytest.mark.parametrize("given", [np.eye(3), [[1, 0]], None, "interactions"])

@@ -12,15 +12,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightfm_clone import LightFM
-from lightfm_clone.evaluation import auc_score, precision_at_k, recall_at_k, reciprocal_rank
+from lightfm_clone.evaluation import (
+    auc_score,
+    average_precision_at_k,
+    hit_rate_at_k,
+    ndcg_at_k,
+    precision_at_k,
+    recall_at_k,
+    reciprocal_rank,
+)
 
 METRICS = {
     "precision_at_k": precision_at_k,
     "recall_at_k": recall_at_k,
     "auc_score": auc_score,
     "reciprocal_rank": reciprocal_rank,
+    "ndcg_at_k": ndcg_at_k,
+    "average_precision_at_k": average_precision_at_k,
+    "hit_rate_at_k": hit_rate_at_k,
 }
-TYPES = dict.fromkeys(METRICS, np.float32) | {"recall_at_k": np.float64}
+SINGLE = ("precision_at_k", "auc_score", "reciprocal_rank")  # precision, as in LightFM
+TYPES = dict.fromkeys(METRICS, np.float64) | dict.fromkeys(SINGLE, np.float32)
 VALUE_WITHOUT_TEST = dict.fromkeys(METRICS, 0.0) | {"recall_at_k": np.nan, "auc_score": 0.5}
 
 
@@ -63,6 +75,16 @@ def naive(name: str, scores: np.ndarray, test: np.ndarray, train: np.ndarray, k:
         return hits / p
     if name == "reciprocal_rank":
         return 1 / (ranks[0] + 1)
+    if name == "hit_rate_at_k":
+        return float(hits > 0)
+    # Several test items can have one rank where they are in train, too.
+    places = [max(rank, j) for j, rank in enumerate(ranks)]
+    if name == "ndcg_at_k":
+        gained = sum(1 / np.log2(place + 2) for place in places if place < k)
+        return gained / sum(1 / np.log2(j + 2) for j in range(min(k, p)))
+    if name == "average_precision_at_k":
+        precisions = [(j + 1) / (place + 1) for j, place in enumerate(places) if place < k]
+        return sum(precisions) / min(k, p)
     n_negatives = n_items - p - n_train
     if n_negatives <= 0:
         return 0.5
@@ -139,6 +161,12 @@ def test_numbers_worked_out_by_hand():
     assert recall_at_k(model, test, k=1) == 0.0
     assert recall_at_k(model, test, k=3) == 0.5
     assert reciprocal_rank(model, test) == 0.5
+    assert ndcg_at_k(model, test, k=2)[0] == pytest.approx(1 / np.log2(3) / (1 + 1 / np.log2(3)))
+    assert average_precision_at_k(model, test, k=1) == 0.0
+    assert average_precision_at_k(model, test, k=3) == 0.25  # 1/2 at the second, of two
+    assert average_precision_at_k(model, test) == 0.5  # 1/2 at the second and 2/4 at the fourth
+    assert hit_rate_at_k(model, test, k=1) == 0.0
+    assert hit_rate_at_k(model, test, k=2) == 1.0
     assert auc_score(model, test) == 0.5  # ranks 1, 3: the mean of 1 - 1/3 and 1 - 2/3
     train = sp.coo_matrix([[1, 0, 0, 0, 1]])
     assert auc_score(model, test, train) == 0.5  # ranks 0, 2 and one negative: 1 and 0

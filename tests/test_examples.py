@@ -243,3 +243,54 @@ def test_examples_with_frames_ask_for_pandas(run, name):
     assert "this example needs pandas" in done.stderr
     assert "pip install pandas" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def check_search(output, searches):
+    values = [float(value) for value in re.findall(r"on the test set, .+: (0\.\d+)$", output, re.M)]
+    assert len(values) == 1 + len(searches)
+    assert min(values[1:], default=1) > 1.05 * values[0] > 0.2
+    for name in {"scikit-learn", "optuna"} - set(searches):
+        assert f'left out, needs {name}: pip install "lightfm-clone[search]"' in output
+
+
+@pytest.mark.parametrize("missing", [[], ["sklearn"], ["optuna"], ["sklearn", "optuna"]])
+def test_search(run, missing):
+    searches = {"sklearn": "scikit-learn", "optuna": "optuna"}
+    for module in missing:
+        del searches[module]
+    for module in searches:
+        pytest.importorskip(module)
+    output = run("search", without=missing).stdout
+    check_search(output, searches.values())
+    if "optuna" in searches:
+        assert re.search(r"best of 15, [1-9]\d? of them given up early", output)
+
+
+def check_vector_index(output):
+    """Each row of the table is recall and time; exact search misses nothing."""
+    rows = dict(re.findall(r"^(exact|query_ef=\d+) +([\d.]+) +[\d.]+$", output, re.MULTILINE))
+    recall = [float(value) for value in rows.values()]
+    assert list(rows) == ["exact", *(f"query_ef={n}" for n in (25, 50, 100, 200))]
+    assert recall[0] == 1
+    assert recall[3] > 0.95 and recall[4] > 0.98
+
+
+def test_vector_index_on_synthetic_data(run):
+    pytest.importorskip("voyager")
+    output = run("vector_index", "--items", 3000).stdout
+    assert "10,000 users, 3,000 items, 60,000 interactions" in output
+    check_vector_index(output)
+
+
+def test_vector_index_on_movielens_100k(run, data_dir):
+    pytest.importorskip("voyager")
+    output = run("vector_index", data_dir / "movielens.zip").stdout
+    assert "943 users, 1,682 items, 100,000 interactions" in output
+    check_vector_index(output)
+
+
+def test_vector_index_asks_for_voyager(run):
+    done = run("vector_index", without=["voyager"], exit_code=1)
+    assert "this example needs voyager" in done.stderr
+    assert 'pip install "lightfm-clone[serve]"' in done.stderr
+    assert "Traceback" not in done.stderr

@@ -114,10 +114,17 @@ struct Kernels {
                        const int64_t* test_indptr, const int32_t* test_indices,
                        const int64_t* train_indptr, const int32_t* train_indices, float* scratch,
                        float* targets, float* ranks, uint8_t* in_train);
+
+    // The best items of a block of users, see ranking.hpp.
+    void (*top_items)(const Representations& users, int32_t n, const Representations& items,
+                      const float* panels, int32_t n_items, int32_t no_components,
+                      const int64_t* begins, const int64_t* ends, const int32_t* excluded,
+                      int32_t k, float* scratch, int32_t* ids, float* scores);
 };
 
 constexpr int PANEL = 16;        // items scored side by side
 constexpr int USERS_AT_ONCE = 6; // users scored side by side: 6 x 16 sums fill the AVX2 registers
+constexpr int USERS_IN_BLOCK = 96; // users who go over a tile of items while it is in the cache
 constexpr int TILE = 512;        // items whose scores are held at once
 
 }  // namespace lfm

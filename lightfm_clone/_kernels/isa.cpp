@@ -64,16 +64,10 @@ BlockKernel block_kernel(int loss, int schedule, const Problem& problem) {
 void score_pairs(const Representations& users, const Representations& items, int32_t no_components,
                  const int32_t* user_ids, int64_t user_step, const int32_t* item_ids, int64_t n,
                  float* out) {
-    const int32_t whole = no_components / Vec::N * Vec::N;
     for (int64_t i = 0; i < n; ++i) {
         const int64_t user = user_ids[i * user_step], item = item_ids[i];
-        const float* q = users.vectors + user * no_components;
-        const float* p = items.vectors + item * no_components;
-        Vec sums = Vec::all(0.0f);
-        for (int32_t c = 0; c < whole; c += Vec::N)
-            sums = multiply_add(Vec::load(q + c), Vec::load(p + c), sums);
-        float score = sums.sum();
-        for (int32_t c = whole; c < no_components; ++c) score = multiply_add(q[c], p[c], score);
+        const float score = dot_product(users.vectors + user * no_components,
+                                        items.vectors + item * no_components, no_components);
         out[i] = score + items.biases[item] + users.biases[user];
     }
 }
@@ -83,6 +77,7 @@ void score_pairs(const Representations& users, const Representations& items, int
 #define LFM_TABLE_OF(level) kernels_##level
 #define LFM_TABLE(level) LFM_TABLE_OF(level)
 extern const Kernels LFM_TABLE(LFM_LEVEL);
-const Kernels LFM_TABLE(LFM_LEVEL) = {block_kernel, score_pairs, pack_panels, rank_users};
+const Kernels LFM_TABLE(LFM_LEVEL) = {block_kernel, score_pairs, pack_panels, rank_users,
+                                         top_items};
 
 }  // namespace lfm

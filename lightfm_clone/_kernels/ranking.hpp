@@ -151,5 +151,143 @@ inline void rank_users(const Representations& users, const float* panels, int32_
     }
 }
 
+// ---- top-N -------------------------------------------------------------------------------------
+//
+// A user's best k so far are a heap in her row of the results, the worst of them at its root: an
+// item enters if it scores above the root. Items come by rising id, so of equal ones the first stay.
+
+inline bool is_worse(float score, int32_t id, float than_score, int32_t than_id) {
+    return score < than_score || (score == than_score && id > than_id);
+}
+
+// Lets the entry at `at` sink to its place among the first `size`.
+inline void sink(int32_t* ids, float* scores, int32_t at, int32_t size) {
+    const int32_t id = ids[at];
+    const float score = scores[at];
+    for (;;) {
+        int64_t child = 2 * static_cast<int64_t>(at) + 1;
+        if (child >= size) break;
+        if (child + 1 < size &&
+            is_worse(scores[child + 1], ids[child + 1], scores[child], ids[child]))
+            ++child;
+        if (!is_worse(scores[child], ids[child], score, id)) break;
+        ids[at] = ids[child];
+        scores[at] = scores[child];
+        at = static_cast<int32_t>(child);
+    }
+    ids[at] = id;
+    scores[at] = score;
+}
+
+struct Best {
+    int32_t* ids;
+    float* scores;
+    int32_t k;
+    int32_t size;
+
+    float threshold() const { return size == k ? scores[0] : -INFINITY; }
+
+    void add(int32_t id, float score) {
+        if (size < k) {
+            ids[size] = id;
+            scores[size++] = score;
+            if (size == k)
+                for (int32_t at = k / 2 - 1; at >= 0; --at) sink(ids, scores, at, k);
+        } else {
+            ids[0] = id;
+            scores[0] = score;
+            sink(ids, scores, 0, k);
+        }
+    }
+
+    // Best first; what is missing to k is item -1 with a score of -infinity.
+    void sort() {
+        for (int32_t at = size / 2 - 1; size < k && at >= 0; --at) sink(ids, scores, at, size);
+        for (int32_t last = size - 1; last > 0; --last) {
+            const int32_t id = ids[last];
+            const float score = scores[last];
+            ids[last] = ids[0];
+            scores[last] = scores[0];
+            ids[0] = id;
+            scores[0] = score;
+            sink(ids, scores, 0, last);
+        }
+        for (; size < k; ++size) {
+            ids[size] = -1;
+            scores[size] = -INFINITY;
+        }
+    }
+};
+
+// Adds those of n_scores scores of items first, first + 1, ... that belong to the best.
+inline void add_best(const float* scores, int n_scores, int32_t first, Best* best) {
+    float threshold = best->threshold();
+    for (int i = 0; i < n_scores; i += Vec::N) {
+        if (!Vec::load(scores + i).any_above(Vec::all(threshold))) continue;
+        for (int j = i; j < i + Vec::N; ++j) {
+            if (scores[j] > threshold) {
+                best->add(first + j, scores[j]);
+                threshold = best->threshold();
+            }
+        }
+    }
+}
+
+// The scores of one tile for one user, from item vectors as they lie in memory.
+inline void score_rows(const float* user_vector, float user_bias, const Representations& items,
+                       int32_t first, int32_t end, int32_t no_components, float* scores) {
+    for (int32_t i = first; i < end; ++i)
+        scores[i - first] = dot_product(user_vector, items.vectors + int64_t{i} * no_components,
+                                        no_components) + items.biases[i] + user_bias;
+    for (int32_t i = end - first; i % Vec::N; ++i) scores[i] = NAN;
+}
+
+// The k best items of n <= USERS_IN_BLOCK users, best first, without the items
+// excluded[begins[u] .. ends[u]), which are sorted. `panels` may be null: for a few users packing
+// them would cost more than it saves. A tile of panels stays in the cache while all users go over
+// it. `scratch` holds USERS_AT_ONCE * TILE floats.
+inline void top_items(const Representations& users, int32_t n, const Representations& items,
+                      const float* panels, int32_t n_items, int32_t no_components,
+                      const int64_t* begins, const int64_t* ends, const int32_t* excluded,
+                      int32_t k, float* scratch, int32_t* ids, float* scores) {
+    const int64_t panel_floats = static_cast<int64_t>(PANEL) * (no_components + 1);
+    Best best[USERS_IN_BLOCK];
+    int64_t excluded_at[USERS_IN_BLOCK];
+    for (int32_t u = 0; u < n; ++u) {
+        best[u] = {ids + int64_t{u} * k, scores + int64_t{u} * k, k, 0};
+        excluded_at[u] = begins[u];
+    }
+    for (int32_t tile = 0; tile < n_items; tile += TILE) {
+        const int32_t tile_end = n_items - tile < TILE ? n_items : tile + TILE;
+        const int n_panels = (tile_end - tile + PANEL - 1) / PANEL;
+        const int n_scores = panels ? n_panels * PANEL
+                                    : (tile_end - tile + Vec::N - 1) / Vec::N * Vec::N;
+        for (int32_t first = 0; first < n; first += USERS_AT_ONCE) {
+            const int32_t n_users = n - first < USERS_AT_ONCE ? n - first : USERS_AT_ONCE;
+            const float* vectors[USERS_AT_ONCE];
+            float biases[USERS_AT_ONCE];
+            for (int32_t u = 0; u < USERS_AT_ONCE; ++u) {
+                const int64_t user = first + (u < n_users ? u : n_users - 1);
+                vectors[u] = users.vectors + user * no_components;
+                biases[u] = users.biases[user];
+            }
+            if (panels)
+                score_tile<USERS_AT_ONCE>(vectors, biases, panels + tile / PANEL * panel_floats,
+                                          n_panels, no_components, scratch);
+            for (int32_t u = 0; u < n_users; ++u) {
+                float* tile_scores = scratch + u * TILE;
+                if (!panels)
+                    score_rows(vectors[u], biases[u], items, tile, tile_end, no_components,
+                               tile_scores);
+                int64_t& at = excluded_at[first + u];
+                for (; at < ends[first + u] && excluded[at] < tile_end; ++at)
+                    tile_scores[excluded[at] - tile] = -INFINITY;
+                add_best(tile_scores, n_scores, tile, &best[first + u]);
+            }
+        }
+    }
+    for (int32_t u = 0; u < n; ++u) best[u].sort();
+}
+
 }  // namespace
 }  // namespace lfm

@@ -57,6 +57,11 @@ struct Plain {
         for (int i = 1; i < N; ++i) total += v[i];
         return total;
     }
+    bool any_above(Plain other) const {
+        bool found = false;
+        for (int i = 0; i < N; ++i) found |= v[i] > other.v[i];
+        return found;
+    }
     // How many lanes are >= other's, counted per lane as 1.0.
     void count_at_least(Plain other, Plain& counts) const {
         for (int i = 0; i < N; ++i) counts.v[i] += v[i] >= other.v[i] ? 1.0f : 0.0f;
@@ -109,6 +114,9 @@ struct Vec {
         s = _mm_add_ps(s, _mm_movehl_ps(s, s));
         return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
     }
+    bool any_above(Vec other) const {
+        return _mm256_movemask_ps(_mm256_cmp_ps(v, other.v, _CMP_GT_OQ)) != 0;
+    }
     void count_at_least(Vec other, Vec& counts) const {
         const __m256 m = _mm256_cmp_ps(v, other.v, _CMP_GE_OQ);
         counts.v = _mm256_add_ps(counts.v, _mm256_and_ps(m, _mm256_set1_ps(1.0f)));
@@ -128,6 +136,17 @@ using Vec = Plain<8>;
 #endif
 
 static_assert(PANEL % Vec::N == 0, "a panel is a whole number of vectors");
+
+// The inner product of two vectors of any length.
+inline float dot_product(const float* a, const float* b, int32_t n) {
+    const int32_t whole = n / Vec::N * Vec::N;
+    Vec sums = Vec::all(0.0f);
+    for (int32_t c = 0; c < whole; c += Vec::N)
+        sums = multiply_add(Vec::load(a + c), Vec::load(b + c), sums);
+    float sum = sums.sum();
+    for (int32_t c = whole; c < n; ++c) sum = multiply_add(a[c], b[c], sum);
+    return sum;
+}
 
 // e^x within 1 unit in the last place, without a call: x = n ln 2 + r with |r| <= ln(2) / 2, a
 // polynomial for e^r (coefficients of S. Moshier's Cephes library, summed by Estrin's scheme, whose
