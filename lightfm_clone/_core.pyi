@@ -27,6 +27,7 @@ class Interactions:
         rows: Int32s,
         cols: Int32s,
         positive: NDArray[np.bool_] | None,
+        values: Floats | None,
         weights: Floats | None,
         n_users: int,
     ) -> None: ...
@@ -52,20 +53,8 @@ class Trainer:
         learning_schedule: str,
     ) -> None: ...
     def epoch(
-        self,
-        *,
-        loss: str,
-        seed: int,
-        learning_rate: float,
-        rho: float,
-        epsilon: float,
-        user_alpha: float,
-        item_alpha: float,
-        max_sampled: int,
-        k: int,
-        n: int,
-        num_threads: int,
-    ) -> None: ...
+        self, settings: dict[str, Any], seed: int, num_threads: int
+    ) -> tuple[float, int, int, int]: ...
 
 def score_pairs(
     user_biases: Floats,

@@ -2,16 +2,17 @@
 
 The path of a fit, from `LightFM.fit_partial` to the inner loop:
 
-1. `Interactions` packs the stored interactions into 8 bytes each (12 with a sample weight) and,
-   when a loss asks, finds the sorted distinct items of each user and fills a Bloom filter.
+1. `Interactions` packs the stored interactions into 8 bytes each (4 more for a sample weight, 4 for
+   a value where the loss uses it) and, when a loss asks, finds the sorted distinct items of each
+   user and fills a Bloom filter.
 2. `Parameters` packs one side's arrays into aligned rows (`_kernels/interface.hpp`).
 3. `Trainer.epoch` shuffles the packed interactions and runs a `prange` over blocks of them; each
    block goes to a kernel of `_kernels/isa.cpp`, chosen by loss, schedule, row length and
    instruction level. No formula is in this file.
 4. `Parameters.unpack` writes the arrays back.
 
-Memory of a fit: 16 bytes an interaction (24 with weights), 4 + 13/8 bytes per known pair (while
-they are found, per interaction), and the packed rows.
+Memory of a fit: 16 bytes an interaction (24 with weights or values, 32 with both), 4 + 13/8 bytes
+per known pair (while they are found, per interaction), and the packed rows.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -42,7 +43,12 @@ cdef extern from *:
 cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
     cdef int N_LOSSES
     cdef int N_SCHEDULES
+    cdef int BPR
+    cdef int WARP
+    cdef int WARP_KOS
     const char** LOSS_NAMES
+    const bint* DRAWS_NEGATIVES
+    const bint* USES_VALUES
     const char** SCHEDULE_NAMES
     cdef uint32_t NOT_POSITIVE
     cdef int PANEL
@@ -68,6 +74,17 @@ cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
         const int32_t* items
         const uint64_t* filter
 
+    cdef struct Disliked:
+        const int64_t* indptr
+        const int32_t* items
+        float share
+
+    cdef struct Sums:
+        double loss
+        int64_t examples
+        int64_t violations
+        int64_t tries
+
     cdef struct Scales:
         double user
         double item
@@ -77,9 +94,11 @@ cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
         Side users
         Side items
         Known known
+        Disliked disliked
         const uint32_t* interactions
         const uint32_t* order
         int32_t words
+        bint has_values
         int64_t n_interactions
         int32_t n_items
         int32_t n_occurring
@@ -97,7 +116,7 @@ cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
         Scales* scales
 
     ctypedef void (*BlockKernel)(
-        const Problem& problem, float* scratch, int64_t* position, int64_t end
+        const Problem& problem, float* scratch, Sums* sums, int64_t* position, int64_t end
     ) noexcept nogil
 
     cdef struct Representations:
@@ -276,27 +295,34 @@ cdef class Interactions:
     rows, cols : int32 arrays [nnz]
     positive : bool array [nnz] or None
         Which values are > 0; None when all are.
+    values : float32 array [nnz] or None
+        For a loss that uses them.
     weights : float32 array [nnz] or None
     n_users : int
     """
 
-    cdef readonly object words          # uint32 [nnz, 2 or 3], in the caller's order
+    cdef readonly object words          # uint32 [nnz, 2 to 4], in the caller's order
+    cdef readonly bint has_values
     cdef readonly object known_indptr   # int64 [n_users + 1]
     cdef readonly object known_items    # int32 [n known pairs]
     cdef readonly object filter         # uint64
     cdef readonly int n_occurring
     cdef int64_t n_users
+    cdef object disliked                # (indptr int64, items int32) of the items <= 0, or None
 
-    def __init__(self, rows, cols, positive, weights, int64_t n_users):
-        words = np.empty((len(rows), 2 if weights is None else 3), dtype=np.uint32)
+    def __init__(self, rows, cols, positive, values, weights, int64_t n_users):
+        further = [column for column in (values, weights) if column is not None]
+        words = np.empty((len(rows), 2 + len(further)), dtype=np.uint32)
         words[:, 0] = rows
         words[:, 1] = cols
         if positive is not None:
             words[:, 0] |= np.where(positive, np.uint32(0), np.uint32(NOT_POSITIVE))
-        if weights is not None:
-            words[:, 2] = weights.view(np.uint32)
+        for at, column in enumerate(further, 2):
+            words[:, at] = column.view(np.uint32)
         self.words = words
+        self.has_values = values is not None
         self.n_users = n_users
+        self.disliked = None
         # Found when a loss first asks (`find_known`); logistic never does.
         self.known_indptr = np.zeros(1, dtype=np.int64)
         self.known_items = np.empty(0, dtype=np.int32)
@@ -350,6 +376,19 @@ cdef class Interactions:
         with nogil:
             for user in range(n_users):
                 fill_filter(&indptr[0], &items[0], user, &filter[0])
+
+
+    cdef find_disliked(self):
+        """Find the distinct items of each user that are stored as <= 0 and never as positive."""
+        if self.disliked is not None:
+            return self.disliked
+        users, items = self.words[:, 0].astype(np.int64), self.words[:, 1].astype(np.int64)
+        negative = users >= NOT_POSITIVE
+        pairs = (users & ~<int64_t> NOT_POSITIVE) << 32 | items
+        pairs = np.setdiff1d(pairs[negative], pairs[~negative])
+        indptr = np.searchsorted(pairs, np.arange(self.n_users + 1) << 32)
+        self.disliked = indptr, (pairs & 0xFFFFFFFF).astype(np.int32)
+        return self.disliked
 
 
 cdef class Parameters:
@@ -485,11 +524,15 @@ cdef class Trainer:
         self.item_classes = None
         self.n_classes = 0
 
-    def epoch(self, *, str loss, seed, double learning_rate, double rho,
-              double epsilon, double user_alpha, double item_alpha, int64_t max_sampled, int k,
-              int n, num_threads):
-        """Go through all interactions once, in a random order that `seed` (uint64) decides."""
-        if loss != "logistic":
+    def epoch(self, settings, seed, num_threads):
+        """Go through all interactions once, in a random order that `seed` (uint64) decides.
+
+        `settings` are the checked parameters of the model by name. Returns sums over the epoch:
+        losses, examples that were trained on or looked at in vain, violations and tries.
+        """
+        cdef int loss = LOSSES.index(settings["loss"])
+        cdef int64_t max_sampled = settings["max_sampled"]
+        if DRAWS_NEGATIVES[loss]:
             self.interactions.find_known()
         cdef const uint32_t[:, ::1] words = self.interactions.words
         cdef const uint32_t[:, ::1] order = self.order
@@ -503,7 +546,7 @@ cdef class Trainer:
         ).astype(np.float32)
         cdef int64_t n_interactions = words.shape[0]
         if n_interactions == 0:
-            return
+            return 0.0, 0, 0, 0
         cdef int threads = threads_for(num_threads, ceil_divide(n_interactions, BLOCK))
         cdef int n_classes = min(threads, MAX_CLASSES), thread
         cdef int64_t[::1] positions = self._order(seed, threads, n_classes)
@@ -515,40 +558,52 @@ cdef class Trainer:
         scales.user = 1.0
         scales.item = 1.0
         scales.full = 0
-        problem.users = self.users.side(self.user_features, user_alpha)
-        problem.items = self.items.side(self.item_features, item_alpha)
+        problem.users = self.users.side(self.user_features, settings["user_alpha"])
+        problem.items = self.items.side(self.item_features, settings["item_alpha"])
         problem.known.indptr = &known_indptr[0]
         problem.known.items = &known_items[0] if known_items.shape[0] else NULL
         problem.known.filter = &filter[0] if filter.shape[0] else NULL
+        cdef const int64_t[::1] disliked_indptr
+        cdef const int32_t[::1] disliked_items
+        problem.disliked.indptr = NULL
+        problem.disliked.items = NULL
+        problem.disliked.share = settings["stored_negatives"]
+        if loss in (BPR, WARP) and problem.disliked.share > 0:
+            disliked_indptr, disliked_items = self.interactions.find_disliked()
+            if disliked_items.shape[0]:
+                problem.disliked.indptr = &disliked_indptr[0]
+                problem.disliked.items = &disliked_items[0]
         problem.interactions = &words[0, 0]
         problem.order = &order[0, 0]
         problem.words = <int32_t> words.shape[1]
+        problem.has_values = self.interactions.has_values
         problem.n_interactions = n_interactions
         problem.n_items = self.n_items
         problem.n_occurring = self.interactions.n_occurring
         problem.no_components = self.users.no_components
         problem.lanes = <int32_t> self.users.rows.shape[2]
-        problem.learning_rate = learning_rate
-        problem.rho = rho
-        problem.epsilon = epsilon
+        problem.learning_rate = settings["learning_rate"]
+        problem.rho = settings["rho"]
+        problem.epsilon = settings["epsilon"]
         problem.max_sampled = max_sampled
-        problem.k = k
-        problem.n = n
+        problem.k = settings["k"]
+        problem.n = settings["n"]
         problem.warp_weights = &warp_weights[0]
         problem.n_warp_weights = warp_weights.shape[0]
         problem.seed = seed
         problem.scales = &scales
-        cdef BlockKernel kernel = kernels.block_kernel(
-            LOSSES.index(loss), self.schedule, problem
-        )
+        cdef BlockKernel kernel = kernels.block_kernel(loss, self.schedule, problem)
 
         # k-OS keeps the best k of at most n drawn positives.
         cdef int64_t n_kept = 0
-        if loss == "warp-kos":
-            n_kept = min(min(k, n), <int64_t> np.diff(known_indptr).max())
+        if loss == WARP_KOS:
+            n_kept = min(min(problem.k, problem.n), <int64_t> np.diff(known_indptr).max())
         cdef float[:, ::1] scratch = aligned_zeros(
             threads, ceil_divide(5 * <int64_t> problem.lanes + 2 * n_kept, 16) * 16
         )
+        # One cache line a thread.
+        cdef float[:, ::1] sums_of_threads = aligned_zeros(threads, sizeof(Sums) // sizeof(float))
+        cdef Sums* sums = <Sums*> &sums_of_threads[0, 0]
         cdef unique_ptr[Queue] queue = make_unique[Queue](n_classes)
         cdef int64_t first = 0, last, round_windows = 32, block
         cdef int round_threads
@@ -565,8 +620,8 @@ cdef class Trainer:
                                              schedule="static", chunksize=1):
                             block = dereference(queue).take(thread)
                             while block >= 0:
-                                kernel(problem, &scratch[thread, 0], &positions[block],
-                                       ends[block])
+                                kernel(problem, &scratch[thread, 0], &sums[thread],
+                                       &positions[block], ends[block])
                                 block = dereference(queue).take(thread)
                     if not scales.full:
                         break
@@ -585,6 +640,12 @@ cdef class Trainer:
                     round_windows = max(round_windows // 2, 1)
         finally:
             self._apply_scales(&scales)
+        for thread in range(1, threads):
+            sums[0].loss += sums[thread].loss
+            sums[0].examples += sums[thread].examples
+            sums[0].violations += sums[thread].violations
+            sums[0].tries += sums[thread].tries
+        return sums[0].loss, sums[0].examples, sums[0].violations, sums[0].tries
 
     cdef _apply_scales(self, Scales* scales):
         self.users.divide(scales.user)

@@ -84,6 +84,8 @@ def check_parameters(parameters: dict[str, Any], *, least_max_sampled: int = 1) 
         require(name, _is_number(parameters[name]) and parameters[name] >= 0, "a number >= 0")
     holds = _is_number(parameters["rho"]) and 0 < parameters["rho"] < 1
     require("rho", holds, "a number in (0, 1)")
+    share = parameters["stored_negatives"]
+    require("stored_negatives", _is_number(share) and 0 <= share <= 1, "a number in [0, 1]")
     require("learning_rate", _is_number(parameters["learning_rate"]), "a finite number")
     return checked
 
@@ -182,33 +184,38 @@ class TrainingSet(NamedTuple):
     rows: np.ndarray  # int32
     cols: np.ndarray  # int32
     positive: np.ndarray | None  # bool, None when every value is > 0
+    values: np.ndarray | None  # float64, None unless the loss uses them
     weights: np.ndarray | None  # float32, None when every weight is 1
     shape: tuple[int, int]
+
+    def mean(self) -> float:
+        """The weighted mean of the values; 0 where there are none."""
+        weights = np.ones(len(self.rows)) if self.weights is None else self.weights
+        total = weights.sum(dtype=np.float64)
+        return float(np.dot(self.values, weights) / total) if total > 0 else 0.0
 
 
 def check_training_set(interactions: Any, sample_weight: Any, loss: str) -> TrainingSet:
     """Check interactions and their weights."""
-    if sample_weight is not None and loss == "warp-kos":
-        raise UnsupportedError(
-            "sample_weight is not supported with loss='warp-kos'; leave it out or use loss='warp'"
-        )
+    # LightFM has no weights for warp-kos and raises NotImplementedError for any.
+    mismatch = UnsupportedError if loss == "warp-kos" else ValueError
     coo = as_coo(interactions, "interactions")
     positive = coo.data > 0
     weights = None
     if sample_weight is not None:
         if not sp.issparse(sample_weight) or sample_weight.format != "coo":
-            raise ValueError(
+            raise mismatch(
                 "sample_weight must be a COO matrix with the entries of interactions, got "
                 f"{type(sample_weight).__name__}; Dataset.build_interactions makes one"
             )
         if sample_weight.shape != coo.shape:
-            raise ValueError(
+            raise mismatch(
                 f"sample_weight must have the shape of interactions, {coo.shape}, got "
                 f"{sample_weight.shape}"
             )
         given = coo if sample_weight is interactions else as_coo(sample_weight, "sample_weight")
         if not (np.array_equal(given.row, coo.row) and np.array_equal(given.col, coo.col)):
-            raise ValueError(
+            raise mismatch(
                 "sample_weight must have the entries of interactions in the same order: its row "
                 "and col arrays differ from theirs"
             )
@@ -221,6 +228,7 @@ def check_training_set(interactions: Any, sample_weight: Any, loss: str) -> Trai
         np.ascontiguousarray(coo.row, dtype=np.int32),
         np.ascontiguousarray(coo.col, dtype=np.int32),
         None if positive.all() else positive,
+        coo.data.astype(np.float64) if loss == "mse" else None,
         weights,
         coo.shape,
     )
@@ -327,8 +335,11 @@ def check_ids(ids: Any, name: str, n_rows: int, rows_name: str) -> np.ndarray:
 
 
 def check_exclude(exclude: Any, n_rows: int, exactly: bool, n_items: int) -> Any:
-    """Interactions to leave out, as CSR with n_items columns and n_rows rows (or more)."""
-    csr = as_csr(exclude, "exclude")
+    """Interactions to leave out, as CSR with n_items columns and n_rows rows (or more).
+
+    Shares its arrays with the caller's where it can; the values mean nothing, and stay as they are.
+    """
+    csr = _as_sparse(exclude, "exclude").tocsr()
     if csr.shape[0] < n_rows or (exactly and csr.shape[0] != n_rows):
         raise ValueError(
             f"exclude must have {n_rows} rows{'' if exactly else ' or more'}, one for each user"

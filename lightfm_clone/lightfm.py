@@ -6,12 +6,14 @@ import inspect
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from lightfm_clone import _core, persistence
-from lightfm_clone import _validation as validation
+from lightfm_clone import _validation as checks
+from lightfm_clone._reports import Reports, check_reports
 from lightfm_clone.explain import Explanation, explain
 from lightfm_clone.recommend import recommend, similar
 
@@ -48,10 +50,11 @@ class LightFM:
     n : int, default 10
         For ``warp-kos``: how many of the user's positives are drawn for an example.
     learning_schedule : {"adagrad", "adadelta"}, default "adagrad"
-    loss : {"logistic", "bpr", "warp", "warp-kos"}, default "logistic"
+    loss : {"logistic", "bpr", "warp", "warp-kos", "mse"}, default "logistic"
         ``logistic`` when both positive and negative interactions are known; ``warp`` when only
         positive ones are and the top of the list matters; ``bpr`` for pairwise ranking with
-        popularity-weighted negatives; ``warp-kos`` as WARP, on the k-th best positive.
+        popularity-weighted negatives; ``warp-kos`` as WARP, on the k-th best positive; ``mse``
+        for explicit ratings: half the squared error of the score, around the mean of the values.
     learning_rate : float, default 0.05
         Initial learning rate of adagrad.
     rho, epsilon : float, default 0.95 and 1e-6
@@ -62,6 +65,10 @@ class LightFM:
         Most negatives that WARP tries for an example.
     random_state : int, numpy RandomState, numpy Generator or None
         Seed. A RandomState is shared and advanced by training.
+    stored_negatives : float in [0, 1], default 0.0
+        For ``bpr`` and ``warp``: the share of draws of negatives that take one of the items the
+        user is known to dislike (stored with a value <= 0, and never with another), if there are
+        any. At 0, as in LightFM, these are known items that are never drawn.
 
     Attributes
     ----------
@@ -72,6 +79,14 @@ class LightFM:
         State of the learning schedule. All twelve arrays are None before the first fit, may be
         assigned, and are trained in place; an assigned array that is not float32, contiguous and
         writable is replaced by a copy that is.
+    history_ : list of dicts
+        A record for each epoch run, which `fit` starts anew and `fit_partial` continues: "epoch"
+        (from 1), "seconds" of training, "loss" (the mean over the examples, without L2), for the
+        WARP losses "violation_rate" (the share of examples with a violation) and "mean_tries"
+        (draws for an example), and validation metrics by name.
+    global_mean_ : float
+        For ``mse`` the (weighted) mean of the values the model was first fitted to, part of every
+        predicted score; else 0.
     random_state : numpy.random.RandomState
     initial_random_state
         What the constructor was given as `random_state`.
@@ -102,6 +117,8 @@ class LightFM:
         user_alpha: float = 0.0,
         max_sampled: int = 10,
         random_state: Any = None,
+        *,
+        stored_negatives: float = 0.0,
     ) -> None:
         self.no_components = no_components
         self.k = k
@@ -115,7 +132,8 @@ class LightFM:
         self.user_alpha = user_alpha
         self.max_sampled = max_sampled
         self.random_state = random_state
-        self.__dict__.update(validation.check_parameters(self.get_params()))
+        self.stored_negatives = stored_negatives
+        self.__dict__.update(checks.check_parameters(self.get_params()))
         self.initial_random_state = random_state
         self._clear()
 
@@ -125,11 +143,15 @@ class LightFM:
         # Names of the feature matrices the arrays were fitted with: a model that is asked without
         # them gives scores, but of single features.
         self._fitted_with: frozenset[str] = frozenset()
+        self.history_: list[dict[str, Any]] = []
+        self.global_mean_ = 0.0
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # Dumps of LightFM know nothing of these two.
-        self._fitted_with: frozenset[str] = frozenset()
+        # Dumps of LightFM, and older ones of ours, know nothing of these.
+        self._clear()
         self.initial_random_state = None
+        for name, parameter in _PARAMETERS.items():
+            setattr(self, name, parameter.default)
         self.__dict__.update(state)
 
     def __repr__(self) -> str:
@@ -159,7 +181,7 @@ class LightFM:
             raise ValueError(
                 f"unknown parameter {unknown[0]!r}; the parameters are {', '.join(_PARAMETERS)}"
             )
-        self.__dict__.update(validation.check_parameters({**self.get_params(), **params}))
+        self.__dict__.update(checks.check_parameters({**self.get_params(), **params}))
         return self
 
     def __sklearn_tags__(self) -> Any:
@@ -195,6 +217,9 @@ class LightFM:
         epochs: int = 1,
         num_threads: int | None = 1,
         verbose: bool = False,
+        *,
+        validation: Any = None,
+        callbacks: Any = (),
     ) -> LightFM:
         """Train a new model, forgetting what an earlier fit has learned.
 
@@ -203,19 +228,29 @@ class LightFM:
         interactions : sparse matrix [n_users, n_items] of any format and numeric dtype
             Each stored entry is one training example, duplicates included. A value > 0 is a
             positive; others are negatives for ``logistic`` and skipped by ``warp`` and ``bpr``,
-            though known to the user. ``warp-kos`` takes every stored entry as a positive.
+            though known to the user. ``warp-kos`` takes every stored entry as a positive, ``mse``
+            every value as a rating.
             A dense two-dimensional array is taken as its non-zero entries.
         user_features : sparse matrix [n_users or more, n_user_features], default identity
         item_features : sparse matrix [n_items or more, n_item_features], default identity
         sample_weight : COO matrix [n_users, n_items], default all 1
             Weights of the loss, with the very entries of `interactions` in the same order.
-            Not for ``warp-kos``.
         epochs : int, default 1
             0 only initialises.
         num_threads : int or None, default 1
             None uses all CPUs this process may use. More than four a CPU are never started.
         verbose : bool, default False
-            Show a progress bar if tqdm is installed, else print each epoch.
+            Show a progress bar if tqdm is installed, with the loss and the last of the metrics,
+            else print each epoch.
+        validation : sparse matrix or dict, optional
+            Held-out interactions, on which metrics are computed after each epoch; or a dict with
+            "interactions" and any of "exclude" (default: the training interactions), "metrics"
+            (names as `evaluation.evaluate` knows them, default those that callbacks need, or
+            ``("ndcg@10",)``), "user_features" and "item_features" (default: those of the fit).
+        callbacks : sequence of callables, default none
+            Each is called after each epoch as ``callback(model, record)`` with the epoch's entry
+            of `history_`, and ends the training by returning something true. `callbacks` has
+            some. What they write to the arrays is lost, but for the hook ``on_fit_end``.
 
         Returns
         -------
@@ -239,6 +274,8 @@ class LightFM:
                 epochs=epochs,
                 num_threads=num_threads,
                 verbose=verbose,
+                validation=validation,
+                callbacks=callbacks,
             )
 
     def fit_partial(
@@ -250,26 +287,37 @@ class LightFM:
         epochs: int = 1,
         num_threads: int | None = 1,
         verbose: bool = False,
+        *,
+        validation: Any = None,
+        callbacks: Any = (),
     ) -> LightFM:
         """Go on training from the present parameters, or start if there are none.
 
         Parameters, returned value and errors are those of `fit`. The feature matrices must have
         the columns the model was fitted with.
         """
-        epochs = validation.check_epochs(epochs)
-        threads = validation.check_num_threads(num_threads)
-        validation.check_parameters(self.get_params(), least_max_sampled=0)
-        examples = validation.check_training_set(interactions, sample_weight, self.loss)
+        epochs = checks.check_epochs(epochs)
+        threads = checks.check_num_threads(num_threads)
+        checks.check_parameters(self.get_params(), least_max_sampled=0)
+        examples = checks.check_training_set(interactions, sample_weight, self.loss)
         n_users, n_items = examples.shape
         features = {
-            "item": validation.check_features(item_features, "item_features", n_items),
-            "user": validation.check_features(user_features, "user_features", n_users),
+            "item": checks.check_features(item_features, "item_features", n_items),
+            "user": checks.check_features(user_features, "user_features", n_users),
         }
-        with self._restored_when_refused():
+        training = {
+            "exclude": interactions,
+            "item_features": item_features,
+            "user_features": user_features,
+        }
+        reports = check_reports(callbacks, validation, training, verbose)
+        with self._restored_when_refused(contents=reports.need_arrays):
             if self.item_embeddings is None:
                 self._initialize(
                     self.no_components, features["item"].n_columns, features["user"].n_columns
                 )
+                if self.loss == "mse":
+                    self.global_mean_ = examples.mean()
             self._make_trainable()
             for side, given in features.items():
                 name = f"{side}_features"
@@ -281,21 +329,31 @@ class LightFM:
                         "features, or call fit to start afresh"
                     )
                 if given.parts is None and name in self._fitted_with:
-                    validation.warn_without_features(name)
+                    checks.warn_without_features(name)
             self._fitted_with |= {f"{side}_features" for side in _SIDES if features[side].parts}
             if epochs:
-                self._train(examples, features, epochs, threads, verbose)
+                self._train(examples, features, epochs, threads, reports)
         return self
 
     @contextmanager
-    def _restored_when_refused(self) -> Iterator[None]:
-        """Put the arrays back after an error, or an interrupt before they were all drawn."""
-        before = {name: getattr(self, name) for name in (*_ARRAYS, "_fitted_with")}
+    def _restored_when_refused(self, contents: bool = False) -> Iterator[None]:
+        """Put all back after an error, or an interrupt before all arrays were drawn.
+
+        `contents` says whether the arrays may be written to before an error.
+        """
+        names = (*_ARRAYS, "_fitted_with", "history_", "global_mean_")
+        before = {name: getattr(self, name) for name in names}
+        copies = {}
+        if contents:
+            copies = {name: np.array(before[name]) for name in _ARRAYS if before[name] is not None}
         try:
             yield
         except BaseException as error:
             if isinstance(error, Exception) or any(getattr(self, name) is None for name in _ARRAYS):
                 self.__dict__.update(before)
+                for name, copy in copies.items():
+                    if before[name].flags.writeable:  # training writes to no others
+                        before[name][...] = copy
             raise
 
     def _check_fitted(self) -> None:
@@ -343,17 +401,19 @@ class LightFM:
 
     def _train(
         self,
-        examples: validation.TrainingSet,
-        features: dict[str, validation.Features],
+        examples: checks.TrainingSet,
+        features: dict[str, checks.Features],
         epochs: int,
         threads: int,
-        verbose: bool,
+        reports: Reports,
     ) -> None:
         arrays = {side: self._packed(side) for side in _SIDES}
         parameters = {side: _core.Parameters(*arrays[side]) for side in _SIDES}
-        rows, cols, positive, weights, (n_users, _) = examples
+        rows, cols, positive, values, weights, (n_users, _) = examples
+        if values is not None:
+            values = (values - self.global_mean_).astype(np.float32)
         trainer = _core.Trainer(
-            _core.Interactions(rows, cols, positive, weights, n_users),
+            _core.Interactions(rows, cols, positive, values, weights, n_users),
             parameters["user"],
             parameters["item"],
             features["user"].parts,
@@ -365,25 +425,36 @@ class LightFM:
         def is_finite() -> bool:
             return all(parameters[side].is_finite() for side in _SIDES)
 
+        def unpack() -> None:
+            for side in _SIDES:
+                parameters[side].unpack(*arrays[side])
+
+        self.history_ = [*self.history_]  # the old list stays as it is if this is refused
+        reports.begin(self)
         try:
-            for epoch in _progress(epochs, verbose):
+            for epoch in reports.epochs(epochs):
                 # Read at every epoch, because a callback or another thread may reassign them.
-                settings = validation.check_parameters(self.get_params(), least_max_sampled=0)
-                for name in ("no_components", "learning_schedule", "random_state"):
-                    del settings[name]
+                settings = checks.check_parameters(self.get_params(), least_max_sampled=0)
                 seed = self.random_state.randint(np.iinfo(np.int64).max, dtype=np.int64)
-                trainer.epoch(seed=seed, num_threads=threads, **settings)
+                start = perf_counter()
+                sums = trainer.epoch(settings, seed, threads)
                 if not is_finite():
                     raise ValueError(
                         f"the model diverged in epoch {epoch + 1}: some parameters are NaN or "
                         f"infinite with learning_rate={self.learning_rate}; use a smaller "
                         "learning_rate, or smaller values and weights"
                     )
+                record = _record(len(self.history_) + 1, perf_counter() - start, self.loss, *sums)
+                self.history_.append(record)
+                if reports.need_arrays:
+                    unpack()
+                if reports.epoch(self, record, threads):
+                    break
         finally:
             # Reached after an interrupt, too. A diverged model is not written back.
             if is_finite():
-                for side in _SIDES:
-                    parameters[side].unpack(*arrays[side])
+                unpack()
+        reports.end(self)
 
     # ---- prediction ------------------------------------------------------------------------------
 
@@ -411,9 +482,9 @@ class LightFM:
         fitted = np.shape(getattr(self, f"{side}_embeddings"))[0]
         if features is None:
             if name in self._fitted_with:
-                validation.warn_without_features(name)
+                checks.warn_without_features(name)
             return None
-        csr = validation.as_csr(features, name)
+        csr = checks.as_csr(features, name)
         if csr.shape[1] > fitted or (exact and csr.shape[1] != fitted):
             raise ValueError(
                 f"{name} must have the {fitted} columns the model was fitted with, got "
@@ -428,7 +499,7 @@ class LightFM:
             n_rows, rows_name = len(getattr(self, f"{side}_biases")), f"{side}s of the fit"
         else:
             n_rows, rows_name = csr.shape[0], f"rows of {side}_features"
-        return csr, validation.check_ids(ids, name, n_rows, rows_name)
+        return csr, checks.check_ids(ids, name, n_rows, rows_name)
 
     def predict(
         self,
@@ -462,7 +533,7 @@ class LightFM:
             negative, or beyond the feature rows.
         """
         self._check_fitted()
-        threads = validation.check_num_threads(num_threads)
+        threads = checks.check_num_threads(num_threads)
         vectors = []
         lengths = []
         sides = (("user", user_ids, user_features), ("item", item_ids, item_features))
@@ -481,9 +552,12 @@ class LightFM:
                 "a single integer user is paired with every item"
             )
         user_biases, user_vectors, users, item_biases, item_vectors, items = vectors
-        return _core.score_pairs(
+        scores = _core.score_pairs(
             user_biases, user_vectors, item_biases, item_vectors, users, items, threads
         )
+        if self.global_mean_:
+            scores += np.float32(self.global_mean_)
+        return scores
 
     def explain(
         self,
@@ -730,13 +804,13 @@ class LightFM:
             If the model is not fitted, shapes do not fit, or test and train share entries.
         """
         self._check_fitted()
-        threads = validation.check_num_threads(num_threads)
-        test = validation.as_csr(test_interactions, "test_interactions")
+        threads = checks.check_num_threads(num_threads)
+        test = checks.as_csr(test_interactions, "test_interactions")
         n_users, n_items = test.shape
         if train_interactions is None:
             train = type(test)(test.shape, dtype=np.float32)
         else:
-            train = validation.as_csr(train_interactions, "train_interactions").sorted_indices()
+            train = checks.as_csr(train_interactions, "train_interactions").sorted_indices()
             if train.shape != test.shape:
                 raise ValueError(
                     f"train_interactions must have the shape of test_interactions, {test.shape}, "
@@ -755,11 +829,11 @@ class LightFM:
                     f"test_interactions have {n} {side}s, but there are {n_rows} {where}"
                 )
             rows = None if n_rows == n else np.arange(n)
-            vectors.append(validation.check_rankable(side, *self._representations(side, csr, rows)))
+            vectors.append(checks.check_rankable(side, *self._representations(side, csr, rows)))
         users, items = vectors
         ranks = test.astype(np.float32)
-        indptr, indices, _ = validation.csr_parts(test)
-        train_indptr, train_indices, _ = validation.csr_parts(train)
+        indptr, indices, _ = checks.csr_parts(test)
+        train_indptr, train_indices, _ = checks.csr_parts(train)
         ranks.data, in_train = _core.Items(*items, packed=True).ranks(
             *users, indptr, indices, train_indptr, train_indices, threads
         )
@@ -925,21 +999,15 @@ class LightFM:
         return persistence.load_model(cls, path, mmap=mmap)
 
 
-def _progress(epochs: int, verbose: bool) -> Any:
-    """The epochs' numbers, with a progress bar or a line each when `verbose`."""
-    if not verbose:
-        return range(epochs)
-    try:
-        from tqdm import trange
-    except ImportError:
-        return _printed(epochs)
-    return trange(epochs, desc="Epoch")
-
-
-def _printed(epochs: int) -> Any:
-    for epoch in range(epochs):
-        print(f"Epoch {epoch}")
-        yield epoch
+def _record(
+    epoch: int, seconds: float, loss: str, total: float, examples: int, violations: int, tries: int
+) -> dict[str, Any]:
+    """The entry of an epoch in `history_`."""
+    n = max(examples, 1)
+    record = {"epoch": epoch, "seconds": seconds, "loss": total / n}
+    if loss in ("warp", "warp-kos"):
+        record |= {"violation_rate": violations / n, "mean_tries": tries / n}
+    return record
 
 
 _PARAMETERS = {

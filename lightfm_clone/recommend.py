@@ -20,6 +20,10 @@ from lightfm_clone import _validation as validation
 _BLOCK = 4096  # users whose vectors are made at a time
 _FEW = 12  # up to this many users, packing the items costs more than it saves
 
+# Some users: biases, vectors, begins, ends, excluded. User u does not get the items
+# excluded[begins[u] : ends[u]], which are sorted.
+_Users = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
 
 def recommend(
     model: Any,
@@ -67,24 +71,19 @@ def recommend(
     users = np.arange(n_users, dtype=np.int32)
     if user_ids is not None:
         users = validation.check_ids(user_ids, "user_ids", n_users, rows_name)
-    begins, ends, excluded = (np.zeros(len(users), dtype=np.int64),) * 2 + (users[:0],)
+    known = None
     if exclude is not None:
         least_rows = n_users if user_ids is None else int(users.max()) + 1
         known = validation.check_exclude(exclude, least_rows, user_ids is None, n_items)
-        if candidates is not None:
-            known = known[:, candidates]
-        indptr, excluded, _ = validation.csr_parts(known.sorted_indices())
-        begins, ends = indptr[users], indptr[users + 1]
+    shift = np.float32(getattr(model, "global_mean_", 0.0))
+
+    def users_at(at: slice) -> _Users:
+        biases, vectors = vectors_of(users[at])
+        return biases + shift, vectors, *_places(known, users[at], candidates)
 
     item_biases, item_vectors = model._representations("item", item_csr, candidates)
-    ids, scores = _best(
-        lambda at: vectors_of(users[at]),
-        getattr(model, "global_mean_", 0.0),
-        validation.check_rankable("item", item_biases, item_vectors),
-        (begins, ends, excluded),
-        k,
-        threads,
-    )
+    items_given = validation.check_rankable("item", item_biases, item_vectors)
+    ids, scores = _best(len(users), users_at, items_given, k, threads)
     return _ids_among(candidates, ids), scores
 
 
@@ -114,53 +113,68 @@ def similar(
         candidates = np.unique(validation.check_ids(among, "among", n_rows, rows_name))
 
     _, vectors = model._representations(side, csr)
+    no_biases = np.zeros(n_rows, dtype=np.float32)
+    validation.check_rankable(side, no_biases, vectors)
     if metric == "cosine":
-        # In double precision, where squares of small components do not vanish.
+        # In double precision, where squares of small components do not vanish; `out` spares a copy
+        # in double precision of all vectors.
         norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
-        vectors = (vectors / np.where(norms == 0, 1, norms)[:, None]).astype(np.float32)
-    biases = np.zeros(n_rows, dtype=np.float32)
-    biases, vectors = validation.check_rankable(side, biases, vectors)
+        norms[norms == 0] = 1
+        out = np.empty_like(vectors)
+        vectors = np.divide(vectors, norms[:, None], out=out, casting="same_kind")
+    nearest_of = no_biases, vectors
+    if among is not None:
+        nearest_of = no_biases[candidates], vectors[candidates]
 
     # Each is left out of its own list, if it is a candidate at all.
     begins = np.searchsorted(candidates, asked)
     ends = begins + (candidates.take(begins, mode="clip") == asked)
-    found, scores = _best(
-        lambda at: (biases[asked[at]], vectors[asked[at]]),
-        0.0,
-        (biases[candidates], vectors[candidates]),
-        (begins, ends, np.arange(len(candidates), dtype=np.int32)),
-        k,
-        threads,
-    )
+    places = np.arange(len(candidates), dtype=np.int32)
+
+    def users_at(at: slice) -> _Users:
+        return no_biases[asked[at]], vectors[asked[at]], begins[at], ends[at], places
+
+    found, scores = _best(len(asked), users_at, nearest_of, k, threads)
     return _ids_among(candidates, found), scores
 
 
 def _best(
-    vectors_at: Callable[[slice], tuple[np.ndarray, np.ndarray]],
-    shift: float,
+    n_users: int,
+    users_at: Callable[[slice], _Users],
     items: tuple[np.ndarray, np.ndarray],
-    excluded: tuple[np.ndarray, np.ndarray, np.ndarray],
     k: int,
     threads: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Places int32 [n, k] and scores float32 [n, k] of the best items, `shift` added to the scores.
+    """Places int32 [n_users, k] and scores float32 [n_users, k] of the best items.
 
-    `vectors_at` gives biases and vectors of a slice of the users, `items` those of all items.
-    User u does not get the items ``indices[begins[u] : ends[u]]`` of `excluded`.
+    `users_at` makes a slice of the users; `items` are biases and vectors of all items.
     """
     if not isinstance(k, Integral) or not 1 <= k <= validation.MAX_ID:
         raise ValueError(f"k must be an integer >= 1, got {k!r}")
-    begins, ends, indices = excluded
-    n_users = len(begins)
     ids = np.empty((n_users, k), dtype=np.int32)
     scores = np.empty((n_users, k), dtype=np.float32)
     packed = _core.Items(*items, n_users > _FEW)
     for first in range(0, n_users, _BLOCK):
         at = slice(first, first + _BLOCK)
-        biases, vectors = validation.check_rankable("user", *vectors_at(at))
-        biases = biases + np.float32(shift)
-        packed.best(biases, vectors, begins[at], ends[at], indices, ids[at], scores[at], threads)
+        biases, vectors, begins, ends, excluded = users_at(at)
+        validation.check_rankable("user", biases, vectors)
+        packed.best(biases, vectors, begins, ends, excluded, ids[at], scores[at], threads)
     return ids, scores
+
+
+def _places(
+    known: Any, users: np.ndarray, candidates: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where the known items of these users are among the candidates, as `_Users` has them."""
+    if known is None:
+        none = np.zeros(len(users), dtype=np.int64)
+        return none, none, users[:0]
+    rows = known[users]  # a copy, small beside a large matrix, so that it may be sorted
+    if candidates is not None:
+        rows = rows[:, candidates]
+    rows.sort_indices()
+    indptr, indices, _ = validation.csr_parts(rows)
+    return indptr[:-1], indptr[1:], indices
 
 
 def _ids_among(candidates: np.ndarray | None, places: np.ndarray) -> np.ndarray:

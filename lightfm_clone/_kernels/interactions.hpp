@@ -69,15 +69,24 @@ inline void scatter_packed(const Packed<WORDS>* interactions, int64_t n, int64_t
     }
 }
 
+// Calls `use` with a packed interaction of the given number of words.
+template <class Use>
+inline void with_words(int words, Use use) {
+    switch (words) {
+        case 2: return use(Packed<2>());
+        case 3: return use(Packed<3>());
+        default: return use(Packed<MAX_WORDS>());
+    }
+}
+
 // Copies interactions of chunks [first, last) to the places `next` of their buckets.
 inline void scatter(const uint32_t* interactions, int words, int64_t n, int64_t first, int64_t last,
                     int bits, uint64_t seed, int64_t* next, uint32_t* order) {
-    if (words == 2)
-        scatter_packed(reinterpret_cast<const Packed<2>*>(interactions), n, first, last, bits, seed,
-                       next, reinterpret_cast<Packed<2>*>(order));
-    else
-        scatter_packed(reinterpret_cast<const Packed<3>*>(interactions), n, first, last, bits, seed,
-                       next, reinterpret_cast<Packed<3>*>(order));
+    with_words(words, [=](auto packed) {
+        using P = decltype(packed);
+        scatter_packed(reinterpret_cast<const P*>(interactions), n, first, last, bits, seed, next,
+                       reinterpret_cast<P*>(order));
+    });
 }
 
 // Fisher-Yates.
@@ -88,8 +97,9 @@ inline void shuffle_packed(Packed<WORDS>* order, int64_t n, Rng rng) {
 
 inline void shuffle_bucket(uint32_t* order, int words, int64_t n, int64_t bucket, uint64_t seed) {
     const Rng rng(seed ^ BUCKET_SEED, static_cast<uint64_t>(bucket));
-    if (words == 2) shuffle_packed(reinterpret_cast<Packed<2>*>(order), n, rng);
-    else shuffle_packed(reinterpret_cast<Packed<3>*>(order), n, rng);
+    with_words(words, [=](auto packed) {
+        shuffle_packed(reinterpret_cast<decltype(packed)*>(order), n, rng);
+    });
 }
 
 // Sorts a window of the order by its items' classes, keeping the order within each class, and adds
@@ -112,12 +122,11 @@ inline void partition_packed(Packed<WORDS>* order, int64_t n, const uint8_t* cla
 
 inline void partition_window(uint32_t* order, int words, int64_t n, const uint8_t* classes,
                              int n_classes, int64_t* begins, uint32_t* buffer) {
-    if (words == 2)
-        partition_packed(reinterpret_cast<Packed<2>*>(order), n, classes, n_classes, begins,
-                         reinterpret_cast<Packed<2>*>(buffer));
-    else
-        partition_packed(reinterpret_cast<Packed<3>*>(order), n, classes, n_classes, begins,
-                         reinterpret_cast<Packed<3>*>(buffer));
+    with_words(words, [=](auto packed) {
+        using P = decltype(packed);
+        partition_packed(reinterpret_cast<P*>(order), n, classes, n_classes, begins,
+                         reinterpret_cast<P*>(buffer));
+    });
 }
 
 // ---- the known items --------------------------------------------------------------------------

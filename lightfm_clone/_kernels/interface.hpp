@@ -19,8 +19,10 @@
 namespace lfm {
 
 // The lists of losses (losses.hpp) and schedules (schedules.hpp).
-enum Loss { LOGISTIC, BPR, WARP, WARP_KOS, N_LOSSES };
-constexpr const char* LOSS_NAMES[N_LOSSES] = {"logistic", "bpr", "warp", "warp-kos"};
+enum Loss { LOGISTIC, BPR, WARP, WARP_KOS, MSE, N_LOSSES };
+constexpr const char* LOSS_NAMES[N_LOSSES] = {"logistic", "bpr", "warp", "warp-kos", "mse"};
+constexpr bool DRAWS_NEGATIVES[N_LOSSES] = {false, true, true, true, false};
+constexpr bool USES_VALUES[N_LOSSES] = {false, false, false, false, true};
 enum Schedule { ADAGRAD, ADADELTA, N_SCHEDULES };
 constexpr const char* SCHEDULE_NAMES[N_SCHEDULES] = {"adagrad", "adadelta"};
 
@@ -56,17 +58,36 @@ struct Scales {
     int32_t full;
 };
 
-// One stored interaction is two 32-bit words, [ user, item ], or three with a sample weight, whose
-// bits are the third. NOT_POSITIVE in the user's word marks a value <= 0.
+// One stored interaction is two 32-bit words, [ user, item ], and behind them the bits of its value,
+// for a loss that has a use for it, and of its sample weight, if there are weights. NOT_POSITIVE in
+// the user's word marks a value <= 0.
 constexpr uint32_t NOT_POSITIVE = 0x80000000u;
+constexpr int MAX_WORDS = 4;
+
+// Items that each user is known to dislike: the stored interactions <= 0.
+struct Disliked {
+    const int64_t* indptr;  // null when they are not to be preferred
+    const int32_t* items;
+    float share;            // of the draws of negatives
+};
+
+// What a block adds to the sums of an epoch. Every thread has its own, on cache lines of its own.
+struct alignas(64) Sums {
+    double loss;
+    int64_t examples;    // trained on, or looked at in vain
+    int64_t violations;  // found by WARP
+    int64_t tries;       // that WARP made
+};
 
 struct Problem {
     Side users;
     Side items;
     Known known;
+    Disliked disliked;
     const uint32_t* interactions;  // in the order they were given
     const uint32_t* order;         // the same, in this epoch's random order
     int32_t words;
+    bool has_values;           // the third word is the interaction's value
     int64_t n_interactions;
     int32_t n_items;           // candidates for negatives
     int32_t n_occurring;       // distinct items that occur in the interactions
@@ -86,8 +107,9 @@ struct Problem {
 
 // Trains on the examples [*position, end) of the epoch's order and moves *position on; it stops
 // early only when the scales are full. `scratch` is this thread's own: 5 * lanes floats, and for
-// WARP_KOS two more for each positive that an example keeps.
-typedef void (*BlockKernel)(const Problem& problem, float* scratch, int64_t* position, int64_t end);
+// WARP_KOS two more for each positive that an example keeps; so are the `sums`.
+typedef void (*BlockKernel)(const Problem& problem, float* scratch, Sums* sums, int64_t* position,
+                            int64_t end);
 
 // Dense representations: vectors [n, no_components], row-major, and their biases [n].
 struct Representations {

@@ -11,8 +11,9 @@ namespace lfm {
 namespace {
 
 template <class Loss, class Schedule, class Lanes, bool L2>
-void train_block(const Problem& problem, float* scratch, int64_t* position, int64_t end) {
-    Step<Schedule, Lanes, L2> step(problem, scratch);
+void train_block(const Problem& problem, float* scratch, Sums* sums, int64_t* position,
+                 int64_t end) {
+    Step<Schedule, Lanes, L2> step(problem, scratch, sums);
     int64_t i = *position;
     for (; i < end; ++i) {
         if (L2 && problem.scales->full) break;
@@ -30,6 +31,7 @@ void train_block(const Problem& problem, float* scratch, int64_t* position, int6
         }
     }
     if (L2) step.share_scales();
+    step.flush_log_loss();
     *position = i;
 }
 
@@ -57,7 +59,8 @@ BlockKernel block_kernel(int loss, int schedule, const Problem& problem) {
         case LOGISTIC: return with_schedule<Logistic>(schedule, problem);
         case BPR: return with_schedule<Bpr>(schedule, problem);
         case WARP: return with_schedule<Warp>(schedule, problem);
-        default: return with_schedule<WarpKos>(schedule, problem);
+        case WARP_KOS: return with_schedule<WarpKos>(schedule, problem);
+        default: return with_schedule<Mse>(schedule, problem);
     }
 }
 

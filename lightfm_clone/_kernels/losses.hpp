@@ -34,7 +34,15 @@ inline void prefetch_known(const Problem& problem, int64_t position) {
     prefetch(problem.known.filter + filter_begin(indptr, user));
 }
 
-LFM_INLINE float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
+// sigma(x) and 1 - sigma(x), each without cancellation.
+struct Sigmoid {
+    float value, complement;
+    LFM_INLINE explicit Sigmoid(float x) {
+        const float e = exponential(-x);
+        value = 1.0f / (1.0f + e);
+        complement = e * value;
+    }
+};
 
 // Binary cross-entropy of the score, y = 1 for a positive value, else 0:   g = w (sigma(s) - y)
 struct Logistic {
@@ -47,8 +55,11 @@ struct Logistic {
     static int entries(S& step, const Example& example, Rng&, Entry* out) {
         step.load_user(example.user);
         const Representation item = step.item(example.item, 0);
+        const Sigmoid sigma(step.score(item) + step.user_bias());
+        ++step.sums->examples;
+        step.add_log_loss(example.positive ? sigma.value : sigma.complement, example.weight);
         const float y = example.positive ? 1.0f : 0.0f;
-        out[0] = {example.item, item, example.weight * (sigmoid(step.score(item) + step.user_bias()) - y)};
+        out[0] = {example.item, item, example.weight * (sigma.value - y)};
         return 1;
     }
 };
@@ -85,20 +96,24 @@ struct Bpr {
     template <class S>
     static int entries(S& step, const Example& example, Rng& rng, Entry* out) {
         const Problem& problem = step.problem;
-        if (!example.positive || n_known(problem.known, example.user) >= problem.n_occurring)
-            return 0;
-        int32_t negative = -1;
-        for (int64_t draws = 0; draws < MAX_DRAWS; ++draws) {
-            const int32_t item = static_cast<int32_t>(draw(problem, rng)[1]);
-            if (!is_known(problem.known, example.user, item)) {
-                negative = item;
-                break;
+        if (!example.positive) return 0;
+        int32_t negative = draw_disliked(problem, example.user, rng);
+        if (negative < 0 && n_known(problem.known, example.user) < problem.n_occurring) {
+            for (int64_t draws = 0; draws < MAX_DRAWS; ++draws) {
+                const int32_t item = static_cast<int32_t>(draw(problem, rng)[1]);
+                if (!is_known(problem.known, example.user, item)) {
+                    negative = item;
+                    break;
+                }
             }
         }
         if (negative < 0) return 0;
+        ++step.sums->examples;
         step.load_user(example.user);
         const Representation pos = step.item(example.item, 0), neg = step.item(negative, 1);
-        const float g = example.weight * sigmoid(step.score(neg) - step.score(pos));
+        const Sigmoid sigma(step.score(neg) - step.score(pos));
+        step.add_log_loss(sigma.complement, example.weight);
+        const float g = example.weight * sigma.value;
         out[0] = {example.item, pos, -g};
         out[1] = {negative, neg, g};
         return 2;
@@ -111,11 +126,14 @@ template <class S>
 inline int warp_entries(S& step, int32_t positive, float weight, Rng& rng, Entry* out) {
     const Problem& problem = step.problem;
     const Representation pos = step.item(positive, 0);
-    const int64_t tries = step.find_violation(step.score(pos), rng, &out[1]);
+    ++step.sums->examples;
+    float by;
+    const int64_t tries = step.find_violation(step.score(pos), rng, &out[1], &by);
     if (!tries) return 0;
     const int64_t at = tries < problem.n_warp_weights ? tries : problem.n_warp_weights;
     const float weighted = weight * problem.warp_weights[at - 1];
     const float g = weighted < 10.0f ? weighted : 10.0f;
+    step.sums->loss += static_cast<double>(g * by);
     out[0] = {positive, pos, -g};
     out[1].coefficient = g;
     return 2;
@@ -205,7 +223,27 @@ struct WarpKos {
         });
         int32_t positive;
         memcpy(&positive, &best[2 * (size - 1) + 1], sizeof positive);
-        return warp_entries(step, positive, 1.0f, rng, out);
+        return warp_entries(step, positive, example.weight, rng, out);
+    }
+};
+
+// Half the squared error of the score, for explicit ratings:   g = w (score - value)
+// The values have been centred: _core subtracts their mean, which a prediction adds again.
+struct Mse {
+    template <class S>
+    static void prefetch(S& step, int64_t position) {
+        prefetch_pair(step.problem, position);
+    }
+
+    template <class S>
+    static int entries(S& step, const Example& example, Rng&, Entry* out) {
+        step.load_user(example.user);
+        const Representation item = step.item(example.item, 0);
+        const float error = step.score(item) + step.user_bias() - example.value;
+        ++step.sums->examples;
+        step.sums->loss += 0.5 * example.weight * static_cast<double>(error) * error;
+        out[0] = {example.item, item, example.weight * error};
+        return 1;
     }
 };
 

@@ -32,15 +32,18 @@ struct Example {
     int32_t user;
     int32_t item;
     bool positive;
+    float value;  // 0 unless the loss has a use for values
     float weight;
 };
 
 inline Example read_example(const Problem& problem, int64_t position) {
     const uint32_t* words = problem.order + position * problem.words;
-    float weight = 1.0f;
-    if (problem.words == 3) memcpy(&weight, words + 2, sizeof weight);
+    const int weight_at = problem.has_values ? 3 : 2;
+    float value = 0.0f, weight = 1.0f;
+    if (problem.has_values) memcpy(&value, words + 2, sizeof value);
+    if (problem.words > weight_at) memcpy(&weight, words + weight_at, sizeof weight);
     return {static_cast<int32_t>(words[0] & ~NOT_POSITIVE), static_cast<int32_t>(words[1]),
-            !(words[0] & NOT_POSITIVE), weight};
+            !(words[0] & NOT_POSITIVE), value, weight};
 }
 
 struct Entry {
@@ -49,13 +52,24 @@ struct Entry {
     float coefficient;
 };
 
+// An item the user is known to dislike, in the share of the draws that asks for one; -1 otherwise.
+inline int32_t draw_disliked(const Problem& problem, int32_t user, Rng& rng) {
+    const Disliked& disliked = problem.disliked;
+    if (!disliked.indptr) return -1;
+    const int64_t begin = disliked.indptr[user], n = disliked.indptr[user + 1] - begin;
+    // 24 bits are the whole mantissa of a float in [0, 1).
+    if (n == 0 || static_cast<float>(rng.next() >> 40) >= disliked.share * 16777216.0f) return -1;
+    return disliked.items[begin + rng.bounded(n)];
+}
+
 template <class Schedule, class Lanes, bool L2>
 class Step {
   public:
     const Problem& problem;
+    Sums* const sums;
 
-    Step(const Problem& p, float* scratch)
-        : problem(p), lanes(p.lanes), schedule(p), user_vector(scratch),
+    Step(const Problem& p, float* scratch, Sums* totals)
+        : problem(p), sums(totals), lanes(p.lanes), schedule(p), user_vector(scratch),
           user_direction(scratch + lanes), item_buffers(scratch + 2 * lanes),
           bias_lane(scratch + 4 * lanes), kos(scratch + 5 * lanes) {
         for (int l = 0; l < lanes; ++l) bias_lane[l] = 0.0f;
@@ -122,26 +136,48 @@ class Step {
     // Asks for the parameters of an item that is going to be scored.
     void prefetch_item(int32_t item) const { prefetch_row(problem.items, item, 0, lanes); }
 
-    // Draws items until one the user does not know scores within 1 of the positive.
-    // Returns the number of tries, 0 if there was no violation.
-    int64_t find_violation(float positive_score, Rng& rng, Entry* negative) {
+    // Draws items until one the user does not know scores within 1 of the positive. Returns the
+    // number of tries, 0 if there was no violation, and by how much the margin is violated.
+    int64_t find_violation(float positive_score, Rng& rng, Entry* negative, float* by) {
         const float threshold = positive_score - 1.0f;
         int64_t tries = 1;
         for (; tries <= problem.max_sampled; ++tries) {
-            const int32_t id = static_cast<int32_t>(rng.bounded(problem.n_items));
+            int32_t id = draw_disliked(problem, user, rng);
+            const bool is_disliked = id >= 0;
+            if (!is_disliked) id = static_cast<int32_t>(rng.bounded(problem.n_items));
             const Representation candidate = item(id, 1);
-            if (!(score(candidate) > threshold)) continue;
+            const float its_score = score(candidate);
+            if (!(its_score > threshold)) continue;
             // Its states are going to be needed, most likely.
             prefetch_row(problem.items, id, lanes, problem.items.row_stride);
-            if (!is_known(problem.known, user, id)) {
+            if (is_disliked || !is_known(problem.known, user, id)) {
                 negative->item = id;
                 negative->representation = candidate;
+                *by = its_score - threshold;
                 expect_tries(tries);
+                sums->tries += tries;
+                ++sums->violations;
                 return tries;
             }
         }
         expect_tries(problem.max_sampled);
+        sums->tries += problem.max_sampled;
         return 0;
+    }
+
+    // Adds -weight ln(p) to the sum of losses, but takes the logarithm of many p at once.
+    LFM_INLINE void add_log_loss(float p, float weight) {
+        if (weight != 1.0f) {
+            sums->loss -= static_cast<double>(weight) * log(static_cast<double>(p));
+            return;
+        }
+        probability *= static_cast<double>(p);
+        if (probability < 1e-200) flush_log_loss();
+    }
+
+    void flush_log_loss() {
+        sums->loss -= log(probability);
+        probability = 1.0;
     }
 
     // Hogwild (Niu, Recht, Re and Wright, NIPS 2011): threads update shared rows without locks.
@@ -202,6 +238,7 @@ class Step {
     double local_rates = 0.0;
     int64_t n_touched = 0;
     float usual_tries = 2.0f;
+    double probability = 1.0;
 
     void expect_tries(int64_t tries) {
         const float counted = static_cast<float>(tries) < MAX_PREFETCHED

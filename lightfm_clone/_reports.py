@@ -1,0 +1,142 @@
+"""What a fit tells while it runs: the record of each epoch, validation, callbacks, progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from lightfm_clone import _validation as validation
+from lightfm_clone.evaluation import evaluate
+
+_DEFAULT_METRICS = ("ndcg@10",)
+_KEYS = ("interactions", "exclude", "user_features", "item_features", "metrics")
+
+
+class Validation:
+    """Metrics of a model on held-out interactions.
+
+    Parameters
+    ----------
+    given : sparse matrix, or mapping with "interactions" and any of the other _KEYS
+    training : dict
+        What stands in for keys that are not given: the training interactions are excluded from
+        the rankings, and the features are those of the fit.
+    needed : names of the metrics that callbacks ask for
+    """
+
+    def __init__(self, given: Any, training: dict[str, Any], needed: Iterable[str]) -> None:
+        if not isinstance(given, Mapping):
+            given = {"interactions": given}
+        unknown = sorted(set(given) - set(_KEYS), key=str)
+        if unknown or "interactions" not in given:
+            raise ValueError(
+                "validation must be a sparse matrix, or a dict with 'interactions' and, if you "
+                f"like, {', '.join(map(repr, _KEYS[1:]))}; got the keys {sorted(given, key=str)}"
+            )
+        metrics = given.get("metrics") or (() if needed else _DEFAULT_METRICS)
+        self._metrics = tuple(dict.fromkeys((*metrics, *needed)))
+        settings = {**training, **given}
+        self._test = validation.as_csr(settings["interactions"], "validation")
+        self._train = settings["exclude"]
+        self._features = {name: settings[name] for name in ("user_features", "item_features")}
+
+    def measure(self, model: Any, threads: int) -> dict[str, float]:
+        result = evaluate(
+            model,
+            self._test,
+            self._train,
+            metrics=self._metrics,
+            num_threads=threads,
+            **self._features,
+        )
+        return {name: float(result[name]) for name in self._metrics}
+
+
+class Reports:
+    """The epochs of one call of fit, as the user follows them.
+
+    Parameters
+    ----------
+    callbacks : sequence of callables
+    validation : Validation or None
+    verbose : bool
+    """
+
+    def __init__(self, callbacks: Any, validation: Validation | None, verbose: bool) -> None:
+        self._callbacks = callbacks
+        self._validation = validation
+        self._verbose = verbose
+
+    @property
+    def need_arrays(self) -> bool:
+        """Whether somebody looks at the public arrays after each epoch."""
+        return bool(self._callbacks) or self._validation is not None
+
+    def epochs(self, n: int) -> Iterable[int]:
+        """The epochs' numbers from 0, with a progress bar or a line each when verbose."""
+        self._show: Callable[..., Any] = lambda **values: None
+        if not self._verbose:
+            return range(n)
+        try:
+            from tqdm import trange
+        except ImportError:
+            return _printed(n)
+        bar = trange(n, desc="Epoch")
+        self._show = bar.set_postfix
+        return bar
+
+    def begin(self, model: Any) -> None:
+        self._call_hooks("on_fit_begin", model)
+
+    def end(self, model: Any) -> None:
+        self._call_hooks("on_fit_end", model)
+
+    def epoch(self, model: Any, record: dict[str, Any], threads: int) -> bool:
+        """Complete the record of an epoch and pass it on; True when a callback wants to stop."""
+        if self._validation is not None:
+            record.update(self._validation.measure(model, threads))
+        shown = ["loss", *list(record)[-1:]] if self._validation is not None else ["loss"]
+        self._show(**{name: f"{record[name]:.4f}" for name in shown})
+        # All of them are called, whichever of them wants to stop.
+        return any([bool(callback(model, record)) for callback in self._callbacks])
+
+    def _call_hooks(self, name: str, model: Any) -> None:
+        for callback in self._callbacks:
+            hook = getattr(callback, name, None)
+            if hook is not None:
+                hook(model)
+
+
+def check_reports(
+    callbacks: Any, given: Any, training: dict[str, Any], verbose: bool
+) -> Reports:
+    """Check what `LightFM.fit` was given as `callbacks` and `validation`."""
+    try:
+        callbacks = tuple(callbacks)
+    except TypeError:
+        callbacks = (callbacks,)
+        if not callable(callbacks[0]):
+            raise ValueError(
+                f"callbacks must be a sequence of callables, got {callbacks[0]!r}"
+            ) from None
+    for callback in callbacks:
+        if not callable(callback):
+            raise ValueError(
+                "each of callbacks must be callable with (model, record), got "
+                f"{type(callback).__name__}"
+            )
+    needed = [name for callback in callbacks for name in getattr(callback, "metrics", ())]
+    if given is None:
+        if needed:
+            raise ValueError(
+                f"a callback needs the validation metric {needed[0]!r}, but there is nothing to "
+                "validate on; pass validation=held_out_interactions to fit"
+            )
+        return Reports(callbacks, None, verbose)
+    return Reports(callbacks, Validation(given, training, needed), verbose)
+
+
+def _printed(epochs: int) -> Iterable[int]:
+    for epoch in range(epochs):
+        print(f"Epoch {epoch}")
+        yield epoch
