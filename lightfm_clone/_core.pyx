@@ -84,6 +84,7 @@ cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
         int64_t examples
         int64_t violations
         int64_t tries
+        float usual_tries
 
     cdef struct Scales:
         double user
@@ -180,10 +181,11 @@ cdef extern from "_kernels/queue.hpp" namespace "lfm" nogil:
 LOSSES = tuple(LOSS_NAMES[i].decode() for i in range(N_LOSSES))
 SCHEDULES = tuple(SCHEDULE_NAMES[i].decode() for i in range(N_SCHEDULES))
 
-# Examples a thread takes at a time: enough that taking them costs nothing. The examples of a window,
-# one block a thread, are trained on class by class where the threads share one CPU; measured on
-# MovieLens 100K, four blocks of 512 of a class in a row cost WARP 0.001 of its AUC, 128 nothing.
-cdef int64_t BLOCK = 128
+# Examples a thread takes at a time: enough that taking them costs nothing. With several threads, the
+# examples of a window, one block a thread, are trained on class by class where all share one CPU;
+# measured on MovieLens 100K, four blocks of 512 of a class in a row cost WARP 0.001 of its AUC, 128
+# nothing.
+cdef int64_t BLOCK = 512, SHARED_BLOCK = 128
 # Seconds between two looks at the keyboard, about: a round of blocks grows until it takes as long.
 cdef double ROUND_SECONDS = 0.03
 
@@ -547,7 +549,7 @@ cdef class Trainer:
         cdef int64_t n_interactions = words.shape[0]
         if n_interactions == 0:
             return 0.0, 0, 0, 0
-        cdef int threads = threads_for(num_threads, ceil_divide(n_interactions, BLOCK))
+        cdef int threads = threads_for(num_threads, ceil_divide(n_interactions, SHARED_BLOCK))
         cdef int n_classes = min(threads, MAX_CLASSES), thread
         cdef int64_t[::1] positions = self._order(seed, threads, n_classes)
         cdef int64_t n_windows = positions.shape[0] // n_classes
@@ -604,8 +606,10 @@ cdef class Trainer:
         # One cache line a thread.
         cdef float[:, ::1] sums_of_threads = aligned_zeros(threads, sizeof(Sums) // sizeof(float))
         cdef Sums* sums = <Sums*> &sums_of_threads[0, 0]
+        for thread in range(threads):
+            sums[thread].usual_tries = 2.0
         cdef unique_ptr[Queue] queue = make_unique[Queue](n_classes)
-        cdef int64_t first = 0, last, round_windows = 32, block
+        cdef int64_t first = 0, last, round_windows = 16, block
         cdef int round_threads
         cdef double start, took
         try:
@@ -686,7 +690,8 @@ cdef class Trainer:
                 shuffle_bucket(&order[starts[bucket], 0], width, ends[bucket] - starts[bucket],
                                bucket, seed)
 
-        cdef int64_t size = BLOCK * n_classes, n_windows = ceil_divide(n, size), window
+        cdef int64_t size = SHARED_BLOCK * n_classes if n_classes > 1 else BLOCK
+        cdef int64_t n_windows = ceil_divide(n, size), window
         cdef int64_t[::1] begins = np.repeat(np.arange(n_windows) * size, n_classes)
         if n_classes == 1:
             return begins

@@ -150,7 +150,7 @@ def _best(
     `users_at` makes a slice of the users; `items` are biases and vectors of all items.
     """
     if not isinstance(k, Integral) or not 1 <= k <= validation.MAX_ID:
-        raise ValueError(f"k must be an integer >= 1, got {k!r}")
+        raise ValueError(f"k must be an integer from 1 to {validation.MAX_ID}, got {k!r}")
     ids = np.empty((n_users, k), dtype=np.int32)
     scores = np.empty((n_users, k), dtype=np.float32)
     packed = _core.Items(*items, n_users > _FEW)

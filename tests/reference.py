@@ -78,6 +78,7 @@ class Settings:
     item_alpha: float = 0.0
     user_alpha: float = 0.0
     max_sampled: int = 10
+    stored_negatives: float = 0.0
 
 
 @dataclass
@@ -104,10 +105,22 @@ class Side:
 
 
 @dataclass
+class Sums:
+    """What the examples of an epoch add up to."""
+
+    loss: float = 0.0
+    examples: int = 0  # those that were trained on, and those that found no violation
+    violations: int = 0
+    tries: int = 0
+
+
+@dataclass
 class State:
     settings: Settings
     items: Side
     users: Side
+    global_mean: float = 0.0  # part of every score of loss="mse"
+    epochs: list[Sums] = field(default_factory=list)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The twelve public arrays under their public names; views, to be read or written."""
@@ -145,6 +158,13 @@ def initial_state(
 
 def score(user: np.ndarray, item: np.ndarray) -> float:
     return float(user[:-1] @ item[:-1] + user[-1] + item[-1])
+
+
+def squared_error(
+    user: np.ndarray, item: np.ndarray, value: float, global_mean: float, weight: float = 1.0
+) -> float:
+    """weight / 2 * (score + global mean - value)^2"""
+    return 0.5 * weight * (score(user, item) + global_mean - value) ** 2
 
 
 def logistic_loss(user: np.ndarray, item: np.ndarray, y: int, weight: float = 1.0) -> float:
@@ -200,8 +220,10 @@ class Epoch:
         n_users, n_items = interactions.shape
         self.state = state
         self.user_of, self.item_of = interactions.row, interactions.col
+        self.value = interactions.data.astype(np.float64)
         self.is_positive = interactions.data > 0
         self.n_entries = len(self.item_of)
+        self.sums = Sums()
         if sample_weight is None:
             self.weight = np.ones(self.n_entries)
         else:
@@ -212,6 +234,14 @@ class Epoch:
         self.n_items_seen = len(np.unique(self.item_of))
         # Distinct and ascending. Every stored entry counts as known, whatever its value.
         self.known = [np.unique(self.item_of[self.user_of == user]) for user in range(n_users)]
+        # Ascending, too: stored with a value <= 0, and never with another.
+        self.disliked = [
+            np.setdiff1d(
+                self.item_of[(self.user_of == user) & ~self.is_positive],
+                self.item_of[(self.user_of == user) & self.is_positive],
+            )
+            for user in range(n_users)
+        ]
 
     def user_vector(self, user: int) -> np.ndarray:
         return self.state.users.vector(self.user_rows[user])
@@ -222,6 +252,19 @@ class Epoch:
     def score(self, user: int, item: int) -> float:
         return score(self.user_vector(user), self.item_vector(item))
 
+    def prefers_disliked(self, user: int) -> bool:
+        """Whether some of the user's negatives are to be stored ones."""
+        return self.state.settings.stored_negatives > 0 and len(self.disliked[user]) > 0
+
+    def draw_disliked(self, user: int, rng: Rng) -> int | None:
+        """With the chance that was asked for, an item the user is known to dislike."""
+        if not self.prefers_disliked(user):
+            return None
+        # 24 random bits against the share in float32: the comparison is exact.
+        if (rng.next() >> 40) / 2**24 >= float(np.float32(self.state.settings.stored_negatives)):
+            return None
+        return self.disliked[user][rng.bounded(len(self.disliked[user]))]
+
 
 # A loss turns an entry into the (item, coefficient) pairs of its update, in the order in which
 # they are applied: the gradient of the loss by the item's score. No pairs, no update.
@@ -230,33 +273,71 @@ Update = list[tuple[int, float]]
 
 def logistic(epoch: Epoch, entry: int, rng: Rng) -> Update:
     user, item = epoch.user_of[entry], epoch.item_of[entry]
-    y = 1.0 if epoch.is_positive[entry] else 0.0
-    return [(item, epoch.weight[entry] * (expit(epoch.score(user, item)) - y))]
+    y, weight = int(epoch.is_positive[entry]), epoch.weight[entry]
+    vectors = epoch.user_vector(user), epoch.item_vector(item)
+    epoch.sums.examples += 1
+    epoch.sums.loss += logistic_loss(*vectors, y, weight)
+    return [(item, weight * (expit(score(*vectors)) - y))]
+
+
+def mse(epoch: Epoch, entry: int, rng: Rng) -> Update:
+    user, item = epoch.user_of[entry], epoch.item_of[entry]
+    value, mean, weight = epoch.value[entry], epoch.state.global_mean, epoch.weight[entry]
+    vectors = epoch.user_vector(user), epoch.item_vector(item)
+    epoch.sums.examples += 1
+    epoch.sums.loss += squared_error(*vectors, value, mean, weight)
+    return [(item, weight * (score(*vectors) + mean - value))]
 
 
 def bpr(epoch: Epoch, entry: int, rng: Rng) -> Update:
     user, positive = epoch.user_of[entry], epoch.item_of[entry]
-    if not epoch.is_positive[entry] or len(epoch.known[user]) == epoch.n_items_seen:
+    if not epoch.is_positive[entry]:
         return []
-    for _ in range(100_000):
-        negative = epoch.item_of[rng.bounded(epoch.n_entries)]
-        if negative not in epoch.known[user]:
-            difference = epoch.score(user, negative) - epoch.score(user, positive)
-            g = epoch.weight[entry] * expit(difference)
-            return [(positive, -g), (negative, g)]
-    return []
+    negative = epoch.draw_disliked(user, rng)
+    if negative is None:
+        if len(epoch.known[user]) == epoch.n_items_seen:
+            return []
+        for _ in range(100_000):
+            negative = epoch.item_of[rng.bounded(epoch.n_entries)]
+            if negative not in epoch.known[user]:
+                break
+        else:
+            return []
+    weight, user_vector = epoch.weight[entry], epoch.user_vector(user)
+    vectors = epoch.item_vector(positive), epoch.item_vector(negative)
+    epoch.sums.examples += 1
+    epoch.sums.loss += bpr_loss(user_vector, *vectors, weight)
+    g = weight * expit(score(user_vector, vectors[1]) - score(user_vector, vectors[0]))
+    return [(positive, -g), (negative, g)]
 
 
-def violation(epoch: Epoch, user: int, positive: int, weight: float, rng: Rng) -> Update:
-    """WARP's search for an unknown item that scores too close to the positive, or above it."""
-    known = epoch.known[user]
-    if len(known) == epoch.n_items:
-        return []
-    threshold = epoch.score(user, positive) - 1
+def violation(
+    epoch: Epoch,
+    user: int,
+    positive: int,
+    weight: float,
+    rng: Rng,
+    draw: Callable[[int, Rng], int | None] = lambda user, rng: None,
+) -> Update:
+    """WARP's search for an unknown item that scores too close to the positive, or above it.
+
+    What `draw` comes up with is taken in place of a random item, whether it is known or not.
+    """
+    known, sums = epoch.known[user], epoch.sums
+    user_vector, positive_vector = epoch.user_vector(user), epoch.item_vector(positive)
+    threshold = score(user_vector, positive_vector) - 1
+    sums.examples += 1
     for t in range(1, epoch.state.settings.max_sampled + 1):
-        negative = rng.bounded(epoch.n_items)
-        if epoch.score(user, negative) > threshold and negative not in known:
+        sums.tries += 1
+        negative = drawn = draw(user, rng)
+        if negative is None:
+            negative = rng.bounded(epoch.n_items)
+        vector = epoch.item_vector(negative)
+        is_unknown = drawn is not None or negative not in known
+        if is_unknown and score(user_vector, vector) > threshold:
             g = min(10.0, weight * math.log(max(1, (epoch.n_items - 1) // t)))
+            sums.violations += 1
+            sums.loss += hinge_loss(user_vector, positive_vector, vector, g)
             return [(positive, -g), (negative, g)]
     return []
 
@@ -265,16 +346,20 @@ def warp(epoch: Epoch, entry: int, rng: Rng) -> Update:
     if not epoch.is_positive[entry]:
         return []
     user, positive = epoch.user_of[entry], epoch.item_of[entry]
-    return violation(epoch, user, positive, epoch.weight[entry], rng)
+    if len(epoch.known[user]) == epoch.n_items and not epoch.prefers_disliked(user):
+        return []
+    return violation(epoch, user, positive, epoch.weight[entry], rng, epoch.draw_disliked)
 
 
 def warp_kos(epoch: Epoch, entry: int, rng: Rng) -> Update:
     user = epoch.user_of[entry]
     known, settings = epoch.known[user], epoch.state.settings
+    if len(known) == epoch.n_items:
+        return []
     drawn = [known[rng.bounded(len(known))] for _ in range(min(settings.n, len(known)))]
     best_first = sorted(drawn, key=lambda item: -epoch.score(user, item))  # stable in ties
     positive = best_first[min(settings.k, len(best_first)) - 1]
-    return violation(epoch, user, positive, 1.0, rng)
+    return violation(epoch, user, positive, epoch.weight[entry], rng)
 
 
 LOSSES: dict[str, Callable[[Epoch, int, Rng], Update]] = {
@@ -282,6 +367,7 @@ LOSSES: dict[str, Callable[[Epoch, int, Rng], Update]] = {
     "bpr": bpr,
     "warp": warp,
     "warp-kos": warp_kos,
+    "mse": mse,
 }
 
 
@@ -361,6 +447,7 @@ def run_epoch(
             apply(epoch, epoch.user_of[entry], update)
     state.items.settle()
     state.users.settle()
+    state.epochs.append(epoch.sums)
     return state
 
 
@@ -382,6 +469,9 @@ def fit(
         n_users if user_features is None else user_features.shape[1],
         draws,
     )
+    if settings.loss == "mse":
+        weights = None if sample_weight is None else sample_weight.data.astype(np.float64)
+        state.global_mean = float(np.average(interactions.data.astype(np.float64), weights=weights))
     for _ in range(epochs):
         seed = int(draws.randint(np.iinfo(np.int64).max, dtype=np.int64))
         state = run_epoch(state, interactions, user_features, item_features, sample_weight, seed)

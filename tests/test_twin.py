@@ -1,4 +1,5 @@
-"""The compiled kernels against their NumPy twin: same seeds, one thread, every public array.
+"""The compiled kernels against their NumPy twin: same seeds, one thread, every public array, and
+the sums that an epoch reports.
 
 Float32 rounding is all that may lie between them. Each comparison runs at every instruction
 level this machine offers; the slow twin trains once for all of them.
@@ -67,6 +68,16 @@ def assert_same_arrays(model: LightFM, expected: reference.State, rtol: float = 
         )
 
 
+def assert_same_history(model: LightFM, expected: reference.State, rtol: float = 1e-4) -> None:
+    assert len(model.history_) == len(expected.epochs)
+    for record, sums in zip(model.history_, expected.epochs, strict=True):
+        n = max(sums.examples, 1)
+        assert record["loss"] == pytest.approx(sums.loss / n, rel=rtol, abs=1e-6)
+        if model.loss in ("warp", "warp-kos"):
+            assert record["violation_rate"] == sums.violations / n
+            assert record["mean_tries"] == sums.tries / n
+
+
 def assert_trains_like(
     expected: reference.State,
     settings: reference.Settings,
@@ -79,6 +90,8 @@ def assert_trains_like(
     model = LightFM(**vars(settings), random_state=random_state)
     model.fit(interactions, epochs=epochs, **matrices)
     assert_same_arrays(model, expected, rtol)
+    assert_same_history(model, expected, rtol)
+    assert model.global_mean_ == pytest.approx(expected.global_mean, rel=1e-6, abs=1e-6)
 
 
 @lru_cache
@@ -90,6 +103,7 @@ def trained_twin(
     alphas: tuple[float, float],
     no_components: int = 5,
     seed: int = 0,
+    stored_negatives: float = 0.0,
 ) -> tuple[reference.State, dict]:
     """The twin after three epochs, and the arguments by which the library is to follow it."""
     user_features, item_features = FEATURES[features]
@@ -103,6 +117,7 @@ def trained_twin(
             loss=loss,
             item_alpha=alphas[0],
             user_alpha=alphas[1],
+            stored_negatives=stored_negatives,
         ),
         "interactions": interactions,
         "user_features": user_features,
@@ -122,20 +137,33 @@ def test_twin_knows_what_the_kernels_offer():
 @pytest.mark.parametrize("alphas", [(0.0, 0.0), (0.02, 0.005)], ids=["plain", "l2"])
 @pytest.mark.parametrize("features", FEATURES)
 @pytest.mark.parametrize("schedule", _core.SCHEDULES)
-@pytest.mark.parametrize(
-    ("loss", "weighted"),
-    [(loss, False) for loss in _core.LOSSES]
-    + [(loss, True) for loss in _core.LOSSES if loss != "warp-kos"],  # which takes no weights
-)
+@pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
+@pytest.mark.parametrize("loss", _core.LOSSES)
 def test_same_arrays(level, loss, schedule, features, weighted, alphas):
     expected, arguments = trained_twin(loss, schedule, features, weighted, alphas)
     assert_trains_like(expected, **arguments)
 
 
+@pytest.mark.parametrize("share", [0.3, 1.0])
+@pytest.mark.parametrize("alphas", [(0.0, 0.0), (0.02, 0.005)], ids=["plain", "l2"])
+@pytest.mark.parametrize("features", FEATURES)
+@pytest.mark.parametrize("schedule", _core.SCHEDULES)
+@pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
+@pytest.mark.parametrize("loss", ["bpr", "warp"])
+def test_stored_negatives(level, loss, schedule, features, weighted, alphas, share):
+    """Some users have none: their streams lack the draw that decides."""
+    settings = loss, schedule, features, weighted, alphas
+    expected, arguments = trained_twin(*settings, stored_negatives=share)
+    assert_trains_like(expected, **arguments)
+    without, _ = trained_twin(*settings)
+    assert not np.allclose(without.items.parameters, expected.items.parameters)
+
+
 @pytest.mark.parametrize("no_components", [1, 5, 7, 8, 10, 15, 16, 17, 30, 32, 64, 100])
 @pytest.mark.parametrize("features", ["identity", "both"])
 @pytest.mark.parametrize(
-    ("loss", "schedule"), [("warp", "adagrad"), ("bpr", "adadelta"), ("logistic", "adagrad")]
+    ("loss", "schedule"),
+    [("warp", "adagrad"), ("bpr", "adadelta"), ("logistic", "adagrad"), ("mse", "adagrad")],
 )
 def test_every_width_of_rows(level, loss, schedule, features, no_components):
     """Widths with and without room for padding, for the bias, and for whole vector registers."""
@@ -216,6 +244,23 @@ def test_order_of_many_entries(level):
     assert_trains_like(reference.fit(**arguments), **arguments)
 
 
+@pytest.mark.parametrize("loss", ["mse", "warp-kos", "bpr"])
+def test_order_of_entries_of_every_width(level, loss):
+    """An entry moves with its value and its weight, through several buckets."""
+    shape, n_entries = (500, 400), 17_000
+    interactions = interactions_of(8, shape, n_entries)
+    weights = weights_of(interactions, 8)
+    weights.data[np.random.default_rng(8).permutation(n_entries) < 16_000] = 0.0
+    arguments = {
+        "settings": reference.Settings(no_components=3, loss=loss, n=2, k=1, max_sampled=3),
+        "interactions": interactions,
+        "sample_weight": weights,
+        "epochs": 1,
+        "random_state": 8,
+    }
+    assert_trains_like(reference.fit(**arguments), **arguments)
+
+
 @pytest.mark.parametrize("schedule", _core.SCHEDULES)
 @pytest.mark.parametrize("loss", _core.LOSSES)
 def test_training_goes_on_from_assigned_arrays(level, loss, schedule):
@@ -229,6 +274,7 @@ def test_training_goes_on_from_assigned_arrays(level, loss, schedule):
     model.fit(interactions, user_features, item_features, epochs=0)
     draws = np.random.RandomState(6)
     state = reference.initial_state(settings, item_features.shape[1], user_features.shape[1], draws)
+    state.global_mean = model.global_mean_
     rng = np.random.default_rng(6)
     for name, array in state.arrays().items():
         if "momentum" in name:
@@ -249,3 +295,4 @@ def test_training_goes_on_from_assigned_arrays(level, loss, schedule):
         state = reference.run_epoch(state, interactions, user_features, item_features, None, seed)
         model.fit_partial(interactions, user_features, item_features)
         assert_same_arrays(model, state)
+        assert_same_history(model, state)

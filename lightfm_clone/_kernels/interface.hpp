@@ -71,12 +71,13 @@ struct Disliked {
     float share;            // of the draws of negatives
 };
 
-// What a block adds to the sums of an epoch. Every thread has its own, on cache lines of its own.
+// What a thread carries from block to block of an epoch, on a cache line of its own.
 struct alignas(64) Sums {
     double loss;
     int64_t examples;    // trained on, or looked at in vain
     int64_t violations;  // found by WARP
     int64_t tries;       // that WARP made
+    float usual_tries;   // moving average of the tries of an example
 };
 
 struct Problem {

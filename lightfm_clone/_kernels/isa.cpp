@@ -32,6 +32,7 @@ void train_block(const Problem& problem, float* scratch, Sums* sums, int64_t* po
     }
     if (L2) step.share_scales();
     step.flush_log_loss();
+    *sums = step.sums;
     *position = i;
 }
 

@@ -56,7 +56,7 @@ struct Logistic {
         step.load_user(example.user);
         const Representation item = step.item(example.item, 0);
         const Sigmoid sigma(step.score(item) + step.user_bias());
-        ++step.sums->examples;
+        ++step.sums.examples;
         step.add_log_loss(example.positive ? sigma.value : sigma.complement, example.weight);
         const float y = example.positive ? 1.0f : 0.0f;
         out[0] = {example.item, item, example.weight * (sigma.value - y)};
@@ -108,7 +108,7 @@ struct Bpr {
             }
         }
         if (negative < 0) return 0;
-        ++step.sums->examples;
+        ++step.sums.examples;
         step.load_user(example.user);
         const Representation pos = step.item(example.item, 0), neg = step.item(negative, 1);
         const Sigmoid sigma(step.score(neg) - step.score(pos));
@@ -126,14 +126,14 @@ template <class S>
 inline int warp_entries(S& step, int32_t positive, float weight, Rng& rng, Entry* out) {
     const Problem& problem = step.problem;
     const Representation pos = step.item(positive, 0);
-    ++step.sums->examples;
+    ++step.sums.examples;
     float by;
     const int64_t tries = step.find_violation(step.score(pos), rng, &out[1], &by);
     if (!tries) return 0;
     const int64_t at = tries < problem.n_warp_weights ? tries : problem.n_warp_weights;
     const float weighted = weight * problem.warp_weights[at - 1];
     const float g = weighted < 10.0f ? weighted : 10.0f;
-    step.sums->loss += static_cast<double>(g * by);
+    step.sums.loss += static_cast<double>(g * by);
     out[0] = {positive, pos, -g};
     out[1].coefficient = g;
     return 2;
@@ -240,8 +240,8 @@ struct Mse {
         step.load_user(example.user);
         const Representation item = step.item(example.item, 0);
         const float error = step.score(item) + step.user_bias() - example.value;
-        ++step.sums->examples;
-        step.sums->loss += 0.5 * example.weight * static_cast<double>(error) * error;
+        ++step.sums.examples;
+        step.sums.loss += 0.5 * example.weight * static_cast<double>(error) * error;
         out[0] = {example.item, item, example.weight * error};
         return 1;
     }

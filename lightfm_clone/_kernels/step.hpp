@@ -66,10 +66,10 @@ template <class Schedule, class Lanes, bool L2>
 class Step {
   public:
     const Problem& problem;
-    Sums* const sums;
+    Sums sums;
 
-    Step(const Problem& p, float* scratch, Sums* totals)
-        : problem(p), sums(totals), lanes(p.lanes), schedule(p), user_vector(scratch),
+    Step(const Problem& p, float* scratch, const Sums* totals)
+        : problem(p), sums(*totals), lanes(p.lanes), schedule(p), user_vector(scratch),
           user_direction(scratch + lanes), item_buffers(scratch + 2 * lanes),
           bias_lane(scratch + 4 * lanes), kos(scratch + 5 * lanes) {
         for (int l = 0; l < lanes; ++l) bias_lane[l] = 0.0f;
@@ -122,7 +122,7 @@ class Step {
         const auto each_negative = [&](int64_t at, auto use) {
             Rng rng(problem.seed, static_cast<uint64_t>(at));
             rng.skip(draws_before(read_example(problem, at)));
-            for (float tries = 0.5f; tries < usual_tries; tries += 1.0f)
+            for (float tries = 0.5f; tries < sums.usual_tries; tries += 1.0f)
                 use(problem.items, static_cast<int32_t>(rng.bounded(problem.n_items)));
         };
         if (problem.items.features.indptr) {
@@ -155,20 +155,20 @@ class Step {
                 negative->representation = candidate;
                 *by = its_score - threshold;
                 expect_tries(tries);
-                sums->tries += tries;
-                ++sums->violations;
+                sums.tries += tries;
+                ++sums.violations;
                 return tries;
             }
         }
         expect_tries(problem.max_sampled);
-        sums->tries += problem.max_sampled;
+        sums.tries += problem.max_sampled;
         return 0;
     }
 
     // Adds -weight ln(p) to the sum of losses, but takes the logarithm of many p at once.
     LFM_INLINE void add_log_loss(float p, float weight) {
         if (weight != 1.0f) {
-            sums->loss -= static_cast<double>(weight) * log(static_cast<double>(p));
+            sums.loss -= static_cast<double>(weight) * log(static_cast<double>(p));
             return;
         }
         probability *= static_cast<double>(p);
@@ -176,7 +176,7 @@ class Step {
     }
 
     void flush_log_loss() {
-        sums->loss -= log(probability);
+        sums.loss -= log(probability);
         probability = 1.0;
     }
 
@@ -237,13 +237,12 @@ class Step {
     double user_base = 1.0, item_base = 1.0, user_growth = 1.0, item_growth = 1.0;
     double local_rates = 0.0;
     int64_t n_touched = 0;
-    float usual_tries = 2.0f;
     double probability = 1.0;
 
     void expect_tries(int64_t tries) {
         const float counted = static_cast<float>(tries) < MAX_PREFETCHED
                                   ? static_cast<float>(tries) : MAX_PREFETCHED;
-        usual_tries += AVERAGED * (counted - usual_tries);
+        sums.usual_tries += AVERAGED * (counted - sums.usual_tries);
     }
 
     bool bias_in_row() const { return !problem.users.biases; }
