@@ -39,6 +39,7 @@ State = dict[str, np.ndarray]
 def peer_library() -> Any:
     """The peer's package with all its modules imported."""
     try:
+        import implicit.als
         import implicit.bpr  # noqa: F401
         import lightfm.cross_validation
         import lightfm.data

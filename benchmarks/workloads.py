@@ -42,6 +42,7 @@ class Size:
     growth_over: tuple[str, ...]
     seeds: int
     quality_epochs: int
+    lists: tuple[int, int, int]  # users, items, interactions of top-N lists
     # users, items, interactions, epochs, users asked
     scale: tuple[int, int, int, int, int]
 
@@ -73,6 +74,7 @@ QUICK = Size(
     growth_over=("interactions", "no_components", "features"),
     seeds=2,
     quality_epochs=1,
+    lists=(500, 5_000, 40_000),
     scale=(5_000, 2_000, 200_000, 2, 500),
 )
 DAILY = Size(
@@ -92,6 +94,7 @@ DAILY = Size(
     growth_over=("interactions", "no_components", "features"),
     seeds=5,
     quality_epochs=10,
+    lists=(10_000, 84_432, 1_600_000),
     scale=(20_000, 8_000, 2_000_000, 20, 10_000),
 )
 # Only what depends on the size of the synthetic set.

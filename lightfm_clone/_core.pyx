@@ -46,9 +46,9 @@ cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
     cdef int BPR
     cdef int WARP
     cdef int WARP_KOS
+    cdef int SGD
     const char** LOSS_NAMES
     const bint* DRAWS_NEGATIVES
-    const bint* USES_VALUES
     const char** SCHEDULE_NAMES
     cdef uint32_t NOT_POSITIVE
     cdef int PANEL
@@ -68,6 +68,7 @@ cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
         int64_t bias_stride
         FeatureMatrix features
         double alpha
+        bint frozen
 
     cdef struct Known:
         const int64_t* indptr
@@ -106,11 +107,14 @@ cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
         int32_t no_components
         int32_t lanes
         float learning_rate
+        float last_learning_rate
         float rho
         float epsilon
         int64_t max_sampled
         int32_t k
         int32_t n
+        float temperature
+        int32_t n_negatives
         const float* warp_weights
         int64_t n_warp_weights
         uint64_t seed
@@ -119,6 +123,8 @@ cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
     ctypedef void (*BlockKernel)(
         const Problem& problem, float* scratch, Sums* sums, int64_t* position, int64_t end
     ) noexcept nogil
+
+    int64_t scratch_floats(int loss, const Problem& problem, int64_t n_kept)
 
     cdef struct Representations:
         const float* vectors
@@ -399,22 +405,27 @@ cdef class Parameters:
     Parameters
     ----------
     embeddings, biases : lists of arrays
-        The values and, behind them, their states: `[x, G]`, or `[x, G, M]` for adadelta;
-        embeddings float32 [n_features, no_components], biases float32 [n_features].
+        The values and, behind them, their states: `[x]` for sgd, `[x, G]` for adagrad,
+        `[x, G, M]` for adadelta; embeddings float32 [n_features, no_components], biases float32
+        [n_features].
+    frozen : bool, default False
+        Whether training leaves them as they are.
     """
 
     cdef readonly object rows      # float32 [n_features, parts, lanes]
-    cdef readonly object biases    # float32 [n_features, 2 or 4], None when they are in the rows
+    cdef readonly object biases    # float32 [n_features, 1, 2 or 4], None when they are in the rows
     cdef readonly int no_components
+    cdef bint frozen
 
-    def __init__(self, embeddings, biases):
+    def __init__(self, embeddings, biases, frozen=False):
         n_features, no_components = embeddings[0].shape
         parts = len(embeddings)
         self.no_components = no_components
+        self.frozen = frozen
         self.rows = aligned_zeros(n_features, parts, ceil_divide(no_components, 16) * 16)
-        self.rows[:, 1, no_components:] = np.inf
+        self.rows[:, 1:2, no_components:] = np.inf
         in_row = no_components % 16 != 0
-        self.biases = None if in_row else aligned_zeros(n_features, 2 if parts == 2 else 4)
+        self.biases = None if in_row else aligned_zeros(n_features, 4 if parts == 3 else parts)
         for part in range(parts):
             self.rows[:, part, :no_components] = embeddings[part]
             self._biases(part)[:] = biases[part]
@@ -475,7 +486,8 @@ cdef class Parameters:
             side.features.indptr = &indptr[0]
             side.features.indices = &indices[0] if indices.shape[0] else NULL
             side.features.data = &data[0] if data.shape[0] else NULL
-        side.alpha = alpha
+        side.alpha = 0.0 if self.frozen else alpha
+        side.frozen = self.frozen
         return side
 
 
@@ -526,11 +538,13 @@ cdef class Trainer:
         self.item_classes = None
         self.n_classes = 0
 
-    def epoch(self, settings, seed, num_threads):
+    def epoch(self, settings, seed, num_threads, double done=0.0, double after=0.0):
         """Go through all interactions once, in a random order that `seed` (uint64) decides.
 
-        `settings` are the checked parameters of the model by name. Returns sums over the epoch:
-        losses, examples that were trained on or looked at in vain, violations and tries.
+        `settings` are the checked parameters of the model by name; `done` and `after` are the
+        shares of the fit's epochs that are over before and after this one, by which sgd's learning
+        rate has fallen. Returns sums over the epoch: losses, examples that were trained on or
+        looked at in vain, violations and tries.
         """
         cdef int loss = LOSSES.index(settings["loss"])
         cdef int64_t max_sampled = settings["max_sampled"]
@@ -585,11 +599,17 @@ cdef class Trainer:
         problem.no_components = self.users.no_components
         problem.lanes = <int32_t> self.users.rows.shape[2]
         problem.learning_rate = settings["learning_rate"]
+        problem.last_learning_rate = problem.learning_rate
+        if self.schedule == SGD:
+            problem.learning_rate = settings["learning_rate"] * (1.0 - done)
+            problem.last_learning_rate = settings["learning_rate"] * (1.0 - after)
         problem.rho = settings["rho"]
         problem.epsilon = settings["epsilon"]
         problem.max_sampled = max_sampled
         problem.k = settings["k"]
         problem.n = settings["n"]
+        problem.temperature = settings["temperature"]
+        problem.n_negatives = settings["n_negatives"]
         problem.warp_weights = &warp_weights[0]
         problem.n_warp_weights = warp_weights.shape[0]
         problem.seed = seed
@@ -600,9 +620,7 @@ cdef class Trainer:
         cdef int64_t n_kept = 0
         if loss == WARP_KOS:
             n_kept = min(min(problem.k, problem.n), <int64_t> np.diff(known_indptr).max())
-        cdef float[:, ::1] scratch = aligned_zeros(
-            threads, ceil_divide(5 * <int64_t> problem.lanes + 2 * n_kept, 16) * 16
-        )
+        cdef float[:, ::1] scratch = aligned_zeros(threads, scratch_floats(loss, problem, n_kept))
         # One cache line a thread.
         cdef float[:, ::1] sums_of_threads = aligned_zeros(threads, sizeof(Sums) // sizeof(float))
         cdef Sums* sums = <Sums*> &sums_of_threads[0, 0]

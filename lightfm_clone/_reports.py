@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from lightfm_clone import _validation as validation
-from lightfm_clone.evaluation import evaluate
+from lightfm_clone.evaluation import _metric, evaluate
 
 _DEFAULT_METRICS = ("ndcg@10",)
 _KEYS = ("interactions", "exclude", "user_features", "item_features", "metrics")
@@ -22,6 +22,10 @@ class Validation:
         What stands in for keys that are not given: the training interactions are excluded from
         the rankings, and the features are those of the fit.
     needed : names of the metrics that callbacks ask for
+
+    Notes
+    -----
+    What cannot be evaluated is refused here, before the first epoch.
     """
 
     def __init__(self, given: Any, training: dict[str, Any], needed: Iterable[str]) -> None:
@@ -33,20 +37,41 @@ class Validation:
                 "validation must be a sparse matrix, or a dict with 'interactions' and, if you "
                 f"like, {', '.join(map(repr, _KEYS[1:]))}; got the keys {sorted(given, key=str)}"
             )
-        metrics = given.get("metrics") or (() if needed else _DEFAULT_METRICS)
+        metrics = _names(given.get("metrics") or (() if needed else _DEFAULT_METRICS))
         self._metrics = tuple(dict.fromkeys((*metrics, *needed)))
+        for name in self._metrics:
+            _metric(name)
         settings = {**training, **given}
-        self._test = validation.as_csr(settings["interactions"], "validation")
-        self._train = settings["exclude"]
         self._features = {name: settings[name] for name in ("user_features", "item_features")}
+        self._test = validation.as_csr(settings["interactions"], "validation")
+        if self._test.nnz == 0:
+            raise ValueError("validation must hold interactions to be ranked, got none")
+        self._exclude = settings["exclude"]
+        if self._exclude is None:
+            return
+        of_training = "exclude" not in given
+        name = "interactions" if of_training else "validation['exclude']"
+        self._exclude = validation.as_csr(self._exclude, name)
+        fix = "; pass validation={'interactions': ..., 'exclude': None} to leave nothing out"
+        if self._exclude.shape != self._test.shape:
+            raise ValueError(
+                f"validation must have the shape of {name}, which are left out of its rankings, "
+                f"{self._exclude.shape}, got {self._test.shape}{fix if of_training else ''}"
+            )
+        if self._test.astype(bool).multiply(self._exclude).nnz:
+            raise ValueError(
+                f"validation must not share entries with {name}, which are left out of its "
+                f"rankings; remove them from one{fix if of_training else ''}"
+            )
 
     def measure(self, model: Any, threads: int) -> dict[str, float]:
         result = evaluate(
             model,
             self._test,
-            self._train,
+            self._exclude,
             metrics=self._metrics,
             num_threads=threads,
+            check_intersections=False,
             **self._features,
         )
         return {name: float(result[name]) for name in self._metrics}
@@ -107,9 +132,7 @@ class Reports:
                 hook(model)
 
 
-def check_reports(
-    callbacks: Any, given: Any, training: dict[str, Any], verbose: bool
-) -> Reports:
+def check_reports(callbacks: Any, given: Any, training: dict[str, Any], verbose: bool) -> Reports:
     """Check what `LightFM.fit` was given as `callbacks` and `validation`."""
     try:
         callbacks = tuple(callbacks)
@@ -125,7 +148,7 @@ def check_reports(
                 "each of callbacks must be callable with (model, record), got "
                 f"{type(callback).__name__}"
             )
-    needed = [name for callback in callbacks for name in getattr(callback, "metrics", ())]
+    needed = [name for callback in callbacks for name in _names(getattr(callback, "metrics", ()))]
     if given is None:
         if needed:
             raise ValueError(
@@ -134,6 +157,10 @@ def check_reports(
             )
         return Reports(callbacks, None, verbose)
     return Reports(callbacks, Validation(given, training, needed), verbose)
+
+
+def _names(metrics: str | Iterable[str]) -> tuple[str, ...]:
+    return (metrics,) if isinstance(metrics, str) else tuple(metrics)
 
 
 def _printed(epochs: int) -> Iterable[int]:

@@ -19,6 +19,10 @@ from lightfm_clone import _core
 
 MAX_ID = np.iinfo(np.int32).max
 MAX_COMPONENTS = 2**20
+MAX_NEGATIVES = 2**16
+
+# What a loss makes of the constructor's defaults.
+_OF_LOSS = {"softmax": {"learning_schedule": ("adagrad", "sgd"), "learning_rate": (0.05, 0.1)}}
 
 
 class ParameterError(ValueError, AssertionError):
@@ -72,7 +76,8 @@ def check_parameters(parameters: dict[str, Any], *, least_max_sampled: int = 1) 
         checked[name] = int(parameters[name])
     checked["random_state"] = check_random_state(parameters["random_state"])
     least = {"no_components": 1, "k": 1, "n": 1, "max_sampled": least_max_sampled}
-    most = {"no_components": MAX_COMPONENTS}
+    least["n_negatives"] = 1
+    most = {"no_components": MAX_COMPONENTS, "n_negatives": MAX_NEGATIVES}
     for name, low in least.items():
         high = most.get(name, MAX_ID)
         holds = isinstance(checked[name], Integral) and low <= checked[name] <= high
@@ -86,8 +91,26 @@ def check_parameters(parameters: dict[str, Any], *, least_max_sampled: int = 1) 
     require("rho", holds, "a number in (0, 1)")
     share = parameters["stored_negatives"]
     require("stored_negatives", _is_number(share) and 0 <= share <= 1, "a number in [0, 1]")
+    holds = _is_number(parameters["temperature"]) and parameters["temperature"] > 0
+    require("temperature", holds, "a number > 0")
     require("learning_rate", _is_number(parameters["learning_rate"]), "a finite number")
     return checked
+
+
+def training_settings(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters a fit works with: checked, and defaults replaced by those of the loss."""
+    settings = check_parameters(parameters, least_max_sampled=0)
+    for name, (default, meant) in _OF_LOSS.get(settings["loss"], {}).items():
+        if settings[name] == default:
+            settings[name] = meant
+    return settings
+
+
+def directions(vectors: np.ndarray) -> np.ndarray:
+    """Vectors float32 [n, d] divided by their lengths; a vector of zeros stays one."""
+    # In double precision, where squares of small components do not vanish.
+    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    return (vectors / np.where(norms == 0, 1, norms)[:, None]).astype(np.float32)
 
 
 def check_num_threads(num_threads: int | None) -> int:
@@ -195,40 +218,52 @@ class TrainingSet(NamedTuple):
         return float(np.dot(self.values, weights) / total) if total > 0 else 0.0
 
 
+def _check_weights(sample_weight: Any, interactions: Any, coo: Any) -> np.ndarray | None:
+    """Sample weights as float32 [nnz], or None where all are 1; `coo` are the interactions."""
+    if not sp.issparse(sample_weight) or sample_weight.format != "coo":
+        raise ValueError(
+            "sample_weight must be a COO matrix with the entries of interactions, got "
+            f"{type(sample_weight).__name__}; Dataset.build_interactions makes one"
+        )
+    if sample_weight.shape != coo.shape:
+        raise ValueError(
+            f"sample_weight must have the shape of interactions, {coo.shape}, got "
+            f"{sample_weight.shape}"
+        )
+    given = coo if sample_weight is interactions else as_coo(sample_weight, "sample_weight")
+    if not (np.array_equal(given.row, coo.row) and np.array_equal(given.col, coo.col)):
+        raise ValueError(
+            "sample_weight must have the entries of interactions in the same order: its row "
+            "and col arrays differ from theirs"
+        )
+    with np.errstate(over="ignore"):
+        weights = np.ascontiguousarray(given.data, dtype=np.float32)
+    _check_finite(weights, "sample_weight")
+    return None if (weights == 1).all() else weights
+
+
 def check_training_set(interactions: Any, sample_weight: Any, loss: str) -> TrainingSet:
     """Check interactions and their weights."""
-    # LightFM has no weights for warp-kos and raises NotImplementedError for any.
-    mismatch = UnsupportedError if loss == "warp-kos" else ValueError
     coo = as_coo(interactions, "interactions")
     positive = coo.data > 0
-    weights = None
-    if sample_weight is not None:
-        if not sp.issparse(sample_weight) or sample_weight.format != "coo":
-            raise mismatch(
-                "sample_weight must be a COO matrix with the entries of interactions, got "
-                f"{type(sample_weight).__name__}; Dataset.build_interactions makes one"
-            )
-        if sample_weight.shape != coo.shape:
-            raise mismatch(
-                f"sample_weight must have the shape of interactions, {coo.shape}, got "
-                f"{sample_weight.shape}"
-            )
-        given = coo if sample_weight is interactions else as_coo(sample_weight, "sample_weight")
-        if not (np.array_equal(given.row, coo.row) and np.array_equal(given.col, coo.col)):
-            raise mismatch(
-                "sample_weight must have the entries of interactions in the same order: its row "
-                "and col arrays differ from theirs"
-            )
+    values = weights = None
+    if loss == "mse":
         with np.errstate(over="ignore"):
-            weights = np.ascontiguousarray(given.data, dtype=np.float32)
-        _check_finite(weights, "sample_weight")
-        if (weights == 1).all():
-            weights = None
+            _check_finite(coo.data.astype(np.float32), "interactions")
+        values = coo.data.astype(np.float64)
+    if sample_weight is not None:
+        try:
+            weights = _check_weights(sample_weight, interactions, coo)
+        except ValueError as error:
+            if loss != "warp-kos":
+                raise
+            # LightFM has no weights for warp-kos and raises NotImplementedError for any.
+            raise UnsupportedError(str(error)) from error
     return TrainingSet(
         np.ascontiguousarray(coo.row, dtype=np.int32),
         np.ascontiguousarray(coo.col, dtype=np.int32),
         None if positive.all() else positive,
-        coo.data.astype(np.float64) if loss == "mse" else None,
+        values,
         weights,
         coo.shape,
     )

@@ -18,6 +18,8 @@ from lightfm_clone.explain import Explanation, explain
 from lightfm_clone.recommend import recommend, similar
 
 _SIDES = ("item", "user")
+# What a schedule remembers of each parameter.
+_STATES = {"adagrad": ["gradients"], "adadelta": ["gradients", "momentum"], "sgd": []}
 _ARRAYS = tuple(
     f"{side}_{kind}"
     for side in _SIDES
@@ -49,14 +51,18 @@ class LightFM:
         For ``warp-kos``: the k-th best scored of the drawn positives is trained on.
     n : int, default 10
         For ``warp-kos``: how many of the user's positives are drawn for an example.
-    learning_schedule : {"adagrad", "adadelta"}, default "adagrad"
-    loss : {"logistic", "bpr", "warp", "warp-kos", "mse"}, default "logistic"
+    learning_schedule : {"adagrad", "adadelta", "sgd"}, default "adagrad"
+        ``sgd`` is plain gradient descent whose learning rate falls linearly to 0 over the epochs of
+        one call of `fit` or `fit_partial`. For ``softmax``, "adagrad" stands for ``sgd``, which
+        suits it better.
+    loss : {"logistic", "bpr", "warp", "warp-kos", "mse", "softmax"}, default "logistic"
         ``logistic`` when both positive and negative interactions are known; ``warp`` when only
         positive ones are and the top of the list matters; ``bpr`` for pairwise ranking with
         popularity-weighted negatives; ``warp-kos`` as WARP, on the k-th best positive; ``mse``
-        for explicit ratings: half the squared error of the score, around the mean of the values.
+        for explicit ratings: half the squared error of the score, around the mean of the values;
+        ``softmax``, a sampled softmax on cosines, for the best lists from positive interactions.
     learning_rate : float, default 0.05
-        Initial learning rate of adagrad.
+        Initial learning rate of adagrad and sgd. For ``softmax``, 0.05 stands for 0.1.
     rho, epsilon : float, default 0.95 and 1e-6
         Moving average coefficient and conditioning of adadelta.
     item_alpha, user_alpha : float, default 0.0
@@ -69,6 +75,10 @@ class LightFM:
         For ``bpr`` and ``warp``: the share of draws of negatives that take one of the items the
         user is known to dislike (stored with a value <= 0, and never with another), if there are
         any. At 0, as in LightFM, these are known items that are never drawn.
+    temperature : float, default 0.1
+        For ``softmax``: what scores are divided by; a low one looks at the top of the list alone.
+    n_negatives : int, default 256
+        For ``softmax``: the negatives drawn for a block of examples.
 
     Attributes
     ----------
@@ -119,6 +129,8 @@ class LightFM:
         random_state: Any = None,
         *,
         stored_negatives: float = 0.0,
+        temperature: float = 0.1,
+        n_negatives: int = 256,
     ) -> None:
         self.no_components = no_components
         self.k = k
@@ -133,6 +145,8 @@ class LightFM:
         self.max_sampled = max_sampled
         self.random_state = random_state
         self.stored_negatives = stored_negatives
+        self.temperature = temperature
+        self.n_negatives = n_negatives
         self.__dict__.update(checks.check_parameters(self.get_params()))
         self.initial_random_state = random_state
         self._clear()
@@ -198,10 +212,14 @@ class LightFM:
 
     def _initialize(self, no_components: int, no_item_features: int, no_user_features: int) -> None:
         """Draw fresh parameters. Subclasses may override this."""
-        first_gradient = 1.0 if self.learning_schedule == "adagrad" else 0.0
+        schedule = checks.training_settings(self.get_params())["learning_schedule"]
+        first_gradient = 1.0 if schedule == "adagrad" else 0.0
         for side, n_features in zip(_SIDES, (no_item_features, no_user_features), strict=True):
             shape = (n_features, no_components)
-            embeddings = (self.random_state.rand(*shape) - 0.5) / no_components
+            if self.loss == "softmax":  # a length of 0 has no direction
+                embeddings = self.random_state.normal(0.0, 0.1, shape)
+            else:
+                embeddings = (self.random_state.rand(*shape) - 0.5) / no_components
             setattr(self, f"{side}_embeddings", embeddings.astype(np.float32))
             for kind, of in (("embedding", shape), ("bias", n_features)):
                 setattr(self, f"{side}_{kind}_gradients", np.full(of, first_gradient, np.float32))
@@ -298,7 +316,7 @@ class LightFM:
         """
         epochs = checks.check_epochs(epochs)
         threads = checks.check_num_threads(num_threads)
-        checks.check_parameters(self.get_params(), least_max_sampled=0)
+        checks.training_settings(self.get_params())
         examples = checks.check_training_set(interactions, sample_weight, self.loss)
         n_users, n_items = examples.shape
         features = {
@@ -389,9 +407,9 @@ class LightFM:
                 raise ValueError(f"{name} must be finite, got NaN or infinity; assign other values")
             setattr(self, name, array)
 
-    def _packed(self, side: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Embeddings and biases of one side, each with the states its schedule uses."""
-        states = ["gradients"] if self.learning_schedule == "adagrad" else ["gradients", "momentum"]
+    def _packed(self, side: str, schedule: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Embeddings and biases of one side, each with the states the schedule uses."""
+        states = _STATES[schedule]
         kinds = (
             ["embeddings", *(f"embedding_{state}" for state in states)],
             ["biases", *(f"bias_{state}" for state in states)],
@@ -407,7 +425,10 @@ class LightFM:
         threads: int,
         reports: Reports,
     ) -> None:
-        arrays = {side: self._packed(side) for side in _SIDES}
+        live = {name: getattr(self, name) for name in _ARRAYS}
+        settings = checks.training_settings(self.get_params())
+        schedule = settings["learning_schedule"]
+        arrays = {side: self._packed(side, schedule) for side in _SIDES}
         parameters = {side: _core.Parameters(*arrays[side]) for side in _SIDES}
         rows, cols, positive, values, weights, (n_users, _) = examples
         if values is not None:
@@ -419,13 +440,14 @@ class LightFM:
             features["user"].parts,
             features["item"].parts,
             features["item"].n_rows,
-            self.learning_schedule,
+            schedule,
         )
 
         def is_finite() -> bool:
             return all(parameters[side].is_finite() for side in _SIDES)
 
         def unpack() -> None:
+            self.__dict__.update(live)  # a callback may have assigned others
             for side in _SIDES:
                 parameters[side].unpack(*arrays[side])
 
@@ -434,17 +456,18 @@ class LightFM:
         try:
             for epoch in reports.epochs(epochs):
                 # Read at every epoch, because a callback or another thread may reassign them.
-                settings = checks.check_parameters(self.get_params(), least_max_sampled=0)
+                settings = checks.training_settings(self.get_params())
                 seed = self.random_state.randint(np.iinfo(np.int64).max, dtype=np.int64)
+                number = len(self.history_) + 1
                 start = perf_counter()
-                sums = trainer.epoch(settings, seed, threads)
+                sums = trainer.epoch(settings, seed, threads, epoch / epochs, (epoch + 1) / epochs)
                 if not is_finite():
                     raise ValueError(
-                        f"the model diverged in epoch {epoch + 1}: some parameters are NaN or "
-                        f"infinite with learning_rate={self.learning_rate}; use a smaller "
-                        "learning_rate, or smaller values and weights"
+                        f"the model diverged in epoch {number}: some parameters are NaN or "
+                        f"infinite with learning_rate={settings['learning_rate']}; use a smaller "
+                        "learning_rate, smaller alphas, or smaller values and weights"
                     )
-                record = _record(len(self.history_) + 1, perf_counter() - start, self.loss, *sums)
+                record = _record(number, perf_counter() - start, self.loss, *sums)
                 self.history_.append(record)
                 if reports.need_arrays:
                     unpack()
@@ -458,7 +481,7 @@ class LightFM:
 
     # ---- prediction ------------------------------------------------------------------------------
 
-    def _representations(
+    def _sums(
         self, side: str, features: Any, rows: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Biases [n] and embeddings [n, no_components] of the given rows of `features`, or of all.
@@ -475,6 +498,13 @@ class LightFM:
         elif rows is not None:
             biases, embeddings = biases[rows], embeddings[rows]
         return biases, embeddings
+
+    def _representations(
+        self, side: str, features: Any, rows: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Biases and embeddings whose inner product and biases make the score, as `_sums`."""
+        biases, embeddings = self._sums(side, features, rows)
+        return biases, checks.directions(embeddings) if self.loss == "softmax" else embeddings
 
     def _check_prediction_features(self, features: Any, side: str, exact: bool) -> Any:
         """A feature matrix for prediction as CSR float32, or None."""
@@ -917,8 +947,10 @@ class LightFM:
 
     def _get_representations(self, side: str, features: Any) -> tuple[np.ndarray, np.ndarray]:
         self._check_fitted()
-        if features is None:
+        if features is None and self.loss != "softmax":
             return getattr(self, f"{side}_biases"), getattr(self, f"{side}_embeddings")
+        if features is None:
+            return self._representations(side, None)
         return self._representations(
             side, self._check_prediction_features(features, side, exact=True)
         )

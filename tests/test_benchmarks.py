@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import floor  # noqa: E402
 import harness  # noqa: E402
 import models  # noqa: E402
+import ranking  # noqa: E402
 import scale  # noqa: E402
 import workloads  # noqa: E402
 from harness import Comparison, Curve, Part, Table  # noqa: E402
@@ -217,12 +218,26 @@ def test_workflow():
     assert all(stage["seconds"] >= 0 and stage["peak"] > 0 for stage in found["stages"])
 
 
-def test_top_items_leave_out_what_is_known(trained):
+@pytest.mark.parametrize("num_threads", [1, 2])
+def test_lists_by_predict_leave_out_what_is_known(trained, num_threads):
+    """Best first, and each score that of its item; so they are what `recommend` is measured by."""
     matrix, state = trained
     model = models.with_state(LightFM(no_components=8), state)
-    users, known = np.arange(300), matrix.tocsr()
-    best = scale.top_items(model, users, known)
-    scores = state["user_embeddings"] @ state["item_embeddings"].T + state["item_biases"]
+    users, known = np.arange(0, 300, 7), matrix.tocsr()
+    best, found = ranking.lists_by_predict(model, users, known, num_threads)
+    vectors, biases = state["user_embeddings"], state["user_biases"]
+    scores = vectors @ state["item_embeddings"].T + state["item_biases"] + biases[:, None]
     scores[known.nonzero()] = -np.inf
-    expected = np.sort(scores, axis=1)[:, ::-1][:, : scale.TOP]
-    np.testing.assert_allclose(np.take_along_axis(scores, best, axis=1), expected, rtol=1e-5)
+    expected = np.sort(scores[users], axis=1)[:, ::-1][:, : ranking.TOP]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    np.testing.assert_allclose(scores[users[:, None], best], expected, rtol=1e-4)
+    ranking.require_alike((best, found), model.recommend(users, k=ranking.TOP, exclude=known))
+
+
+def test_lists_that_differ_are_not_compared():
+    ids, scores = np.array([[3, 1, 2]]), np.array([[2.0, 1.0, 1.0]])
+    ranking.require_alike((ids, scores), (ids[:, [0, 2, 1]], scores + 1e-6))  # of equal scores
+    with pytest.raises(ValueError, match="not the same"):
+        ranking.require_alike((ids, scores), (ids, scores + [[0, 0, 0.1]]))
+    with pytest.raises(ValueError, match="not the same"):
+        ranking.require_alike((ids, scores), (ids[:, [1, 0, 2]], scores))

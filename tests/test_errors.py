@@ -183,9 +183,12 @@ def test_bad_weights(kind):
 
 
 @pytest.mark.parametrize("error", [NotImplementedError, ValueError])
-def test_weights_with_warp_kos(error):
-    with raises("sample_weight", "warp-kos", error=error):
-        LightFM(loss="warp-kos").fit(INTERACTIONS, sample_weight=INTERACTIONS)
+@pytest.mark.parametrize("kind", BAD_WEIGHTS)
+def test_bad_weights_with_warp_kos(kind, error):
+    """LightFM takes no weights at all there, and code may be prepared for its exception."""
+    bad, said = BAD_WEIGHTS[kind]
+    with raises("sample_weight", said, error=error):
+        LightFM(loss="warp-kos").fit(INTERACTIONS, sample_weight=bad)
 
 
 def test_too_few_rows_of_features():

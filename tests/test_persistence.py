@@ -22,6 +22,7 @@ import tempfile
 import tracemalloc
 import zlib
 from collections import namedtuple
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -57,6 +58,14 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="modes, pipes and links of
 @pytest.fixture
 def path(tmp_path) -> Path:
     return tmp_path / "saved"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def clock() -> Iterator[None]:
+    """Every epoch takes no time, so that the same training leaves the same history."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lightfm_clone.lightfm.perf_counter", lambda: 0.0)
+        yield
 
 
 def small_model(**parameters: object) -> LightFM:

@@ -25,9 +25,12 @@ from reference import (
     fit,
     hinge_loss,
     initial_state,
+    logistic,
     logistic_loss,
+    mse,
     run_epoch,
     score,
+    squared_error,
     warp,
     warp_kos,
 )
@@ -262,6 +265,42 @@ def test_logistic_applies_the_gradient_of_the_log_loss(hybrid, value, weight):
         assert np.any(numeric != 0)
 
 
+@pytest.mark.parametrize("hybrid", [False, True])
+@pytest.mark.parametrize("value", [3.0, 0.0, -1.0])
+@pytest.mark.parametrize("weight", [1.0, 2.5])
+def test_mse_applies_the_gradient_of_the_squared_error(hybrid, value, weight):
+    interactions = coo([(1, 2, value)], (2, 3))
+    user_features, item_features = (dense_features(hybrid, n, 4, seed=n) for n in (2, 3))
+    n_users, n_items = (4, 4) if hybrid else (2, 3)
+    state = with_unit_steps(unit_steps("mse"), n_items, n_users, seed=6)
+    state.global_mean = 1.75
+    weights = coo([(1, 2, weight)], (2, 3))
+    after = run_epoch(state, interactions, user_features, item_features, weights, seed=1)
+
+    epoch = Epoch(state, interactions, user_features, item_features, None)
+
+    def error() -> float:
+        return squared_error(epoch.user_vector(1), epoch.item_vector(2), value, 1.75, weight)
+
+    for applied, numeric in zip(
+        applied_gradient(state, after), numeric_gradient(error, state), strict=True
+    ):
+        np.testing.assert_allclose(applied, numeric, rtol=1e-6, atol=1e-6)
+        assert np.any(numeric != 0)
+    (sums,) = after.epochs
+    assert (sums.loss, sums.examples) == (pytest.approx(error()), 1)
+    assert error() == pytest.approx(weight / 2 * (epoch.score(1, 2) + 1.75 - value) ** 2)
+
+
+def test_global_mean_is_the_weighted_mean_of_the_values():
+    interactions = coo([(0, 0, 5.0), (0, 1, 2.0), (1, 0, -1.0)], (2, 2))
+    weights = coo([(0, 0, 1.0), (0, 1, 2.0), (1, 0, 5.0)], (2, 2))
+    settings = Settings(no_components=2, loss="mse")
+    assert fit(settings, interactions).global_mean == 2.0
+    assert fit(settings, interactions, sample_weight=weights).global_mean == 0.5
+    assert fit(Settings(no_components=2), interactions).global_mean == 0.0
+
+
 def pair_of_items(loss: str, hybrid: bool, seed: int, weight: float = 1.0):
     """One example of a pairwise loss whose negative can only be the last of twelve items.
 
@@ -283,10 +322,8 @@ def pair_of_items(loss: str, hybrid: bool, seed: int, weight: float = 1.0):
     # No violation is missed for being too far away.
     state.items.parameters *= 0.1
     state.users.parameters *= 0.1
-    weights = None
-    if loss != "warp-kos":
-        weights = interactions.copy()
-        weights.data = np.full_like(weights.data, weight)
+    weights = interactions.copy()
+    weights.data = np.full_like(weights.data, weight)
     return interactions, user_features, item_features, state, weights, entry
 
 
@@ -294,7 +331,8 @@ def pair_of_items(loss: str, hybrid: bool, seed: int, weight: float = 1.0):
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(
     ("loss", "weight"),
-    [("bpr", 1.0), ("bpr", 2.5), ("warp", 1.0), ("warp", 2.5), ("warp", 9.0), ("warp-kos", 1.0)],
+    [(loss, weight) for loss in ("bpr", "warp", "warp-kos") for weight in (1.0, 2.5)]
+    + [("warp", 9.0), ("warp-kos", 9.0)],
 )
 def test_pairwise_losses_apply_the_gradient_of_their_loss(loss, weight, hybrid, seed):
     """... but for the user's bias, which moves by +g although the loss does not depend on it."""
@@ -331,6 +369,11 @@ def test_pairwise_losses_apply_the_gradient_of_their_loss(loss, weight, hybrid, 
     np.testing.assert_allclose(numeric_users[:, -1], 0.0, atol=1e-7)
     values = np.eye(2)[user] if user_features is None else user_features.toarray()[user]
     np.testing.assert_allclose(applied_users[:, -1], g * values, **tolerance)
+    # What the epoch reports is the value of the function that was descended.
+    (sums,) = after.epochs
+    assert (sums.loss, sums.examples) == (pytest.approx(value()), 1)
+    if loss != "bpr":
+        assert (sums.violations, sums.tries) == (1, tries)
 
 
 def test_item_gradients_come_from_the_vectors_before_the_step():
@@ -603,18 +646,88 @@ def test_negatives_come_from_all_rows_of_the_item_features():
     assert max(update[1][1] for update in updates) == pytest.approx(math.log(19))
 
 
+def test_disliked_are_items_stored_as_zero_or_less_and_never_as_more():
+    entries = [(0, 3, -1.0), (0, 1, 0.0), (0, 2, 1.0), (0, 4, 1.0), (0, 4, -1.0), (0, 3, -2.0)]
+    state = random_state_of(Settings(no_components=2), n_items=6, n_users=2, seed=0)
+    epoch = Epoch(state, coo([*entries, (1, 5, 1.0)], (2, 6)), None, None, None)
+    assert [items.tolist() for items in epoch.disliked] == [[1, 3], []]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("loss", [bpr, warp])
+def test_stored_negatives_take_their_share(loss, share):
+    """User 0 dislikes items 1 and 2; user 1 has no such item and draws as ever."""
+    entries = [(0, 0, 1.0), (0, 1, -1.0), (0, 2, 0.0), (1, 0, 1.0), *[(2, 3, 1.0), (2, 4, 1.0)] * 4]
+    settings = Settings(no_components=2, loss="warp", stored_negatives=share, max_sampled=1000)
+    state = random_state_of(settings, n_items=5, n_users=3, seed=0)
+    state.items.parameters *= 0.01  # everything violates
+    epoch = Epoch(state, coo(entries, (3, 5)), None, None, None)
+    n = 4000
+    counts = np.bincount([loss(epoch, 0, Rng(1, s))[1][0] for s in range(n)], minlength=5)
+    assert counts[0] == 0
+    if loss is bpr:
+        expected = share
+    else:
+        # Of the tries that are not a stored negative, three in five are a known item, and over.
+        expected = share / (share + (1 - share) * 2 / 5)
+    stored = counts[1:3].sum()
+    assert abs(stored - n * expected) <= 4 * math.sqrt(n * expected * (1 - expected))
+    for pair in (counts[1:3], counts[3:]):
+        assert pair.sum() == 0 or chisquare(pair).pvalue > 1e-3
+
+    settings.stored_negatives = 0.0
+    without = [loss(epoch, 3, Rng(1, stream)) for stream in range(50)]
+    settings.stored_negatives = share
+    assert [loss(epoch, 3, Rng(1, stream)) for stream in range(50)] == without
+
+
+@pytest.mark.parametrize("loss", [bpr, warp])
+def test_who_knows_everything_can_still_learn_from_stored_negatives(loss):
+    settings = Settings(no_components=2, stored_negatives=1.0, max_sampled=1)
+    state = random_state_of(settings, n_items=3, n_users=1, seed=0)
+    state.items.parameters *= 0.01
+    epoch = Epoch(state, coo([(0, 0, 1.0), (0, 1, 1.0), (0, 2, 0.0)], (1, 3)), None, None, None)
+    for stream in range(20):
+        assert [item for item, _ in loss(epoch, 0, Rng(0, stream))] == [0, 2]
+    settings.stored_negatives = 0.0
+    assert loss(epoch, 0, Rng(0, 0)) == []
+    assert epoch.sums.examples == 20
+
+
+def test_sums_of_searches_in_vain():
+    """An item that scores far above all others: every try is made, nothing is lost."""
+    settings = Settings(no_components=1, max_sampled=7)
+    state = initial_state(settings, 20, 2, np.random.RandomState(0))
+    state.items.parameters[0, 1] = 5.0
+    epoch = Epoch(state, coo([(0, 0, 1.0), (0, 1, -1.0)], (2, 20)), None, None, None)
+    assert warp(epoch, 0, Rng(0, 0)) == [] and warp(epoch, 0, Rng(0, 1)) == []
+    assert warp(epoch, 1, Rng(0, 2)) == []  # is no example
+    assert vars(epoch.sums) == {"loss": 0.0, "examples": 2, "violations": 0, "tries": 14}
+
+
+@pytest.mark.parametrize("loss", [logistic, mse])
+def test_every_entry_is_an_example_of_a_pointwise_loss(loss):
+    interactions = random_interactions(2)
+    state = random_state_of(Settings(no_components=2), n_items=9, n_users=12, seed=2)
+    epoch = Epoch(state, interactions, None, None, None)
+    for entry in range(epoch.n_entries):
+        assert [item for item, _ in loss(epoch, entry, Rng(0, 0))] == [interactions.col[entry]]
+    assert epoch.sums.examples == epoch.n_entries and epoch.sums.loss > 0
+    assert epoch.sums.violations == epoch.sums.tries == 0
+
+
 # Learning
 
 
 @pytest.mark.parametrize("schedule", ["adagrad", "adadelta"])
-@pytest.mark.parametrize("loss", ["logistic", "bpr", "warp", "warp-kos"])
+@pytest.mark.parametrize("loss", ["logistic", "bpr", "warp", "warp-kos", "mse"])
 def test_two_groups_of_users_are_told_apart(loss, schedule):
     """Users like the items of their own parity: held-out ones must score above the others."""
     rng = np.random.default_rng(0)
     entries = [(u, i, 1.0) for u in range(16) for i in range(16) if (u + i) % 2 == 0]
     held_out = {(u, 2 * int(rng.integers(8)) + u % 2) for u in range(16)}
     train = [entry for entry in entries if entry[:2] not in held_out]
-    if loss == "logistic":
+    if loss in ("logistic", "mse"):
         train += [(u, i, -1.0) for u in range(16) for i in range(16) if (u + i) % 4 == 1]
     settings = Settings(
         no_components=4,

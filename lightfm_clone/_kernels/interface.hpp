@@ -4,14 +4,14 @@
 // -----------------------------------------------------------------
 // Feature f owns one row of `parts * lanes` floats, aligned to 64 bytes:
 //
-//     [ x (lanes) | G (lanes) | M (lanes, adadelta only) ]
+//     [ x (lanes) | G (lanes, not for sgd) | M (lanes, adadelta only) ]
 //
 // x are the embedding's components, G the accumulated squared gradients, M the accumulated squared
 // steps; `lanes` is no_components rounded up to 16 floats, one cache line. Where that leaves
 // padding, the bias lives in lane `no_components` of each part, so that it costs no memory access
 // of its own; where no_components is a multiple of 16, the biases lie in a second, dense array of
-// `bias_stride` floats each: [ x, G ] or [ x, G, M, 0 ]. Padding lanes hold x = 0, G = infinity,
-// M = 0: their local learning rate is 0, whatever the schedule, so no loop needs a mask.
+// `bias_stride` floats each: [ x ], [ x, G ] or [ x, G, M, 0 ]. Padding lanes hold x = 0, G = infinity,
+// M = 0, and their gradients are 0, so no loop needs a mask.
 #pragma once
 
 #include <cstdint>
@@ -19,12 +19,12 @@
 namespace lfm {
 
 // The lists of losses (losses.hpp) and schedules (schedules.hpp).
-enum Loss { LOGISTIC, BPR, WARP, WARP_KOS, MSE, N_LOSSES };
-constexpr const char* LOSS_NAMES[N_LOSSES] = {"logistic", "bpr", "warp", "warp-kos", "mse"};
-constexpr bool DRAWS_NEGATIVES[N_LOSSES] = {false, true, true, true, false};
-constexpr bool USES_VALUES[N_LOSSES] = {false, false, false, false, true};
-enum Schedule { ADAGRAD, ADADELTA, N_SCHEDULES };
-constexpr const char* SCHEDULE_NAMES[N_SCHEDULES] = {"adagrad", "adadelta"};
+enum Loss { LOGISTIC, BPR, WARP, WARP_KOS, MSE, SOFTMAX, N_LOSSES };
+constexpr const char* LOSS_NAMES[N_LOSSES] = {"logistic", "bpr", "warp",
+                                              "warp-kos", "mse", "softmax"};
+constexpr bool DRAWS_NEGATIVES[N_LOSSES] = {false, true, true, true, false, true};
+enum Schedule { ADAGRAD, ADADELTA, SGD, N_SCHEDULES };
+constexpr const char* SCHEDULE_NAMES[N_SCHEDULES] = {"adagrad", "adadelta", "sgd"};
 
 // CSR features of the users or the items. Without `indptr` it is the identity: row i is feature i.
 struct FeatureMatrix {
@@ -40,6 +40,7 @@ struct Side {
     int64_t bias_stride;
     FeatureMatrix features;
     double alpha;
+    bool frozen;  // read, but never updated
 };
 
 // The distinct items each user is known to have interacted with, sorted, and a blocked Bloom
@@ -94,12 +95,15 @@ struct Problem {
     int32_t n_occurring;       // distinct items that occur in the interactions
     int32_t no_components;
     int32_t lanes;
-    float learning_rate;
+    float learning_rate;       // at the first example of the epoch
+    float last_learning_rate;  // after the last one; only sgd has another one there
     float rho;
     float epsilon;
     int64_t max_sampled;
     int32_t k;
     int32_t n;
+    float temperature;
+    int32_t n_negatives;
     const float* warp_weights;  // weight of a violation found at try t, at [t - 1]
     int64_t n_warp_weights;     // later tries weigh what the last one does
     uint64_t seed;
@@ -107,10 +111,22 @@ struct Problem {
 };
 
 // Trains on the examples [*position, end) of the epoch's order and moves *position on; it stops
-// early only when the scales are full. `scratch` is this thread's own: 5 * lanes floats, and for
-// WARP_KOS two more for each positive that an example keeps; so are the `sums`.
+// early only when the scales are full. `scratch`, `scratch_floats` of zeros to begin with, and `sums`
+// are this thread's own.
 typedef void (*BlockKernel)(const Problem& problem, float* scratch, Sums* sums, int64_t* position,
                             int64_t end);
+
+constexpr int MAX_EXAMPLES = 160;  // in a block of the softmax
+
+// Floats of scratch that a kernel needs. WARP_KOS keeps at most n_kept positives of an example.
+inline int64_t scratch_floats(int loss, const Problem& problem, int64_t n_kept) {
+    const int64_t lanes = problem.lanes, n = (problem.n_negatives + 15) / 16 * 16;
+    int64_t floats = 5 * lanes;
+    if (loss == WARP_KOS) floats += 2 * n_kept;
+    if (loss == SOFTMAX)
+        floats += MAX_EXAMPLES * (3 * lanes + n) + n * (3 * lanes + 8) + problem.n_items + 31;
+    return (floats + 15) / 16 * 16;
+}
 
 // Dense representations: vectors [n, no_components], row-major, and their biases [n].
 struct Representations {

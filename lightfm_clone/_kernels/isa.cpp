@@ -6,6 +6,7 @@
 #include "losses.hpp"
 #include "ranking.hpp"
 #include "schedules.hpp"
+#include "softmax.hpp"
 
 namespace lfm {
 namespace {
@@ -13,8 +14,8 @@ namespace {
 template <class Loss, class Schedule, class Lanes, bool L2>
 void train_block(const Problem& problem, float* scratch, Sums* sums, int64_t* position,
                  int64_t end) {
-    Step<Schedule, Lanes, L2> step(problem, scratch, sums);
     int64_t i = *position;
+    Step<Schedule, Lanes, L2> step(problem, scratch, sums, i);
     for (; i < end; ++i) {
         if (L2 && problem.scales->full) break;
         Loss::prefetch(step, i);
@@ -46,6 +47,7 @@ BlockKernel with_l2(const Problem& problem) {
 template <class Loss>
 BlockKernel with_schedule(int schedule, const Problem& problem) {
     if (schedule == ADADELTA) return with_l2<Loss, Adadelta, AnyLanes>(problem);
+    if (schedule == SGD) return with_l2<Loss, Sgd, AnyLanes>(problem);
     switch (problem.lanes) {
         case 16: return with_l2<Loss, Adagrad, FixedLanes<16>>(problem);
         case 32: return with_l2<Loss, Adagrad, FixedLanes<32>>(problem);
@@ -55,13 +57,29 @@ BlockKernel with_schedule(int schedule, const Problem& problem) {
     }
 }
 
+template <class Schedule, class Lanes>
+BlockKernel softmax_with_l2(const Problem& problem) {
+    return problem.users.alpha > 0 || problem.items.alpha > 0
+               ? softmax_block<Schedule, Lanes, true>
+               : softmax_block<Schedule, Lanes, false>;
+}
+
+BlockKernel softmax_kernel(int schedule, const Problem& problem) {
+    switch (schedule) {
+        case ADAGRAD: return softmax_with_l2<Adagrad, AnyLanes>(problem);
+        case ADADELTA: return softmax_with_l2<Adadelta, AnyLanes>(problem);
+        default: return softmax_with_l2<Sgd, AnyLanes>(problem);
+    }
+}
+
 BlockKernel block_kernel(int loss, int schedule, const Problem& problem) {
     switch (loss) {
         case LOGISTIC: return with_schedule<Logistic>(schedule, problem);
         case BPR: return with_schedule<Bpr>(schedule, problem);
         case WARP: return with_schedule<Warp>(schedule, problem);
         case WARP_KOS: return with_schedule<WarpKos>(schedule, problem);
-        default: return with_schedule<Mse>(schedule, problem);
+        case MSE: return with_schedule<Mse>(schedule, problem);
+        default: return softmax_kernel(schedule, problem);
     }
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "interface.hpp"
+#include "products.hpp"
 #include "vec.hpp"
 
 namespace lfm {
@@ -31,25 +32,13 @@ inline void pack_panels(const Representations& items, int32_t n_items, int32_t n
 template <int N_USERS>
 inline void score_tile(const float* const* user_vectors, const float* user_biases,
                        const float* panels, int n_panels, int32_t no_components, float* scores) {
-    constexpr int VECTORS = PANEL / Vec::N;
     for (int p = 0; p < n_panels; ++p) {
-        Vec sums[N_USERS][VECTORS];
-        for (int u = 0; u < N_USERS; ++u)
-            for (int v = 0; v < VECTORS; ++v) sums[u][v] = Vec::all(0.0f);
-        for (int32_t c = 0; c < no_components; ++c, panels += PANEL) {
-            // Users outside: with both item vectors loaded, one more register is enough.
-            Vec items[VECTORS];
-            for (int v = 0; v < VECTORS; ++v) items[v] = Vec::load(panels + v * Vec::N);
-            for (int u = 0; u < N_USERS; ++u) {
-                const Vec user = Vec::all(user_vectors[u][c]);
-                for (int v = 0; v < VECTORS; ++v)
-                    sums[u][v] = multiply_add(user, items[v], sums[u][v]);
-            }
-        }
-        for (int v = 0; v < VECTORS; ++v) {
+        PanelSums<N_USERS> product(user_vectors, 1, panels, PANEL, no_components);
+        panels += int64_t{PANEL} * no_components;
+        for (int v = 0; v < product.VECTORS; ++v) {
             const Vec biases = Vec::load(panels + v * Vec::N);
             for (int u = 0; u < N_USERS; ++u)
-                (sums[u][v] + biases + Vec::all(user_biases[u]))
+                (product.sums[u][v] + biases + Vec::all(user_biases[u]))
                     .store(scores + u * TILE + p * PANEL + v * Vec::N);
         }
         panels += PANEL;

@@ -12,8 +12,9 @@ namespace {
 // Duchi, Hazan and Singer, "Adaptive subgradient methods for online learning and stochastic
 // optimization", JMLR 2011:    x -= lr / sqrt(G) * d,  then  G += d^2
 struct Adagrad {
+    static constexpr bool UNIFORM = false;  // whether all parameters have the same local rate
     float learning_rate;
-    explicit Adagrad(const Problem& problem) : learning_rate(problem.learning_rate) {}
+    Adagrad(const Problem& problem, int64_t) : learning_rate(problem.learning_rate) {}
 
     template <class V>
     V local_learning_rate(float* x, int64_t stride, V d) const {
@@ -31,8 +32,10 @@ struct Adagrad {
 //     G = rho G + (1 - rho) d^2,  step = sqrt(M + eps) / sqrt(G + eps) * d,  x -= step,
 //     M = rho M + (1 - rho) step^2
 struct Adadelta {
+    static constexpr bool UNIFORM = false;
+    float learning_rate = 0.0f;  // it has none
     float rho, epsilon;
-    explicit Adadelta(const Problem& problem) : rho(problem.rho), epsilon(problem.epsilon) {}
+    Adadelta(const Problem& problem, int64_t) : rho(problem.rho), epsilon(problem.epsilon) {}
 
     template <class V>
     V average(V old, V value) const {
@@ -52,6 +55,26 @@ struct Adadelta {
         float* m = x + 2 * stride;
         average(V::load(m), step).store(m);
     }
+};
+
+// Plain stochastic gradient descent, its learning rate falling linearly over the examples:
+//     x -= lr * d
+struct Sgd {
+    static constexpr bool UNIFORM = true;
+    float learning_rate;
+    Sgd(const Problem& problem, int64_t position)
+        : learning_rate(static_cast<float>(
+              problem.learning_rate +
+              (static_cast<double>(problem.last_learning_rate) - problem.learning_rate) *
+                  static_cast<double>(position) / static_cast<double>(problem.n_interactions))) {}
+
+    template <class V>
+    V local_learning_rate(float*, int64_t, V) const {
+        return V::all(learning_rate);
+    }
+
+    template <class V>
+    void stepped(float*, int64_t, V) const {}
 };
 
 }  // namespace

@@ -68,8 +68,8 @@ class Step {
     const Problem& problem;
     Sums sums;
 
-    Step(const Problem& p, float* scratch, const Sums* totals)
-        : problem(p), sums(*totals), lanes(p.lanes), schedule(p), user_vector(scratch),
+    Step(const Problem& p, float* scratch, const Sums* totals, int64_t position)
+        : problem(p), sums(*totals), lanes(p.lanes), schedule(p, position), user_vector(scratch),
           user_direction(scratch + lanes), item_buffers(scratch + 2 * lanes),
           bias_lane(scratch + 4 * lanes), kos(scratch + 5 * lanes) {
         for (int l = 0; l < lanes; ++l) bias_lane[l] = 0.0f;
@@ -193,18 +193,56 @@ class Step {
             with_bias_lane(direction, user_bias_gradient, l).store(user_direction + l);
         }
 
-        local_rates = 0.0;
-        n_touched = 0;
+        begin_update();
         for (int e = 0; e < n_entries; ++e)
             update(problem.items, entries[e].item, entries[e].coefficient, user_vector,
                    entries[e].coefficient);
         update(problem.users, user, 1.0f, user_direction, user_bias_gradient);
+        grow_scales();
+    }
 
+    // Between these two lie the updates of one example.
+    void begin_update() {
+        local_rates = 0.0;
+        n_touched = 0;
+    }
+
+    void grow_scales() {
         if (L2 && n_touched) {
             const double mean = local_rates / static_cast<double>(n_touched);
             user_growth *= 1.0 + problem.users.alpha * mean;
             item_growth *= 1.0 + problem.items.alpha * mean;
         }
+    }
+
+    // The direction of a user's or an item's embedding, without its bias's lane, with the inverse of
+    // its length (0 for a length of 0) and its bias.
+    LFM_INLINE void load_direction(const Side& side, int32_t id, float* out, float* inverse_norm,
+                                   float* its_bias) const {
+        const Representation raw = representation(side, id, item_buffers, lanes);
+        const float s = &side == &problem.users ? user_scale() : item_scale();
+        *its_bias = s * (bias_in_row() ? raw.vector[problem.no_components] : raw.bias);
+        Vec squares = Vec::all(0.0f);
+        for (int l = 0; l < lanes; l += Vec::N) {
+            const Vec x = with_bias_lane(Vec::all(s) * Vec::load(raw.vector + l), 0.0f, l);
+            squares = multiply_add(x, x, squares);
+            x.store(out + l);
+        }
+        const float norm = sqrtf(squares.sum());
+        *inverse_norm = norm > 0.0f ? 1.0f / norm : 0.0f;
+        for (int l = 0; l < lanes; l += Vec::N)
+            (Vec::all(*inverse_norm) * Vec::load(out + l)).store(out + l);
+    }
+
+    // Steps along a gradient of all lanes, whose bias's lane is 0, and of the bias.
+    LFM_INLINE void update_item(int32_t item, float* gradient, float bias_gradient) {
+        if (bias_in_row()) gradient[problem.no_components] = bias_gradient;
+        update(problem.items, item, 1.0f, gradient, bias_gradient);
+    }
+
+    LFM_INLINE void update_user(int32_t id, float* gradient, float bias_gradient) {
+        if (bias_in_row()) gradient[problem.no_components] = bias_gradient;
+        update(problem.users, id, 1.0f, gradient, bias_gradient);
     }
 
     bool scales_full() const {
@@ -260,6 +298,7 @@ class Step {
     // Steps the parameters of every feature of `row` along coefficient * direction.
     LFM_INLINE void update(const Side& side, int32_t row, float coefficient, const float* direction,
                            float bias_gradient) {
+        if (side.frozen) return;
         if (side.features.indptr)
             update_features(side, row, coefficient, direction, bias_gradient);
         else
@@ -282,7 +321,9 @@ class Step {
         for (int l = 0; l < lanes; l += Vec::N)
             step_parameters(x + l, lanes, c * Vec::load(direction + l), alpha, &rates);
         if (L2) {
-            local_rates += rates.sum();
+            local_rates += Schedule::UNIFORM ? schedule.learning_rate * problem.no_components
+                                             : rates.sum();
+            if (Schedule::UNIFORM && bias_in_row()) local_rates += schedule.learning_rate;
             n_touched += problem.no_components + 1;
         }
         if (side.biases) {

@@ -94,6 +94,11 @@ inline Plain<L> subtract_product(Plain<L> c, Plain<L> a, Plain<L> b) {  // c - a
     return c;
 }
 template <int L>
+inline Plain<L> maximum(Plain<L> a, Plain<L> b) {
+    for (int i = 0; i < L; ++i) a.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i];
+    return a;
+}
+template <int L>
 inline Plain<L> sqrt(Plain<L> a) {
     for (int i = 0; i < L; ++i) a.v[i] = sqrtf(a.v[i]);
     return a;
@@ -127,6 +132,7 @@ inline Vec operator*(Vec a, Vec b) { return {_mm256_mul_ps(a.v, b.v)}; }
 inline Vec operator/(Vec a, Vec b) { return {_mm256_div_ps(a.v, b.v)}; }
 inline Vec multiply_add(Vec a, Vec b, Vec c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
 inline Vec subtract_product(Vec c, Vec a, Vec b) { return {_mm256_fnmadd_ps(a.v, b.v, c.v)}; }
+inline Vec maximum(Vec a, Vec b) { return {_mm256_max_ps(a.v, b.v)}; }
 inline Vec sqrt(Vec a) { return {_mm256_sqrt_ps(a.v)}; }
 
 #else
@@ -170,6 +176,31 @@ LFM_INLINE float exponential(float x) {
     memcpy(&power, &bits, sizeof power);
     return multiply_add(p, r2, r + 1.0f) * power;
 }
+
+#if defined(__AVX2__)
+// The same, lane by lane.
+inline Vec exponential(Vec x) {
+    x.v = _mm256_min_ps(_mm256_max_ps(x.v, _mm256_set1_ps(-87.0f)), _mm256_set1_ps(88.0f));
+    const Vec shift = Vec::all(12582912.0f);
+    const Vec shifted = multiply_add(x, Vec::all(1.44269504f), shift);
+    const Vec n = {_mm256_sub_ps(shifted.v, shift.v)};
+    const Vec r = multiply_add(n, Vec::all(2.12194440e-4f),
+                               multiply_add(n, Vec::all(-0.693359375f), x));
+    const Vec r2 = r * r;
+    const Vec low = multiply_add(Vec::all(1.6666665459e-1f), r, Vec::all(5.0000001201e-1f));
+    const Vec middle = multiply_add(Vec::all(8.3334519073e-3f), r, Vec::all(4.1665795894e-2f));
+    const Vec high = multiply_add(Vec::all(1.9875691500e-4f), r, Vec::all(1.3981999507e-3f));
+    const Vec p = multiply_add(multiply_add(high, r2, middle), r2, low);
+    const __m256i bits = _mm256_slli_epi32(
+        _mm256_add_epi32(_mm256_castps_si256(shifted.v), _mm256_set1_epi32(127)), 23);
+    return multiply_add(p, r2, r + Vec::all(1.0f)) * Vec{_mm256_castsi256_ps(bits)};
+}
+#else
+inline Vec exponential(Vec x) {
+    for (int i = 0; i < Vec::N; ++i) x.v[i] = exponential(x.v[i]);
+    return x;
+}
+#endif
 
 inline void prefetch(const void* p) {
 #if defined(__GNUC__)

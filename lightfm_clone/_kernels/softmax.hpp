@@ -1,0 +1,285 @@
+// Sampled softmax on temperature-scaled cosine, trained in blocks of examples.
+//
+// For an example (u, p) of weight w, with representations u and v_j, their directions û = u / |u| and
+// v̂_j, item biases b, scores s_j = û · v̂_j + b_j, temperature T, and N items drawn uniformly out of
+// n_items of which those the user knows are masked:
+//
+//     L = w (-s_p / T + ln Z),   Z = e^{s_p / T} + (n_items / N) sum_j e^{s_j / T}
+//     g_j = w (n_items / N) e^{s_j / T} / (T Z),   g_p = -sum_j g_j        (dL/ds; dL/db is the same)
+//     dL/du   = (a - (a · û) û) / |u|,   a = g_p v̂_p + sum_j g_j v̂_j
+//     dL/dv_j = g_j (û - (û · v̂_j) v̂_j) / |v_j|
+//
+// (Sampled softmax: Bengio and Senécal, 2008; on cosines with a temperature: Wu et al., "On the
+// effectiveness of sampled softmax loss for item recommendation", 2022.)
+//
+// The examples of a block share their N negatives. That makes scores, user gradients and negative
+// gradients three products of small matrices, and one update for each negative and block. All
+// gradients of a block are taken before its first update. A bias steps with BIAS_RATE times the
+// learning rate of the embeddings; users' biases are not trained.
+#pragma once
+
+#include <math.h>
+
+#include "losses.hpp"
+#include "products.hpp"
+
+namespace lfm {
+namespace {
+
+constexpr float BIAS_RATE = 0.01f;
+
+template <class Schedule, class Lanes, bool L2>
+class SoftmaxBlock {
+    const Problem& problem;
+
+  public:
+    Step<Schedule, Lanes, L2> step;
+
+    SoftmaxBlock(const Problem& p, float* scratch, const Sums* totals, int64_t position)
+        : problem(p), step(p, scratch, totals, position), lanes(p.lanes), n(p.n_negatives),
+          stride(p.n_negatives + (-p.n_negatives & (PANEL - 1))) {
+        // The same places as in scratch_floats (interface.hpp).
+        float* next = scratch + 5 * lanes;
+        const auto take = [&next](int64_t size) {
+            float* place = next;
+            next += (size + 15) / 16 * 16;
+            return place;
+        };
+        float** const of_examples[] = {&users, &positives, &user_sums};
+        for (float** rows : of_examples) *rows = take(int64_t{MAX_EXAMPLES} * lanes);
+        float** const of_negatives[] = {&negatives, &panels, &negative_sums};
+        for (float** rows : of_negatives) *rows = take(stride * lanes);
+        coefficients = take(int64_t{MAX_EXAMPLES} * stride);
+        float** const per_negative[] = {&norms, &biases, &sum_g, &sum_g_cosine, &terms};
+        for (float** row : per_negative) *row = take(stride);
+        ids = reinterpret_cast<int32_t*>(take(stride));
+        same = reinterpret_cast<int32_t*>(take(stride));
+        masked = reinterpret_cast<int32_t*>(take(stride + 1));
+        places = reinterpret_cast<int32_t*>(take(problem.n_items));
+    }
+
+    // Trains on the positives among the examples [begin, end), at most MAX_EXAMPLES.
+    void train(int64_t begin, int64_t end) {
+        draw_negatives(begin);
+        gather(begin, end);
+        if (n_examples) {
+            multiply(users, lanes, 1, panels, PANEL, int64_t{PANEL} * problem.no_components,
+                     n_examples, stride, problem.no_components, coefficients, stride);
+            for (int64_t j = 0; j < stride; ++j) sum_g[j] = sum_g_cosine[j] = 0.0f;
+            for (int e = 0; e < n_examples; ++e) differentiate(e);
+            multiply(coefficients, stride, 1, negatives, lanes, 0, n_examples, lanes, n, user_sums,
+                     lanes);
+            multiply(coefficients, 1, stride, users, lanes, 0, n, lanes, n_examples, negative_sums,
+                     lanes);
+            update();
+        }
+        for (int32_t j = 0; j < n; ++j) places[ids[j]] = 0;
+    }
+
+  private:
+    Lanes lanes;
+    const int32_t n;
+    const int64_t stride;  // n, rounded up to whole panels
+
+    struct BlockExample {
+        int32_t user, item;
+        float weight;
+        float user_norm, item_norm;  // their inverses
+        float item_bias;
+        float cosine, g;  // of the positive
+    };
+    BlockExample examples[MAX_EXAMPLES];
+    int n_examples = 0;
+
+    // Directions, [example or negative][lane]; the bias's lane is 0.
+    float *users, *positives, *negatives;
+    float* panels;        // negatives, component-major in panels
+    float* coefficients;  // [example][negative]: the cosine, then g
+    float *user_sums, *negative_sums;
+    float *norms, *biases;        // of the negatives, norms inverse
+    float *sum_g, *sum_g_cosine;  // over the examples
+    float* terms;                 // of one example's Z
+    int32_t* ids;
+    int32_t* same;    // the place before of the same item among the negatives, counted from 1
+    int32_t* masked;  // negatives that an example's user knows
+    int32_t* places;  // by item: its last place among the negatives, counted from 1; 0 if it is none
+
+    void draw_negatives(int64_t begin) {
+        Rng rng(problem.seed, static_cast<uint64_t>(begin));
+        for (int32_t j = 0; j < n; ++j) {
+            ids[j] = static_cast<int32_t>(rng.bounded(problem.n_items));
+            prefetch_place(problem.items, ids[j]);
+        }
+        for (int32_t j = 0; j < n; ++j) prefetch_features(problem.items, ids[j]);
+        for (int32_t j = 0; j < n && j < ROWS_AHEAD; ++j) prefetch_all(problem.items, ids[j]);
+        for (int32_t j = 0; j < n; ++j) {
+            if (j + ROWS_AHEAD < n) prefetch_all(problem.items, ids[j + ROWS_AHEAD]);
+            step.load_direction(problem.items, ids[j], negatives + j * lanes, &norms[j],
+                                &biases[j]);
+            same[j] = places[ids[j]];
+            places[ids[j]] = j + 1;
+        }
+        for (int64_t j = n; j < stride; ++j) biases[j] = 0.0f;
+        float* panel = panels;
+        for (int64_t first = 0; first < stride; first += PANEL)
+            for (int32_t c = 0; c < problem.no_components; ++c)
+                for (int64_t j = first; j < first + PANEL; ++j)
+                    *panel++ = j < n ? negatives[j * lanes + c] : 0.0f;
+    }
+
+    static void prefetch_all(const Side& side, int32_t row) {
+        prefetch_row(side, row, 0, side.row_stride);
+    }
+
+    void gather(int64_t begin, int64_t end) {
+        n_examples = 0;
+        for (int64_t i = begin; i < end; ++i) {
+            prefetch_pair(problem, i);
+            prefetch_known(problem, i);
+            const Example example = read_example(problem, i);
+            if (!example.positive || knows_everything(step, example.user)) continue;
+            BlockExample& e = examples[n_examples];
+            e.user = example.user;
+            e.item = example.item;
+            e.weight = example.weight;
+            float* user = users + n_examples * lanes;
+            float* positive = positives + n_examples * lanes;
+            float unused;
+            step.load_direction(problem.users, e.user, user, &e.user_norm, &unused);
+            step.load_direction(problem.items, e.item, positive, &e.item_norm, &e.item_bias);
+            e.cosine = dot(user, positive, lanes);
+            ++n_examples;
+        }
+    }
+
+    // Turns the cosines of example e into its coefficients g.
+    void differentiate(int e) {
+        BlockExample& example = examples[e];
+        float* row = coefficients + e * stride;
+        const float score = example.cosine + example.item_bias, rate = 1.0f / problem.temperature;
+
+        const int n_masked = find_masked(example.user);
+        if (n_masked == n) {
+            for (int64_t j = 0; j < stride; ++j) row[j] = 0.0f;
+            example.g = 0.0f;
+            return;
+        }
+        // A masked negative, or one that only fills up a panel, is given the positive's score until
+        // its term is struck out, so that it cannot decide the maximum.
+        for (int m = 0; m < n_masked; ++m) row[masked[m]] = score - biases[masked[m]];
+        for (int64_t j = n; j < stride; ++j) row[j] = score;
+        Vec highest_of_lane = Vec::all(score);
+        for (int64_t j = 0; j < stride; j += Vec::N)
+            highest_of_lane = maximum(highest_of_lane, Vec::load(row + j) + Vec::load(biases + j));
+        float lane[Vec::N], highest = score;
+        highest_of_lane.store(lane);
+        for (float x : lane) highest = x > highest ? x : highest;
+        for (int64_t j = 0; j < stride; j += Vec::N)
+            exponential((Vec::load(row + j) + Vec::load(biases + j) + Vec::all(-highest)) *
+                        Vec::all(rate)).store(terms + j);
+        for (int64_t j = n; j < stride; ++j) terms[j] = 0.0f;
+        for (int m = 0; m < n_masked; ++m) terms[masked[m]] = 0.0f;
+        Vec sums = Vec::all(0.0f);
+        for (int64_t j = 0; j < stride; j += Vec::N) sums = sums + Vec::load(terms + j);
+
+        const float share = static_cast<float>(problem.n_items) / static_cast<float>(n);
+        const float rest = share * sums.sum(), own = exponential((score - highest) * rate);
+        const float z = own + rest;
+        ++step.sums.examples;
+        step.sums.loss += example.weight * (static_cast<double>(highest - score) * rate +
+                                            log(static_cast<double>(z)));
+        const float scale = example.weight * rate / z;
+        example.g = -scale * rest;
+        const Vec factor = Vec::all(scale * share);
+        for (int64_t j = 0; j < stride; j += Vec::N) {
+            const Vec g = factor * Vec::load(terms + j);
+            (Vec::load(sum_g + j) + g).store(sum_g + j);
+            multiply_add(g, Vec::load(row + j), Vec::load(sum_g_cosine + j)).store(sum_g_cosine + j);
+            g.store(row + j);
+        }
+    }
+
+    // Lists the negatives that the user knows, and counts them: by walking the user's items, or,
+    // where those are very many, by looking up each negative.
+    int find_masked(int32_t user) const {
+        const Known& known = problem.known;
+        int count = 0;
+        if (n_known(known, user) > 16 * static_cast<int64_t>(n)) {
+            for (int32_t j = 0; j < n; ++j) {
+                masked[count] = j;
+                count += is_known(known, user, ids[j]);
+            }
+            return count;
+        }
+        // Without a branch that nothing could predict. First the last place of each item, then
+        // those before it.
+        for (int64_t at = known.indptr[user]; at < known.indptr[user + 1]; ++at) {
+            const int32_t place = places[known.items[at]];
+            masked[count] = place - 1;
+            count += place != 0;
+        }
+        const int n_items = count;
+        for (int m = 0; m < n_items; ++m)
+            for (int32_t place = same[masked[m]]; place; place = same[place - 1])
+                masked[count++] = place - 1;
+        return count;
+    }
+
+    void update() {
+        for (int32_t j = 0; j < n; ++j) {
+            if (sum_g[j] == 0.0f) continue;
+            float* direction = negative_sums + j * lanes;
+            subtract_and_scale(direction, sum_g_cosine[j], negatives + j * lanes, norms[j]);
+            step.update_item(ids[j], direction, BIAS_RATE * sum_g[j]);
+        }
+        for (int e = 0; e < n_examples; ++e) {
+            const BlockExample& example = examples[e];
+            if (example.g == 0.0f) continue;
+            float* user = users + e * lanes;
+            float* positive = positives + e * lanes;
+            float* user_sum = user_sums + e * lanes;
+            for (int l = 0; l < lanes; l += Vec::N)
+                multiply_add(Vec::all(example.g), Vec::load(positive + l), Vec::load(user_sum + l))
+                    .store(user_sum + l);
+            subtract_and_scale(user_sum, dot(user_sum, user, lanes), user, example.user_norm);
+            // The positive's direction is no longer needed: its gradient takes its place.
+            for (int l = 0; l < lanes; l += Vec::N)
+                ((Vec::load(user + l) + Vec::all(-example.cosine) * Vec::load(positive + l)) *
+                 Vec::all(example.g * example.item_norm))
+                    .store(positive + l);
+            step.begin_update();
+            step.update_item(example.item, positive, BIAS_RATE * example.g);
+            step.update_user(example.user, user_sum, 0.0f);
+            step.grow_scales();
+        }
+    }
+
+    // x = (x - along * direction) * scale
+    void subtract_and_scale(float* x, float along, const float* direction, float scale) const {
+        for (int l = 0; l < lanes; l += Vec::N)
+            (subtract_product(Vec::load(x + l), Vec::all(along), Vec::load(direction + l)) *
+             Vec::all(scale))
+                .store(x + l);
+    }
+};
+
+template <class Schedule, class Lanes, bool L2>
+void softmax_block(const Problem& problem, float* scratch, Sums* sums, int64_t* position,
+                   int64_t end) {
+    int64_t i = *position;
+    SoftmaxBlock<Schedule, Lanes, L2> block(problem, scratch, sums, i);
+    while (i < end && !(L2 && problem.scales->full)) {
+        // Parts of equal size.
+        const int64_t n_parts = (end - i + MAX_EXAMPLES - 1) / MAX_EXAMPLES;
+        const int64_t next = i + (end - i) / n_parts;
+        block.train(i, next);
+        i = next;
+        if (L2 && block.step.scales_full()) problem.scales->full = 1;
+    }
+    if (L2) block.step.share_scales();
+    *sums = block.step.sums;
+    *position = i;
+}
+
+}  // namespace
+}  // namespace lfm
