@@ -20,6 +20,7 @@ from pathlib import Path
 import floor
 import growth
 import harness
+import losses
 import plots
 import preparation
 import quality
@@ -38,6 +39,8 @@ PARTS = {
     "floor": floor.measure,
     "growth": growth.measure,
     "quality": quality.measure,
+    "losses": losses.measure,
+    "softmax": losses.measure_speed,
     "scale": scale.measure,
 }
 

@@ -55,6 +55,7 @@ EVERYTHING = (
     "floor",
     "growth",
     "quality",
+    "softmax",
     "scale",
 )
 QUICK = Size(
@@ -101,7 +102,7 @@ DAILY = Size(
 FULL = replace(
     DAILY,
     name="full",
-    parts=("training", "threads", "floor", "growth", "scale"),
+    parts=("training", "threads", "floor", "growth", "losses", "softmax", "scale"),
     users=160_000,
     items=84_000,
     interactions=20_000_000,
