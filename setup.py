@@ -1,11 +1,17 @@
 """Builds the compiled core: `_core.pyx`, and the kernels once per instruction level.
 
-Environment: LIGHTFM_CLONE_DEBUG=1 switches on bounds and wraparound checks and debug symbols.
+Environment: LIGHTFM_CLONE_DEBUG=1 switches on bounds and wraparound checks and debug symbols;
+LIGHTFM_CLONE_SANITIZE=1 builds with AddressSanitizer and UndefinedBehaviorSanitizer, whose run-time
+library has to be preloaded, as `make test-asan` does. Both at once is fine.
+LIGHTFM_CLONE_STABLE_ABI=1 builds for the stable ABI: one wheel for CPython 3.11 and all later ones
+(docs/packaging.md says what that costs). CPython 3.10 and free-threaded ones ignore it.
 """
 
 import os
 import platform
+import shutil
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -14,7 +20,16 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 DEBUG = os.environ.get("LIGHTFM_CLONE_DEBUG") == "1"
-BUILD = "build/debug" if DEBUG else "build/release"
+SANITIZE = os.environ.get("LIGHTFM_CLONE_SANITIZE") == "1"
+# Memoryviews need the buffer protocol, which the stable ABI has from 3.11 on.
+STABLE_ABI = (
+    os.environ.get("LIGHTFM_CLONE_STABLE_ABI") == "1"
+    and sys.version_info >= (3, 11)
+    and not sysconfig.get_config_var("Py_GIL_DISABLED")
+)
+# Each kind of build has its own folder, so that none picks up what another left behind.
+KIND = "sanitize" if SANITIZE else "debug" if DEBUG else "stable-abi" if STABLE_ABI else "release"
+BUILD = f"build/{KIND}"
 KERNELS = Path("lightfm_clone") / "_kernels"
 
 # Flags of each instruction level beyond the baseline, by compiler family.
@@ -29,8 +44,8 @@ LEVELS = {"baseline": {"unix": [], "msvc": []}, **(X86_LEVELS if IS_X86 else {})
 FLAGS = {
     "unix": [
         "-std=c++17",
-        "-O1" if DEBUG else "-O3",
-        "-g1" if DEBUG else "-g0",
+        "-O1" if DEBUG or SANITIZE else "-O3",
+        "-g1" if DEBUG or SANITIZE else "-g0",
         "-fno-math-errno",
         "-fno-trapping-math",
         "-ffp-contract=off",
@@ -38,6 +53,7 @@ FLAGS = {
     ],
     "msvc": ["/std:c++17", "/O2", "/fp:precise"],
 }
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 OPENMP = {
     "unix": (["-fopenmp"], ["-fopenmp"]),
     "darwin": (["-Xpreprocessor", "-fopenmp"], ["-lomp"]),
@@ -51,8 +67,9 @@ class BuildKernels(build_ext):
     def build_extension(self, ext):
         family = "msvc" if self.compiler.compiler_type == "msvc" else "unix"
         compile_args, link_args = self.openmp_args(family)
-        ext.extra_compile_args = FLAGS[family] + compile_args
-        ext.extra_link_args = link_args
+        sanitizers = SANITIZERS if SANITIZE else []
+        ext.extra_compile_args = FLAGS[family] + sanitizers + compile_args
+        ext.extra_link_args = sanitizers + link_args
         ext.define_macros += [(f"LFM_HAS_{name.upper()}", "1") for name in LEVELS]
         for name, flags in LEVELS.items():
             ext.extra_objects += self.compiler.compile(
@@ -85,27 +102,36 @@ class BuildKernels(build_ext):
         return compile_args, link_args
 
 
+extensions = cythonize(
+    [
+        Extension(
+            "lightfm_clone._core",
+            ["lightfm_clone/_core.pyx"],
+            language="c++",
+            include_dirs=["lightfm_clone"],
+            depends=[str(path) for path in sorted(KERNELS.iterdir())] + ["setup.py"],
+            define_macros=[("Py_LIMITED_API", "0x030B0000")] if STABLE_ABI else [],
+            py_limited_api=STABLE_ABI,
+        )
+    ],
+    compiler_directives={
+        "language_level": 3,
+        "boundscheck": DEBUG,
+        "wraparound": DEBUG,
+        "initializedcheck": DEBUG,
+        "cdivision": True,
+    },
+    build_dir=f"{BUILD}/cython",
+)
+# Cython lays copies of the headers beside the code it writes, and keeps old ones whose time is not
+# older than the originals'. Without the copies the compiler finds the originals.
+shutil.rmtree(Path(BUILD) / "cython" / KERNELS, ignore_errors=True)
+
 setup(
     cmdclass={"build_ext": BuildKernels},
-    ext_modules=cythonize(
-        [
-            Extension(
-                "lightfm_clone._core",
-                ["lightfm_clone/_core.pyx"],
-                language="c++",
-                include_dirs=["lightfm_clone"],
-                depends=[str(path) for path in sorted(KERNELS.iterdir())] + ["setup.py"],
-            )
-        ],
-        compiler_directives={
-            "language_level": 3,
-            "boundscheck": DEBUG,
-            "wraparound": DEBUG,
-            "initializedcheck": DEBUG,
-            "cdivision": True,
-        },
-        build_dir=f"{BUILD}/cython",
-    ),
-    # Checked and unchecked builds differ in generated code, so they never share a folder.
-    options={"build": {"build_base": BUILD}},
+    ext_modules=extensions,
+    options={
+        "build": {"build_base": BUILD},
+        "bdist_wheel": {"py_limited_api": "cp311"} if STABLE_ABI else {},
+    },
 )

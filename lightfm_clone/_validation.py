@@ -133,9 +133,74 @@ def check_epochs(epochs: int) -> int:
 # ---- matrices ------------------------------------------------------------------------------------
 
 
+# The index arrays of the formats that have some.
+_INDICES = {
+    "coo": ("row", "col"),
+    "csr": ("indptr", "indices"),
+    "csc": ("indptr", "indices"),
+    "bsr": ("indptr", "indices"),
+    "dia": ("offsets",),
+}
+
+
+def as_valid_sparse(matrix: Any, name: str) -> Any:
+    """A COO or compressed matrix of any type whose indices are within its shape.
+
+    SciPy checks what a matrix is made of, but trusts what it holds later: on arrays that do not fit
+    each other its conversions fail with any exception, or read and write beyond the arrays' ends.
+    """
+    try:
+        return _checked(matrix)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{name} is not a valid sparse matrix: {error}") from error
+
+
+def _checked(matrix: Any) -> Any:
+    if sp.issparse(matrix):
+        for part in _INDICES.get(matrix.format, ()):
+            indices = getattr(matrix, part)
+            # A masked array hides values from the checks, not from those who trust in them.
+            masked = isinstance(indices, np.ma.MaskedArray)
+            if masked or indices.ndim != 1 or indices.dtype.kind not in "iu":
+                raise ValueError(f"its {part} must be a flat array of integers")
+            if not isinstance(matrix.data, np.ndarray):
+                raise ValueError("its data must be an array")
+        if matrix.format in ("csr", "csc", "bsr"):
+            matrix = copy(matrix)  # check_format tidies up the object it is called on
+            matrix.check_format(full_check=True)
+            if not matrix.nnz and matrix.indptr.any():  # SciPy does not look that far
+                raise ValueError("index pointers must not fall")
+            return matrix
+        if matrix.format == "dia":
+            # Made anew, it is checked; diagonals beyond its corners hold nothing.
+            inside = (matrix.offsets > -matrix.shape[0]) & (matrix.offsets < matrix.shape[1])
+            parts = matrix.data[inside], matrix.offsets[inside]
+            matrix = type(matrix)(parts, shape=matrix.shape)
+        elif matrix.format == "lil":
+            lengths, others = ([*map(len, part)] for part in (matrix.rows, matrix.data))
+            if len(lengths) != matrix.shape[0] or lengths != others:
+                raise ValueError("its rows and data must be lists of the same lengths")
+    coo = matrix.tocoo() if sp.issparse(matrix) else sp.coo_matrix(matrix)
+    if not len(coo.row) == len(coo.col) == len(coo.data):
+        raise ValueError(
+            f"there must be as many rows and columns as values, got {len(coo.row)}, "
+            f"{len(coo.col)} and {len(coo.data)}"
+        )
+    for axis, indices in enumerate((coo.row, coo.col)):
+        if len(indices) and (indices.min() < 0 or indices.max() >= coo.shape[axis]):
+            raise ValueError(
+                f"there are {'row' if axis == 0 else 'column'} indices from {indices.min()} to "
+                f"{indices.max()}, outside its shape {coo.shape}"
+            )
+    return coo
+
+
 def _as_sparse(matrix: Any, name: str) -> Any:
     """A COO or compressed matrix of numbers whose indices are within its shape."""
-    if not sp.issparse(matrix) and not (isinstance(matrix, np.ndarray) and matrix.ndim == 2):
+    is_dense = isinstance(matrix, np.ndarray) and not isinstance(matrix, np.ma.MaskedArray)
+    if not sp.issparse(matrix) and not (is_dense and matrix.ndim == 2):
         raise ValueError(
             f"{name} must be a scipy sparse matrix or a two-dimensional numpy array, got "
             f"{type(matrix).__name__}; build one with lightfm_clone.data.Dataset or "
@@ -143,30 +208,12 @@ def _as_sparse(matrix: Any, name: str) -> Any:
         )
     if matrix.ndim != 2:
         raise ValueError(f"{name} must have two dimensions, got shape {matrix.shape}")
-    if matrix.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must hold real numbers, got dtype {matrix.dtype}")
     if max(matrix.shape) > MAX_ID:
         raise ValueError(f"{name} may have at most 2**31 - 1 rows and columns, got {matrix.shape}")
-    try:
-        if sp.issparse(matrix) and matrix.format in ("csr", "csc", "bsr"):
-            matrix = copy(matrix)  # check_format tidies up the object it is called on
-            matrix.check_format(full_check=True)
-            return matrix
-        coo = matrix.tocoo() if sp.issparse(matrix) else sp.coo_matrix(matrix)
-    except ValueError as error:
-        raise ValueError(f"{name} is not a valid sparse matrix: {error}") from error
-    if not len(coo.row) == len(coo.col) == len(coo.data):
-        raise ValueError(
-            f"{name} must have as many rows and columns as values, got {len(coo.row)}, "
-            f"{len(coo.col)} and {len(coo.data)}"
-        )
-    for axis, indices in enumerate((coo.row, coo.col)):
-        if len(indices) and (indices.min() < 0 or indices.max() >= coo.shape[axis]):
-            raise ValueError(
-                f"{name} has {'row' if axis == 0 else 'column'} indices from {indices.min()} to "
-                f"{indices.max()}, outside its shape {coo.shape}"
-            )
-    return coo
+    dtype = getattr(matrix, "dtype", None)  # SciPy asks the data, whatever it has been replaced by
+    if dtype is not None and dtype.kind not in "biuf":
+        raise ValueError(f"{name} must hold real numbers, got dtype {dtype}")
+    return as_valid_sparse(matrix, name)
 
 
 def _check_finite(values: np.ndarray, name: str) -> None:
@@ -327,8 +374,10 @@ def check_ids(ids: Any, name: str, n_rows: int, rows_name: str) -> np.ndarray:
     Lists, tuples, ranges, pandas Series and Index, arrays of any integer dtype, and floats that
     are whole numbers are accepted.
     """
+    if np.ma.is_masked(ids):  # the values behind the mask would escape the checks below
+        raise ValueError(f"{name} must not be masked; leave out what is missing")
     if isinstance(ids, np.ndarray) and ids.dtype.kind == "i" and ids.ndim == 1 and ids.size:
-        array = ids
+        array = np.asarray(ids)
     elif isinstance(ids, str | bytes):
         raise ValueError(f"{name} must be integers, got the string {ids!r}")
     else:

@@ -19,7 +19,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.linalg.lapack import dlaswp, slaswp, zlaswp
 
-from lightfm_clone._validation import check_random_state
+from lightfm_clone._validation import as_valid_sparse, check_random_state
 
 # Up to this many entries everything lies in the cache and NumPy's own shuffle is as fast.
 _PLAIN_SHUFFLE = 1 << 18
@@ -360,7 +360,7 @@ def _check_matrices(interactions: Any, also: Sequence[Any]) -> list[Any]:
             )
         if matrix.ndim != 2:
             raise ValueError(f"{name} must have two dimensions, users and items, got {matrix.ndim}")
-        coo = matrix.tocoo()
+        coo = as_valid_sparse(matrix, name).tocoo()
         first = matrices[0] if matrices else coo
         if coo.shape != first.shape:
             raise ValueError(

@@ -7,12 +7,12 @@ from array import array
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from itertools import chain, count, islice, repeat
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
-from lightfm_clone import persistence
+from lightfm_clone import frames, persistence
 
 # What is looked up goes in blocks: long enough to leave the loops to C, short enough to stay in
 # the cache.
@@ -29,6 +29,17 @@ _NOUNS = {
     "user_features": "user feature",
     "item_features": "item feature",
 }
+
+
+class FromFrame(NamedTuple):
+    """What `Dataset.from_frame` makes; None stands for what was not asked for."""
+
+    dataset: Dataset
+    interactions: sp.coo_matrix
+    weights: sp.coo_matrix | None
+    user_features: sp.csr_matrix | None
+    item_features: sp.csr_matrix | None
+    timestamps: np.ndarray | None
 
 
 class Dataset:
@@ -78,6 +89,151 @@ class Dataset:
         return (
             f"Dataset({users} users with {user_features} features, "
             f"{items} items with {item_features} features)"
+        )
+
+    @classmethod
+    def from_frame(
+        cls,
+        interactions: Any,
+        *,
+        user: Hashable,
+        item: Hashable,
+        weight: Hashable | None = None,
+        timestamp: Hashable | None = None,
+        user_features: Any = None,
+        item_features: Any = None,
+        user_identity_features: bool = True,
+        item_identity_features: bool = True,
+        numeric: str | Mapping[Hashable, str | None] | None = "standard",
+        normalize: bool = True,
+    ) -> FromFrame:
+        """Number and build all that tables of interactions and features hold, in one call.
+
+        The tables are pandas or polars data frames, or pyarrow tables.
+
+        Parameters
+        ----------
+        interactions : table
+            A row for each interaction. Repeated pairs are kept.
+        user, item : column name
+            The columns of ids in ``interactions``, and in the tables of features too.
+        weight : column name, optional
+            The column of weights, numbers for the ``sample_weight`` of a fit.
+        timestamp : column name, optional
+            The column of times, numbers or dates.
+        user_features, item_features : table, optional
+            A row for each user (item): the id and, in all other columns, what is known about
+            them. Users and items that have no interactions become known too, after those that
+            have. What a column becomes depends on what it holds:
+
+            - texts and categories: a feature ``"column:value"`` for each distinct value;
+            - lists of names (tags): a feature ``"column:name"`` for each distinct name, which
+              adds up where a list repeats it;
+            - booleans: one feature ``"column"``, 1 where true;
+            - numbers: one feature ``"column"``, whose value is the number, scaled as ``numeric``
+              says.
+
+            Missing values (None, NaN, NaT, null) make no entry. Make categories of numbers that
+            are mere labels, and leave out columns that tell nothing, such as titles.
+        user_identity_features, item_identity_features : bool, default True
+            As in the constructor.
+        numeric : {"standard", "minmax", None} or dict, default "standard"
+            How numbers are scaled: to mean 0 and standard deviation 1 over the rows of the
+            table, to the range from 0 to 1, or not at all. A column that is all the same becomes
+            0. A dict says it by column; columns that it does not name are standardised.
+        normalize : bool, default True
+            Divide each row by the number of its features, its own included where identity
+            features are on. That is what `build_user_features` and `build_item_features` do,
+            but that a number counts as one feature whatever its value, so that it neither
+            shrinks the others nor ceases to be linear.
+
+        Returns
+        -------
+        dataset : Dataset
+            Numbered in order of first appearance; names of features column by column.
+        interactions : coo_matrix of int32, shape (n_users, n_items)
+            A 1 for each row of the table, in its order.
+        weights : coo_matrix of float32, shape (n_users, n_items), or None
+            The weights of these entries.
+        user_features : csr_matrix of float32, shape (n_users, n_user_features), or None
+            Users who are not in the table have nothing but their identity feature.
+        item_features : csr_matrix of float32, shape (n_items, n_item_features), or None
+            The same for items.
+        timestamps : ndarray [nnz], or None
+            The times of these entries, numbers or datetime64 (in UTC if there was a time zone),
+            as `cross_validation.time_split` takes them.
+
+        Raises
+        ------
+        ValueError
+            When a column is not there, ids, weights or times are missing, numbers are infinite,
+            an id has two rows in a table of features, two features have one name, or, with
+            ``normalize``, a user or item has no features at all.
+        TypeError
+            When an argument is no table, or a column holds what it cannot be used for.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> seen = pd.DataFrame({"who": ["ann", "bob"], "film": ["Alien", "Heat"], "stars": [4, 5]})
+        >>> films = pd.DataFrame(
+        ...     {
+        ...         "film": ["Heat", "Alien", "Tron"],
+        ...         "tags": [["crime"], ["space", "horror"], None],
+        ...         "year": [1995, 1979, 1982],
+        ...     }
+        ... )
+        >>> made = Dataset.from_frame(
+        ...     seen, user="who", item="film", weight="stars", item_features=films, numeric="minmax"
+        ... )
+        >>> list(made.dataset.mapping()[3])
+        ['Alien', 'Heat', 'Tron', 'tags:crime', 'tags:space', 'tags:horror', 'year']
+        >>> made.item_features.toarray().round(2)
+        array([[0.25, 0.  , 0.  , 0.  , 0.25, 0.25, 0.  ],
+               [0.  , 0.33, 0.  , 0.33, 0.  , 0.  , 0.33],
+               [0.  , 0.  , 0.5 , 0.  , 0.  , 0.  , 0.09]], dtype=float32)
+        >>> made.weights.data
+        array([4., 5.], dtype=float32)
+        """
+        given = frames.read(
+            interactions,
+            user_features,
+            item_features,
+            user=user,
+            item=item,
+            weight=weight,
+            timestamp=timestamp,
+            numeric=numeric,
+        )
+        of_users, of_items = given.user_features, given.item_features
+        dataset = cls(user_identity_features, item_identity_features)
+        dataset.fit(
+            chain(given.users.values, of_users.ids.values if of_users else ()),
+            chain(given.items.values, of_items.ids.values if of_items else ()),
+            of_users.names if of_users else (),
+            of_items.names if of_items else (),
+        )
+        users, user_names, items, item_names = dataset.mapping()
+        row = _positions(given.users.values, users, "users")[given.users.codes]
+        col = _positions(given.items.values, items, "items")[given.items.codes]
+        shape = len(users), len(items)
+        weights = None
+        if given.weights is not None:
+            weights = sp.coo_matrix((given.weights, (row.copy(), col.copy())), shape=shape)
+        ones = np.ones(len(row), dtype=np.int32)
+        features = [
+            table and _table_matrix(table, *mappings, side, identity, normalize)
+            for table, *mappings, side, identity in (
+                (of_users, users, user_names, "user", user_identity_features),
+                (of_items, items, item_names, "item", item_identity_features),
+            )
+        ]
+        return FromFrame(
+            dataset,
+            sp.coo_matrix((ones, (row, col)), shape=shape),
+            weights,
+            *features,
+            given.timestamps,
         )
 
     def fit(
@@ -201,6 +357,106 @@ class Dataset:
             self._item_id_mapping,
             self._item_feature_mapping,
         )
+
+    def users_to_ids(self, users: Iterable[Hashable]) -> np.ndarray:
+        """The row numbers of users: the ids that models know, from your own.
+
+        Parameters
+        ----------
+        users : iterable of hashable
+            Your ids, as `fit` takes them: a list, an array, a column of a data frame ...
+
+        Returns
+        -------
+        ndarray of int32, shape (n,)
+            What `LightFM.predict` and `LightFM.recommend` take.
+
+        Raises
+        ------
+        ValueError
+            When one of them is unknown.
+        TypeError
+            When ``users`` is a text or not an iterable of hashable values.
+
+        Examples
+        --------
+        >>> dataset = Dataset()
+        >>> dataset.fit(users=["ann", "bob"], items=["tea", "rum"])
+        >>> dataset.users_to_ids(["bob", "ann", "bob"])
+        array([1, 0, 1], dtype=int32)
+        """
+        return self._to_ids(users, self._user_id_mapping, "users")
+
+    def items_to_ids(self, items: Iterable[Hashable]) -> np.ndarray:
+        """The row numbers of items; all is as in `users_to_ids`."""
+        return self._to_ids(items, self._item_id_mapping, "items")
+
+    def users_from_ids(self, ids: Any) -> Any:
+        """Your own ids of the users of these row numbers; all is as in `items_from_ids`."""
+        return self._from_ids(ids, self._user_id_mapping, "users")
+
+    def items_from_ids(self, ids: Any) -> Any:
+        """Your own ids of the items of these row numbers, whatever shape they come in.
+
+        Each call goes through all known items once, so give it many numbers at a time.
+
+        Parameters
+        ----------
+        ids : array-like of integers
+            Row numbers, for instance what `LightFM.recommend` returned. -1 stands for no item.
+
+        Returns
+        -------
+        ndarray of objects, in the shape of ``ids``
+            Your ids, None for -1. For a single integer, its id itself.
+
+        Raises
+        ------
+        ValueError
+            When a number is below -1 or not below the number of items.
+        TypeError
+            When they are not integers.
+
+        Examples
+        --------
+        >>> dataset = Dataset()
+        >>> dataset.fit(users=["ann"], items=["tea", "rum"])
+        >>> dataset.items_from_ids([[1, 0], [0, -1]])
+        array([['rum', 'tea'],
+               ['tea', None]], dtype=object)
+        """
+        return self._from_ids(ids, self._item_id_mapping, "items")
+
+    def _to_ids(
+        self, given: Iterable[Hashable], mapping: dict[Hashable, int], argument: str
+    ) -> np.ndarray:
+        self._check_fitted()
+        if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+            raise TypeError(f"{argument} must be an iterable of ids, got {given!r}; pass a list")
+        ids = _plain(given)
+        if not isinstance(ids, np.ndarray):
+            ids = list(ids)
+        return _positions(ids, mapping, argument, given=argument)
+
+    def _from_ids(self, given: Any, mapping: dict[Hashable, int], argument: str) -> Any:
+        self._check_fitted()
+        ids = np.asarray(given)
+        if ids.dtype.kind not in "iu" and ids.size:
+            raise TypeError(
+                f"ids must be integers, row numbers of {argument}, got {ids.dtype}; your own ids "
+                f"become row numbers with {argument}_to_ids"
+            )
+        wrong = ids[(ids < -1) | (ids >= len(mapping))]
+        if wrong.size:
+            raise ValueError(
+                f"ids must be row numbers of the {len(mapping)} {argument} that this dataset "
+                f"knows, or -1, got {wrong[0]}"
+            )
+        # One place more than there are ids, which is where -1 leads.
+        own = np.full(len(mapping) + 1, None, dtype=object)
+        numbers = np.fromiter(mapping.values(), np.intp, len(mapping))
+        own[numbers] = np.fromiter(mapping, object, len(mapping))
+        return own[ids.astype(np.intp)]
 
     def build_interactions(
         self, data: Iterable[tuple[Hashable, Hashable] | tuple[Hashable, Hashable, float]]
@@ -396,19 +652,25 @@ def _thinned(ids: Iterable[Hashable]) -> Iterable[Hashable]:
 
 
 def _positions(
-    ids: np.ndarray | list[Hashable], mapping: dict[Hashable, int], argument: str
+    ids: np.ndarray | list[Hashable],
+    mapping: dict[Hashable, int],
+    argument: str,
+    given: str = "data",
 ) -> np.ndarray:
-    """The int32 numbers of the ids in the mapping that ``argument`` of `fit_partial` feeds."""
+    """The int32 numbers of the ids in the mapping that ``argument`` of `fit_partial` feeds.
+
+    ``given`` is what the caller knows the ids as.
+    """
     if isinstance(ids, np.ndarray):
         span = _dense_range(ids)
         if span is None:
-            return _positions(ids.tolist(), mapping, argument)
+            return _positions(ids.tolist(), mapping, argument, given)
         positions = np.empty(len(ids), dtype=np.int32)
         table = np.full(len(span), -1, dtype=np.int32)
         for start, offsets in _offset_blocks(ids, span):
             new = offsets[table.take(offsets) < 0]
             if len(new):
-                table[new] = _positions((new + span.start).tolist(), mapping, argument)
+                table[new] = _positions((new + span.start).tolist(), mapping, argument, given)
             positions[start : start + len(offsets)] = table.take(offsets)
         return positions
 
@@ -422,11 +684,11 @@ def _positions(
         except KeyError:
             unknown = next(value for value in block if value not in mapping)
             raise ValueError(
-                f"data holds the {_NOUNS[argument]} {unknown!r}, which this dataset does not know; "
-                f"make it known with fit_partial({argument}=[{unknown!r}])"
+                f"{given} holds the {_NOUNS[argument]} {unknown!r}, which this dataset does not "
+                f"know; make it known with fit_partial({argument}=[{unknown!r}])"
             ) from None
         except TypeError as error:
-            raise TypeError(f"a {_NOUNS[argument]} in data is not hashable: {error}") from error
+            raise TypeError(f"a {_NOUNS[argument]} in {given} is not hashable: {error}") from error
         # An array("I") reads Python integers twice as fast as NumPy does.
         positions[start : start + len(block)] = array("I", numbers)[:-1]
     return positions
@@ -468,12 +730,18 @@ def _plain(values: Iterable[Any]) -> np.ndarray | Iterable[Any]:
     """
     if _is_frame(values):
         raise TypeError("a data frame iterates over the names of its columns; pass one column")
+    if isinstance(values, np.ma.MaskedArray):
+        return values.tolist()  # None where it is masked
     dtype = getattr(values, "dtype", None)
     if hasattr(values, "to_numpy") and isinstance(dtype, np.dtype) and dtype.kind in "biuf":
         values = values.to_numpy()
     if isinstance(values, np.ndarray):
         return values if values.ndim == 1 and dtype.kind in "biufcUSO" else list(values)
-    return values.tolist() if hasattr(values, "tolist") else values
+    # As pandas, polars and pyarrow call it.
+    for method in ("tolist", "to_list", "to_pylist"):
+        if hasattr(values, method):
+            return getattr(values, method)()
+    return values
 
 
 def _is_frame(values: Any) -> bool:
@@ -540,12 +808,7 @@ def _feature_matrix(
     """The float32 matrix of one side's features; see `Dataset.build_user_features`."""
     if isinstance(data, Mapping):
         raise TypeError("data must be an iterable of pairs, got a mapping; pass its .items()")
-    blocks = []
-    if identity:
-        row = np.fromiter(ids.values(), np.int32, len(ids))
-        own = _own_features(ids, features, side)
-        blocks.append((row, own, np.ones(len(ids), dtype=np.float32)))
-
+    blocks = _identity(ids, features, side) if identity else []
     expected = f"({side} id, [feature names]) or ({side} id, {{feature name: weight}})"
     for start, rows in _blocks(data, _BLOCK):
         try:
@@ -568,19 +831,10 @@ def _feature_matrix(
             weights = np.ones(len(col), dtype=np.float32)
         blocks.append((row, col, weights))
 
-    row, col, weights = _joined(blocks)
-    matrix = sp.coo_matrix((weights, (row, col)), shape=(len(ids), len(features)))
-    # The way over CSC adds up repeated entries and sorts each row, faster than sorting does.
-    matrix = matrix.tocsc().tocsr()
+    matrix = _summed(blocks, ids, features)
     if normalize:
         sizes = np.diff(matrix.indptr)
-        if not sizes.all():
-            name = _id_of(int(np.argmin(sizes)), ids)
-            raise ValueError(
-                f"rows without features cannot be normalised: {np.sum(sizes == 0)} of "
-                f"{len(ids)} {side}s have none, among them {name!r}; list features of every "
-                f"{side}, turn on {side}_identity_features, or pass normalize=False"
-            )
+        _check_none_bare(sizes, ids, side)
         norms = np.add.reduceat(np.abs(matrix.data), matrix.indptr[:-1], dtype=np.float64)
         if not np.isfinite(norms).all():
             name = _id_of(int(np.argmin(np.isfinite(norms))), ids)
@@ -593,13 +847,75 @@ def _feature_matrix(
     return matrix
 
 
-def _own_features(ids: dict[Hashable, int], features: dict[Hashable, int], side: str) -> np.ndarray:
-    """The number of each id among the features."""
+def _table_matrix(
+    given: frames.Features,
+    ids: dict[Hashable, int],
+    features: dict[Hashable, int],
+    side: str,
+    identity: bool,
+    normalize: bool,
+) -> sp.csr_matrix:
+    """The float32 matrix of one side's features in a table; see `Dataset.from_frame`."""
+    clash = next((name for name in given.names if name in ids), None) if identity else None
+    if clash is not None:
+        raise ValueError(
+            f"{side}_features make a feature {clash!r}, which is a {side} id too; rename its "
+            f"column or turn off {side}_identity_features"
+        )
+    owners = _positions(given.ids.values, ids, f"{side}s")[given.ids.codes]
+    repeated = np.bincount(owners, minlength=1).argmax()
+    if np.sum(owners == repeated) > 1:
+        raise ValueError(
+            f"{side}_features must have one row for each {side}, got {np.sum(owners == repeated)} "
+            f"for {_id_of(int(repeated), ids)!r}; drop duplicates, or gather tags into lists"
+        )
+    row, value = owners[given.row], given.value
+    blocks = _identity(ids, features, side) if identity else []
+    if normalize:
+        sizes = np.bincount(row, minlength=len(ids)) + (1 if identity else 0)
+        _check_none_bare(sizes, ids, side)
+        shares = 1 / sizes.astype(np.float32)
+        value = value * shares[row]
+        blocks = [(row, col, ones * shares[row]) for row, col, ones in blocks]
+    col = _positions(given.names, features, f"{side}_features")[given.col]
+    return _summed([*blocks, (row, col, value)], ids, features)
+
+
+def _identity(
+    ids: dict[Hashable, int], features: dict[Hashable, int], side: str
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Entries of 1 for the identity feature of each id, as a block."""
     own = list(ids)
     # The ids lead the features, in the same order, unless some were added later.
     if own == list(islice(features, len(ids))):
-        return np.fromiter(features.values(), np.int32, len(ids))
-    return _positions(own, features, f"{side}_features")
+        col = np.fromiter(features.values(), np.int32, len(ids))
+    else:
+        col = _positions(own, features, f"{side}_features")
+    row = np.fromiter(ids.values(), np.int32, len(ids))
+    return [(row, col, np.ones(len(ids), dtype=np.float32))]
+
+
+def _summed(
+    blocks: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    ids: dict[Hashable, int],
+    features: dict[Hashable, int],
+) -> sp.csr_matrix:
+    """The matrix of the entries of all blocks, repeated ones added up, its rows sorted."""
+    row, col, weights = _joined(blocks)
+    matrix = sp.coo_matrix((weights, (row, col)), shape=(len(ids), len(features)))
+    # The way over CSC does all of it, faster than sorting.
+    return matrix.tocsc().tocsr()
+
+
+def _check_none_bare(sizes: np.ndarray, ids: dict[Hashable, int], side: str) -> None:
+    """Refuse users or items without features, given how many each has."""
+    if not sizes.all():
+        name = _id_of(int(np.argmin(sizes)), ids)
+        raise ValueError(
+            f"rows without features cannot be normalised: {np.sum(sizes == 0)} of "
+            f"{len(ids)} {side}s have none, among them {name!r}; list features of every "
+            f"{side}, turn on {side}_identity_features, or pass normalize=False"
+        )
 
 
 def _id_of(number: int, ids: dict[Hashable, int]) -> Hashable:
@@ -629,6 +945,8 @@ def _weights(values: np.ndarray | list[Any]) -> np.ndarray:
     try:
         # Unlike NumPy, an array('d') neither parses strings nor takes None for NaN.
         return np.array(array("d", values), dtype=np.float32)
+    except OverflowError as error:
+        raise ValueError(f"a weight in data is too large: {error}") from error
     except TypeError:
         for value in values:
             try:

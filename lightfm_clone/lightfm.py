@@ -396,7 +396,10 @@ class LightFM:
             side = name.split("_")[0]
             values = getattr(self, f"{side}_{'embeddings' if 'embedding' in name else 'biases'}")
             given = getattr(self, name)
-            array = np.require(given, np.float32, ["C", "A", "W"])
+            try:
+                array = np.require(given, np.float32, ["C", "A", "W"])
+            except (TypeError, ValueError, OverflowError) as error:
+                raise ValueError(f"{name} must be an array of numbers: {error}") from error
             if array.shape != np.shape(values):
                 raise ValueError(
                     f"{name} must have shape {np.shape(values)}, as the values it belongs to, got "

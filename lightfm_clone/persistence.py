@@ -126,7 +126,7 @@ def save_model(model: Any, path: _Path) -> None:
         if given is not None:
             try:
                 array = np.asarray(given, dtype="<f4")
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 raise ValueError(f"{name} must be an array of numbers: {error}") from error
             arrays[name] = array
     _check_arrays(arrays)

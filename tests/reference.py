@@ -14,11 +14,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.special import expit
+from scipy.special import expit, logsumexp
 
 # Random numbers and example order
 
@@ -65,7 +65,7 @@ def epoch_order(n_entries: int, seed: int) -> np.ndarray:
 
 @dataclass
 class Settings:
-    """The constructor parameters of LightFM."""
+    """The constructor parameters of LightFM, taken as they stand, whatever the loss."""
 
     no_components: int = 10
     k: int = 5
@@ -79,6 +79,8 @@ class Settings:
     user_alpha: float = 0.0
     max_sampled: int = 10
     stored_negatives: float = 0.0
+    temperature: float = 0.1
+    n_negatives: int = 256
 
 
 @dataclass
@@ -147,7 +149,11 @@ def initial_state(
 
     def side(n_features: int) -> Side:
         parameters = np.zeros((n_features, d + 1))
-        parameters[:, :d] = ((random_state.rand(n_features, d) - 0.5) / d).astype(np.float32)
+        if settings.loss == "softmax":
+            drawn = random_state.normal(0.0, 0.1, (n_features, d))
+        else:
+            drawn = (random_state.rand(n_features, d) - 0.5) / d
+        parameters[:, :d] = drawn.astype(np.float32)
         return Side(parameters, np.full_like(parameters, accumulated), np.zeros_like(parameters))
 
     return State(settings, items=side(n_item_features), users=side(n_user_features))
@@ -185,6 +191,34 @@ def hinge_loss(user: np.ndarray, positive: np.ndarray, negative: np.ndarray, g: 
     return g * max(0.0, 1.0 - score(user, positive) + score(user, negative))
 
 
+def direction(vector: np.ndarray) -> tuple[np.ndarray, float]:
+    """An embedding divided by its length, and the inverse of that; all zero where it is zero."""
+    length = math.sqrt(vector[:-1] @ vector[:-1])
+    inverse = 1.0 / length if length > 0 else 0.0
+    return inverse * vector[:-1], inverse
+
+
+def cosine_score(user: np.ndarray, item: np.ndarray) -> float:
+    return float(direction(user)[0] @ direction(item)[0] + item[-1])
+
+
+def softmax_loss(
+    user: np.ndarray,
+    positive: np.ndarray,
+    negatives: list[np.ndarray],
+    share: float,
+    temperature: float,
+    weight: float = 1.0,
+) -> float:
+    """weight * (-s_pos / T + log Z), Z = exp(s_pos / T) + share * sum_j exp(s_j / T)
+
+    The negatives are those that the user does not know; `share` is n_items over the number drawn.
+    """
+    scores = np.array([cosine_score(user, item) for item in (positive, *negatives)]) / temperature
+    factors = np.append(1.0, np.full(len(negatives), share))
+    return weight * (logsumexp(scores, b=factors) - scores[0])
+
+
 # One epoch
 
 
@@ -219,6 +253,7 @@ class Epoch:
     ) -> None:
         n_users, n_items = interactions.shape
         self.state = state
+        self.settings = state.settings  # but sgd's learning rate falls as the epoch goes on
         self.user_of, self.item_of = interactions.row, interactions.col
         self.value = interactions.data.astype(np.float64)
         self.is_positive = interactions.data > 0
@@ -392,41 +427,108 @@ def adadelta(side: Side, feature: int, gradient: np.ndarray, settings: Settings)
     return rate
 
 
+def sgd(side: Side, feature: int, gradient: np.ndarray, settings: Settings) -> np.ndarray:
+    side.parameters[feature] -= settings.learning_rate * gradient
+    return np.full_like(gradient, settings.learning_rate)
+
+
 SCHEDULES: dict[str, Callable[[Side, int, np.ndarray, Settings], np.ndarray]] = {
     "adagrad": adagrad,
     "adadelta": adadelta,
+    "sgd": sgd,
 }
+
+
+def step_features(epoch: Epoch, side: Side, row: Row, gradient: np.ndarray) -> list[np.ndarray]:
+    """Step every feature of a user or an item; returns the rates of all their components."""
+    settings = epoch.settings
+    schedule = SCHEDULES[settings.learning_schedule]
+    alpha = settings.item_alpha if side is epoch.state.items else settings.user_alpha
+    rates = []
+    for feature, value in zip(row.features, row.values, strict=True):
+        rate = schedule(side, feature, value * gradient, settings)
+        side.parameters[feature] *= 1 + alpha * rate
+        rates.append(rate)
+    return rates
+
+
+def grow_scales(epoch: Epoch, rates: list[np.ndarray]) -> None:
+    """What L2 does to all parameters after an example that has stepped with these rates."""
+    if rates:
+        epoch.state.items.scale *= 1 + epoch.settings.item_alpha * np.mean(rates)
+        epoch.state.users.scale *= 1 + epoch.settings.user_alpha * np.mean(rates)
 
 
 def apply(epoch: Epoch, user: int, update: Update) -> None:
     """Step the features of the items, in the order of the update, then those of the user."""
-    settings, items, users = epoch.state.settings, epoch.state.items, epoch.state.users
-    schedule = SCHEDULES[settings.learning_schedule]
+    items, users = epoch.state.items, epoch.state.users
 
     # All gradients come from the vectors before the step. An item's bias enters its score with
     # factor one, hence the one in place of the user's bias.
     user_vector = epoch.user_vector(user)
     steps = [
-        (items, settings.item_alpha, epoch.item_rows[item], g * np.append(user_vector[:-1], 1.0))
-        for item, g in update
+        (items, epoch.item_rows[item], g * np.append(user_vector[:-1], 1.0)) for item, g in update
     ]
     user_gradient = sum(g * epoch.item_vector(item) for item, g in update)
     # For a pair the biases' gradients cancel; the user's bias gets +g nevertheless.
     user_gradient[-1] = update[-1][1]
-    steps.append((users, settings.user_alpha, epoch.user_rows[user], user_gradient))
+    steps.append((users, epoch.user_rows[user], user_gradient))
+    grow_scales(epoch, [rate for step in steps for rate in step_features(epoch, *step)])
 
-    rates = []
-    for side, alpha, row, gradient in steps:
-        for feature, value in zip(row.features, row.values, strict=True):
-            rate = schedule(side, feature, value * gradient, settings)
-            side.parameters[feature] *= 1 + alpha * rate
-            rates.append(rate)
-    if rates:
-        items.scale *= 1 + settings.item_alpha * np.mean(rates)
-        users.scale *= 1 + settings.user_alpha * np.mean(rates)
-    if max(items.scale, users.scale) > 1e6:
-        items.settle()
-        users.settle()
+
+# The sampled softmax goes through the entries in blocks, whose examples share their negatives.
+
+BIAS_RATE = 0.01  # of the embeddings' gradients, that of a bias counts as much
+
+
+def softmax_block(epoch: Epoch, entries: np.ndarray, rng: Rng) -> None:
+    """Train on the examples among these entries, with gradients from before the block."""
+    settings, items, users = epoch.settings, epoch.state.items, epoch.state.users
+    n, temperature = settings.n_negatives, settings.temperature
+    drawn = np.array([rng.bounded(epoch.n_items) for _ in range(n)])
+    vectors = [epoch.item_vector(item) for item in drawn]
+    negatives, inverses = (np.array(part) for part in zip(*map(direction, vectors), strict=True))
+    biases = np.array([vector[-1] for vector in vectors])
+
+    steps = []  # of the examples: the positive's and the user's
+    negative_gradients = np.zeros((n, len(vectors[0])))
+    for entry in entries:
+        user, item, weight = epoch.user_of[entry], epoch.item_of[entry], epoch.weight[entry]
+        unknown = ~np.isin(drawn, epoch.known[user])
+        if not epoch.is_positive[entry] or not unknown.any():
+            continue
+        item_vector = epoch.item_vector(item)
+        (u, u_inverse), (p, p_inverse) = map(direction, (epoch.user_vector(user), item_vector))
+        cosines = negatives @ u
+        scores = np.append(u @ p + item_vector[-1], cosines + biases) / temperature
+        scores[1:][~unknown] = -math.inf
+        # The positive counts once; what is drawn stands for all items.
+        factors = np.append(1.0, np.full(n, epoch.n_items / n))
+        log_z = logsumexp(scores, b=factors)
+        epoch.sums.examples += 1
+        epoch.sums.loss += weight * (log_z - scores[0])
+
+        g = (weight / temperature * factors * np.exp(scores - log_z))[1:]
+        negative_gradients[:, :-1] += (g * inverses)[:, None] * (u - cosines[:, None] * negatives)
+        negative_gradients[:, -1] += BIAS_RATE * g
+        a = g @ negatives - g.sum() * p
+        if g.any():
+            item_gradient = -g.sum() * p_inverse * (u - (u @ p) * p)
+            steps.append(
+                [
+                    (items, epoch.item_rows[item], np.append(item_gradient, -BIAS_RATE * g.sum())),
+                    (users, epoch.user_rows[user], np.append(u_inverse * (a - (a @ u) * u), 0.0)),
+                ]
+            )
+
+    for item, gradient in zip(drawn, negative_gradients, strict=True):
+        if gradient[-1]:  # else each of the examples' users knows the item
+            step_features(epoch, items, epoch.item_rows[item], gradient)
+    for example in steps:
+        grow_scales(epoch, [rate for step in example for rate in step_features(epoch, *step)])
+
+
+CHUNK, MAX_BLOCK = 512, 160  # entries
 
 
 def run_epoch(
@@ -436,15 +538,40 @@ def run_epoch(
     item_features: sp.csr_matrix | None,
     sample_weight: sp.coo_matrix | None,
     seed: int,
+    span: tuple[float, float] = (0.0, 1.0),
 ) -> State:
-    """The state after one pass over all entries; what is passed in stays as it is."""
+    """The state after one pass over all entries; what is passed in stays as it is.
+
+    `span` says what share of the fit's epochs is over before and after this one.
+    """
     state = deepcopy(state)
     epoch = Epoch(state, interactions, user_features, item_features, sample_weight)
-    loss = LOSSES[state.settings.loss]
-    for position, entry in enumerate(epoch_order(epoch.n_entries, seed)):
-        update = loss(epoch, entry, Rng(seed, position))
-        if update:
-            apply(epoch, epoch.user_of[entry], update)
+    order = epoch_order(epoch.n_entries, seed)
+    chunk = position = 0
+    while position < epoch.n_entries:
+        # sgd's learning rate is that of where a chunk begins, or goes on after the scales have
+        # been settled; what is left of the chunk then makes blocks of equal size.
+        if position >= chunk:
+            chunk = min(chunk + CHUNK, epoch.n_entries)
+        if state.settings.learning_schedule == "sgd":
+            over = span[0] + (span[1] - span[0]) * position / epoch.n_entries
+            rate = state.settings.learning_rate * (1 - over)
+            epoch.settings = replace(state.settings, learning_rate=rate)
+        while position < chunk:
+            if state.settings.loss == "softmax":
+                size = (chunk - position) // math.ceil((chunk - position) / MAX_BLOCK)
+                softmax_block(epoch, order[position : position + size], Rng(seed, position))
+                position += size
+            else:
+                entry = order[position]
+                update = LOSSES[state.settings.loss](epoch, entry, Rng(seed, position))
+                if update:
+                    apply(epoch, epoch.user_of[entry], update)
+                position += 1
+            if max(state.items.scale, state.users.scale) > 1e6:
+                state.items.settle()
+                state.users.settle()
+                break
     state.items.settle()
     state.users.settle()
     state.epochs.append(epoch.sums)
@@ -472,7 +599,15 @@ def fit(
     if settings.loss == "mse":
         weights = None if sample_weight is None else sample_weight.data.astype(np.float64)
         state.global_mean = float(np.average(interactions.data.astype(np.float64), weights=weights))
-    for _ in range(epochs):
+    for epoch in range(epochs):
         seed = int(draws.randint(np.iinfo(np.int64).max, dtype=np.int64))
-        state = run_epoch(state, interactions, user_features, item_features, sample_weight, seed)
+        state = run_epoch(
+            state,
+            interactions,
+            user_features,
+            item_features,
+            sample_weight,
+            seed,
+            span=(epoch / epochs, (epoch + 1) / epochs),
+        )
     return state

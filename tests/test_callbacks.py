@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import doctest
-import inspect
 import pickle
 from types import SimpleNamespace
 
@@ -16,11 +15,6 @@ from hypothesis import strategies as st
 
 from lightfm_clone import LightFM, callbacks
 from lightfm_clone.callbacks import Checkpoint, EarlyStopping
-
-through_fit = pytest.mark.skipif(
-    "callbacks" not in inspect.signature(LightFM.fit).parameters,
-    reason="fit takes no callbacks yet",
-)
 
 
 class FakeModel(SimpleNamespace):
@@ -234,7 +228,6 @@ def warp(**options):
     return LightFM(loss="warp", no_components=8, learning_rate=0.5, random_state=3, **options)
 
 
-@through_fit
 @pytest.mark.parametrize("stop_at", [1, 3])
 def test_a_plain_function(stop_at):
     seen = []
@@ -249,7 +242,6 @@ def test_a_plain_function(stop_at):
     assert_equal_arrays(arrays_of(model), arrays_of(warp().fit(TRAIN, epochs=stop_at)))
 
 
-@through_fit
 def test_callbacks_do_not_change_the_training():
     copies = Copies()
     model = warp().fit(TRAIN, epochs=4, callbacks=[copies, EarlyStopping("loss", patience=4)])
@@ -259,7 +251,6 @@ def test_callbacks_do_not_change_the_training():
     assert len(model.history_) == 4
 
 
-@through_fit
 @pytest.mark.parametrize("order", [1, -1])
 @pytest.mark.parametrize("metric", ["ndcg@10", "auc", "loss"])
 @pytest.mark.parametrize("restore_best", [True, False])
@@ -281,7 +272,6 @@ def best_in_epoch_3(model, record):
     record["loss"] = abs(record["epoch"] - 3)
 
 
-@through_fit
 def test_restores_when_out_of_epochs_too():
     callbacks = [best_in_epoch_3, EarlyStopping("loss", patience=50)]
     model = warp().fit(TRAIN, epochs=5, callbacks=callbacks)
@@ -289,7 +279,6 @@ def test_restores_when_out_of_epochs_too():
     assert_equal_arrays(arrays_of(model), arrays_of(warp().fit(TRAIN, epochs=3)))
 
 
-@through_fit
 def test_live_views_stay_valid():
     model = warp().fit(TRAIN, epochs=1)
     live = {name: getattr(model, name) for name in ARRAYS}
@@ -298,7 +287,6 @@ def test_live_views_stay_valid():
         assert getattr(model, name) is live[name]
 
 
-@through_fit
 def test_going_on_after_early_stopping():
     """From the best epoch, with the random numbers that come next, and epochs that count on."""
     model = warp().fit(TRAIN, epochs=40, callbacks=[best_in_epoch_3, EarlyStopping("loss", 2)])
@@ -314,7 +302,6 @@ def test_going_on_after_early_stopping():
     assert [record["epoch"] for record in model.history_] == list(range(1, 7))
 
 
-@through_fit
 def test_a_validation_metric_without_validation():
     model = warp().fit(TRAIN, epochs=1)
     before = arrays_of(model)
@@ -324,14 +311,12 @@ def test_a_validation_metric_without_validation():
         assert_equal_arrays(arrays_of(model), before)
 
 
-@through_fit
 def test_the_learning_curve_of_another_loss_lacks_violations():
     model = LightFM(loss="logistic", random_state=0)
     with pytest.raises(ValueError, match="violation_rate"):
         model.fit(random_interactions(), epochs=2, callbacks=[EarlyStopping("violation_rate")])
 
 
-@through_fit
 @pytest.mark.parametrize("every", [1, 2])
 def test_training_goes_on_from_a_checkpoint(tmp_path, every):
     saving = Checkpoint(tmp_path / "{epoch}.lfm", every)
@@ -349,7 +334,6 @@ def test_training_goes_on_from_a_checkpoint(tmp_path, every):
 # What is said in docstrings
 
 
-@through_fit
 def test_docstrings():
     result = doctest.testmod(callbacks)
     assert result.attempted > 10 and result.failed == 0

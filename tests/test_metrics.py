@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import doctest
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -555,10 +554,3 @@ def test_bad_arguments_of_measures():
 def test_docstrings_run():
     assert doctest.testmod(evaluation).attempted > 20
     assert doctest.testmod(evaluation).failed == 0
-
-
-def test_documentation_runs():
-    text = (Path(__file__).parent.parent / "docs" / "evaluation.md").read_text(encoding="utf-8")
-    blocks = [block.split("```")[0] for block in text.split("```python\n")[1:]]
-    assert blocks
-    exec("\n".join(blocks), {})

@@ -1301,7 +1301,7 @@ def test_subclasses_of_datasets(path):
     assert type(Dataset.load(path)) is Dataset
 
 
-# What is said in docstrings and docs
+# What is said in docstrings
 
 
 @pytest.mark.parametrize("method", [LightFM.save, Dataset.save], ids=["model", "dataset"])
@@ -1313,10 +1313,3 @@ def test_docstrings(method):
         for example in test.examples:
             example.want = example.want.replace("np.True_", "True")
     assert test.examples and doctest.DocTestRunner().run(test).failed == 0
-
-
-def test_example_in_the_docs(tmp_path):
-    docs = Path(__file__).resolve().parent.parent / "docs" / "persistence.md"
-    (code,) = re.findall(r"```python\n(.*?)```", docs.read_text(encoding="utf-8"), re.DOTALL)
-    output_of(code, cwd=tmp_path)
-    assert sorted(os.listdir(tmp_path)) == ["films.dataset", "films.lightfm"]

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from helpers import (
+    LOSSES,
     all_scores,
     arrays_of,
     assert_equal_arrays,
@@ -423,11 +424,16 @@ def test_nothing_is_left(path, items):
     assert_equal_lists((ids, scores), expected)
 
 
-def test_global_mean_is_added(path):
-    ratings = random_interactions(1, (N_USERS, N_ITEMS))
-    model = LightFM(loss="mse", random_state=1).fit(ratings, epochs=3)
-    assert model.global_mean_ > 0.5
-    assert_best(model.recommend(k=5), all_scores(model, N_USERS, N_ITEMS), 5)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_scores_of_every_loss(path, loss):
+    """With the global mean of one, the normalised vectors of another."""
+    given = {"item_features": FEATURES["item_features"]}
+    model = LightFM(loss=loss, random_state=1)
+    model.fit(random_interactions(1, (N_USERS, N_ITEMS)), epochs=3, **given)
+    scores = all_scores(model, N_USERS, N_ITEMS, **given)
+    assert_best(model.recommend(k=5, **given), scores, 5)
+    users = model.get_user_representations(sp.identity(N_USERS, np.float32, "csr"))
+    assert_best(model.recommend(k=5, user_representations=users, **given), scores, 5)
 
 
 def test_arrays_assigned_in_any_layout():

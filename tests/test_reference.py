@@ -5,6 +5,7 @@ The compiled kernels are held to the twin in test_twin.py; here the twin is held
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 
@@ -21,6 +22,7 @@ from reference import (
     apply,
     bpr,
     bpr_loss,
+    cosine_score,
     epoch_order,
     fit,
     hinge_loss,
@@ -30,6 +32,8 @@ from reference import (
     mse,
     run_epoch,
     score,
+    softmax_block,
+    softmax_loss,
     squared_error,
     warp,
     warp_kos,
@@ -123,13 +127,19 @@ def test_order_of_many_entries_mixes_all_parts():
 # The state
 
 
-@pytest.mark.parametrize(("schedule", "accumulated"), [("adagrad", 1.0), ("adadelta", 0.0)])
-def test_initial_state(schedule, accumulated):
-    settings = Settings(no_components=4, learning_schedule=schedule)
+@pytest.mark.parametrize(
+    ("schedule", "accumulated"), [("adagrad", 1.0), ("adadelta", 0.0), ("sgd", 0.0)]
+)
+@pytest.mark.parametrize("loss", ["warp", "softmax"])
+def test_initial_state(loss, schedule, accumulated):
+    settings = Settings(no_components=4, learning_schedule=schedule, loss=loss)
     draws, expected = np.random.RandomState(5), np.random.RandomState(5)
     arrays = initial_state(settings, 3, 2, draws).arrays()
     for side, n_features in (("item", 3), ("user", 2)):
-        embeddings = ((expected.rand(n_features, 4) - 0.5) / 4).astype(np.float32)
+        if loss == "softmax":
+            embeddings = expected.normal(0.0, 0.1, size=(n_features, 4)).astype(np.float32)
+        else:
+            embeddings = ((expected.rand(n_features, 4) - 0.5) / 4).astype(np.float32)
         np.testing.assert_array_equal(arrays[f"{side}_embeddings"], embeddings)
         np.testing.assert_array_equal(arrays[f"{side}_biases"], np.zeros(n_features))
         for kind, shape in (("embedding", (n_features, 4)), ("bias", (n_features,))):
@@ -197,6 +207,27 @@ def test_adadelta_step():
     assert side.parameters[0, 0] == pytest.approx(0.5 - 2 * math.sqrt(0.04 / 0.86))
     # 0.9 * 0.03 + 0.1 * 4 * 0.04 / 0.86
     assert side.momentum[0, 0] == pytest.approx(0.027 + 0.016 / 0.86)
+
+
+def test_sgd_step():
+    side = one_vector(0.5, 4.0, 7.0)
+    rate = SCHEDULES["sgd"](side, 0, np.array([3.0]), Settings(learning_rate=0.1))
+    assert rate.tolist() == [0.1]
+    assert side.parameters[0, 0] == pytest.approx(0.2)  # 0.5 - 0.1 * 3
+    assert (side.gradients[0, 0], side.momentum[0, 0]) == (4.0, 7.0)
+
+
+def test_learning_rate_of_sgd_falls_over_the_epochs_by_chunks():
+    """Pairs of a user and an item that no other entry touches each show the rate of their step."""
+    n = 1100
+    interactions = coo([(i, i, 1.0) for i in range(n)], (n, n))
+    settings = Settings(no_components=1, learning_schedule="sgd", learning_rate=0.8)
+    state = initial_state(settings, n, n, np.random.RandomState(0))
+    state.items.parameters[:] = state.users.parameters[:] = 0.0  # every bias has the gradient -1/2
+    after = run_epoch(state, interactions, None, None, None, seed=3, span=(0.25, 0.5))
+    rates = 2 * after.items.parameters[epoch_order(n, seed=3), 1]
+    expected = [0.8 * (0.75 - 0.25 * (i // 512 * 512) / n) for i in range(n)]
+    np.testing.assert_allclose(rates, expected)
 
 
 # The gradients
@@ -417,7 +448,162 @@ def test_a_feature_of_both_items_takes_two_steps(alpha):
     assert after.items.parameters[2, 0] == pytest.approx(x / (1 + alpha * mean_rate))
 
 
+def softmax_case(hybrid: bool, weighted: bool, n_negatives: int, seed: int):
+    """Two items more than the interactions have, and a user (1) who knows all that they have."""
+    n_users, n_items = 4, 7
+    entries = [(0, 0, 1.0), (2, 3, 2.0), (0, 2, -1.0), (3, 3, 1.0), (2, 3, 1.0), (3, 1, 1.0)]
+    interactions = coo([*entries, *[(1, item, 1.0) for item in range(5)]], (n_users, 5))
+    features = [
+        dense_features(hybrid, n_users, 3, seed=1),
+        dense_features(hybrid, n_items, 4, seed=2)
+        if hybrid
+        else sp.identity(n_items, format="csr"),
+    ]
+    weights = None
+    if weighted:
+        weights = interactions.copy()
+        weights.data = np.random.default_rng(seed).uniform(0.5, 2, len(weights.data))
+    settings = Settings(
+        no_components=3,
+        loss="softmax",
+        learning_schedule="sgd",
+        learning_rate=1.0,
+        temperature=0.3,
+        n_negatives=n_negatives,
+    )
+    state = random_state_of(settings, *((4, 3) if hybrid else (n_items, n_users)), seed=seed)
+    return interactions, features, weights, state
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("hybrid", [False, True])
+@pytest.mark.parametrize("n_negatives", [1, 2, 5, 20])
+@pytest.mark.parametrize("seed", range(3))
+def test_softmax_applies_the_gradient_of_its_loss(n_negatives, hybrid, weighted, seed):
+    """All examples of a block at once; of the biases, a hundredth for items, none for users."""
+    interactions, features, weights, state = softmax_case(hybrid, weighted, n_negatives, seed)
+    after = run_epoch(state, interactions, *features, weights, seed=seed)
+    epoch = Epoch(state, interactions, *features, weights)
+    rng = Rng(seed, 0)
+    drawn = [rng.bounded(7) for _ in range(n_negatives)]
+    examples = []
+    for entry in np.flatnonzero(interactions.data > 0):
+        unknown = [item for item in drawn if item not in epoch.known[interactions.row[entry]]]
+        if unknown:
+            examples.append((entry, unknown))
+
+    def loss() -> float:
+        total = 0.0
+        for entry, unknown in examples:
+            s = [cosine_score(epoch.user_vector(interactions.row[entry]), epoch.item_vector(item))
+                 for item in (interactions.col[entry], *unknown)]  # fmt: skip
+            z = math.exp(s[0] / 0.3) + 7 / n_negatives * sum(math.exp(x / 0.3) for x in s[1:])
+            total += epoch.weight[entry] * (-s[0] / 0.3 + math.log(z))
+        return total
+
+    numeric_items, numeric_users = numeric_gradient(loss, state)
+    applied_items, applied_users = applied_gradient(state, after)
+    numeric_items[:, -1] *= 0.01
+    tolerance = {"rtol": 1e-6, "atol": 1e-7}
+    np.testing.assert_allclose(applied_items, numeric_items, **tolerance)
+    np.testing.assert_allclose(applied_users, numeric_users, **tolerance)
+    assert (applied_users[:, -1] == 0).all()
+    (sums,) = after.epochs
+    assert (sums.loss, sums.examples) == (pytest.approx(loss()), len(examples))
+    assert bool(examples) == bool(np.any(applied_items))
+
+
+def test_softmax_loss_is_that_of_the_formula():
+    rng = np.random.default_rng(0)
+    user, positive, *negatives = rng.normal(size=(5, 4))
+    s = [cosine_score(user, item) for item in (positive, *negatives)]
+    assert s[1] == pytest.approx(
+        user[:3] @ negatives[0][:3] / np.linalg.norm(user[:3]) / np.linalg.norm(negatives[0][:3])
+        + negatives[0][3]
+    )
+    z = math.exp(s[0] / 0.5) + 10 * sum(math.exp(x / 0.5) for x in s[1:])
+    value = softmax_loss(user, positive, negatives, share=10.0, temperature=0.5, weight=3.0)
+    assert value == pytest.approx(3 * (math.log(z) - s[0] / 0.5))
+    assert softmax_loss(user, positive, [], share=10.0, temperature=0.5) == 0.0
+
+
+def test_softmax_gradients_come_from_before_the_block():
+    """And where rates depend on gradients: first the negatives in turn, then item and user."""
+    interactions, features, _, state = softmax_case(
+        hybrid=True, weighted=False, n_negatives=6, seed=1
+    )
+    state.settings.learning_schedule, state.settings.learning_rate = "adagrad", 0.1
+    epoch = Epoch(state, interactions, *features, None)
+    before = state.items.gradients.copy()
+    softmax_block(epoch, epoch_order(epoch.n_entries, 1), Rng(1, 0))
+    # Each of six negatives, and each of the examples, was a step of its own for every feature.
+    assert (state.items.gradients > before).all()
+
+    state.settings.learning_schedule, state.settings.learning_rate = "sgd", 1e-6
+    gradients = []
+    for _ in range(2):  # so small a step that a second one has the same gradients
+        old = state.items.parameters.copy()
+        softmax_block(epoch, epoch_order(epoch.n_entries, 1), Rng(1, 0))
+        gradients.append((old - state.items.parameters) / 1e-6)
+    np.testing.assert_allclose(*gradients, rtol=1e-3, atol=1e-4)
+
+
+def test_softmax_skips_examples_whose_negatives_are_all_known():
+    interactions = coo([(0, item, 1.0) for item in range(6)], (2, 6))
+    settings = Settings(no_components=2, loss="softmax", learning_schedule="sgd", item_alpha=1.0)
+    state = random_state_of(settings, n_items=6, n_users=2, seed=0)
+    after = run_epoch(state, interactions, None, None, None, seed=0)
+    assert vars(after.epochs[0]) == {"loss": 0.0, "examples": 0, "violations": 0, "tries": 0}
+    for name, array in after.arrays().items():
+        np.testing.assert_array_equal(array, state.arrays()[name])
+
+
+def test_softmax_leaves_a_length_of_zero_alone():
+    interactions = coo([(0, 0, 1.0), (1, 1, 1.0)], (2, 3))
+    settings = Settings(no_components=2, loss="softmax", learning_schedule="sgd")
+    state = random_state_of(settings, n_items=3, n_users=2, seed=0)
+    state.users.parameters[0] = 0.0
+    after = run_epoch(state, interactions, None, None, None, seed=0)
+    assert (after.users.parameters[0] == 0).all() and np.isfinite(after.items.parameters).all()
+    assert (after.users.parameters[1, :2] != state.users.parameters[1, :2]).all()
+    assert (after.items.parameters[:, 2] != state.items.parameters[:, 2]).all()
+
+
 # L2
+
+
+def test_l2_law_of_a_softmax_block():
+    """Scales grow once for each example, by the rates of its item and its user alone."""
+    interactions = coo([(0, 0, 1.0), (1, 1, 1.0)], (3, 5))
+    settings = Settings(
+        no_components=2,
+        loss="softmax",
+        learning_schedule="sgd",
+        learning_rate=0.1,
+        n_negatives=4,
+        item_alpha=2.0,
+        user_alpha=3.0,
+    )
+    state = random_state_of(settings, n_items=5, n_users=3, seed=0)
+    after = run_epoch(state, interactions, None, None, None, seed=1)
+    settings.item_alpha = settings.user_alpha = 0.0
+    plain = run_epoch(state, interactions, None, None, None, seed=1)
+    rng = Rng(1, 0)
+    drawn = np.bincount([rng.bounded(5) for _ in range(4)], minlength=5)
+    steps = drawn + [1, 1, 0, 0, 0]
+    # A negative of no example is not stepped; here each is unknown to one of the users at least.
+    untouched = steps == 0
+    assert untouched.any() and (steps > 1).any()
+    scale = (1 + 2.0 * 0.1) ** 2
+    np.testing.assert_allclose(
+        after.items.parameters[untouched], state.items.parameters[untouched] / scale
+    )
+    once = steps == 1
+    np.testing.assert_allclose(
+        after.items.parameters[once], plain.items.parameters[once] * 1.2 / scale
+    )
+    np.testing.assert_allclose(after.users.parameters[2], state.users.parameters[2] / 1.3**2)
+    np.testing.assert_allclose(after.users.parameters[:2], plain.users.parameters[:2] / 1.3)
 
 
 def logistic_pair(item_alpha: float, user_alpha: float) -> State:
@@ -719,8 +905,13 @@ def test_every_entry_is_an_example_of_a_pointwise_loss(loss):
 # Learning
 
 
-@pytest.mark.parametrize("schedule", ["adagrad", "adadelta"])
-@pytest.mark.parametrize("loss", ["logistic", "bpr", "warp", "warp-kos", "mse"])
+@pytest.mark.parametrize(
+    ("loss", "schedule"),
+    [
+        *itertools.product(["logistic", "bpr", "warp", "warp-kos", "mse"], SCHEDULES),
+        ("softmax", "sgd"),
+    ],
+)
 def test_two_groups_of_users_are_told_apart(loss, schedule):
     """Users like the items of their own parity: held-out ones must score above the others."""
     rng = np.random.default_rng(0)
@@ -733,20 +924,22 @@ def test_two_groups_of_users_are_told_apart(loss, schedule):
         no_components=4,
         loss=loss,
         learning_schedule=schedule,
-        learning_rate=0.1,
+        learning_rate=0.1 if schedule != "sgd" or loss == "softmax" else 0.4,
         epsilon=1e-3,
         k=2,
         n=4,
+        temperature=1.0,  # a low one learns by heart, in data so small
+        n_negatives=16,
     )
     interactions = coo(train, (16, 16))
     state = fit(settings, interactions, epochs=15, random_state=1)
     epoch = Epoch(state, interactions, None, None, None)
-    better = [
-        epoch.score(u, i) > epoch.score(u, j)
-        for u, i in held_out
-        for j in range(16)
-        if (u + j) % 2 == 1
-    ]
+
+    def value(u: int, i: int) -> float:
+        score_of = cosine_score if loss == "softmax" else score
+        return score_of(epoch.user_vector(u), epoch.item_vector(i))
+
+    better = [value(u, i) > value(u, j) for u, i in held_out for j in range(16) if (u + j) % 2 == 1]
     assert np.mean(better) > 0.9
 
 

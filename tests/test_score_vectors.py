@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import doctest
-import re
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,7 +112,7 @@ def test_errors(hybrid):
         hybrid.score_vectors(FEATURES["user_features"], "tags")
 
 
-# What is said in docstrings and docs
+# What is said in docstrings
 
 
 def test_docstring():
@@ -122,15 +120,3 @@ def test_docstring():
         LightFM.score_vectors, globs={"LightFM": LightFM, "np": np}, name="score_vectors"
     )
     assert test.examples and doctest.DocTestRunner().run(test).failed == 0
-
-
-def test_examples_in_the_docs(capsys):
-    docs = Path(__file__).resolve().parent.parent / "docs" / "serving.md"
-    plain, indexed = re.findall(r"```python\n(.*?)```", docs.read_text("utf-8"), re.DOTALL)
-    namespace = {}
-    exec(compile(plain, str(docs), "exec"), namespace)
-    exact = capsys.readouterr().out
-    assert exact.count("(") == 10
-    pytest.importorskip("voyager")
-    exec(compile(indexed, str(docs), "exec"), namespace)
-    assert capsys.readouterr().out == exact  # 600 films: nothing is missed

@@ -5,10 +5,8 @@ from __future__ import annotations
 import copy
 import doctest
 import pickle
-import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +19,6 @@ from lightfm_clone.datasets import synthetic_catalogue
 from lightfm_clone.evaluation import auc_score, ndcg_at_k, precision_at_k, reciprocal_rank
 from lightfm_clone.search import InteractionEstimator
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
 CATALOGUE = synthetic_catalogue(200, 120, 4_000)
 TRAIN, TEST = random_train_test_split(CATALOGUE.interactions, random_state=0)
 
@@ -378,17 +375,3 @@ def test_a_fold_that_fails_says_why(selection):
 
 def test_examples_of_the_docstrings(sklearn):
     assert doctest.testmod(search).failed == 0
-
-
-@pytest.mark.parametrize("page", ["search", "splits"])
-def test_examples_of_the_docs(page, capsys):
-    blocks = re.findall(r"```python\n(.*?)```", (DOCS / f"{page}.md").read_text("utf-8"), re.DOTALL)
-    assert blocks
-    if page == "search":
-        pytest.importorskip("sklearn")
-        pytest.importorskip("optuna")
-    for block in blocks:
-        exec(compile(block, f"docs/{page}.md", "exec"), {})
-    numbers = [float(number) for number in re.findall(r"^(0\.\d+)", capsys.readouterr().out, re.M)]
-    assert len(numbers) == {"search": 3, "splits": 4}[page]
-    assert min(numbers) > 0.1

@@ -14,10 +14,16 @@ import pytest
 import reference
 import scipy.sparse as sp
 
-from lightfm_clone import LightFM, _core
+from lightfm_clone import LightFM, _core, _validation
 
-LOSSES, SCHEDULES = tuple(reference.LOSSES), tuple(reference.SCHEDULES)
+LOSSES, SCHEDULES = (*reference.LOSSES, "softmax"), tuple(reference.SCHEDULES)
 N_USERS, N_ITEMS, N_ENTRIES = 30, 25, 200
+
+
+@pytest.fixture(autouse=True)
+def settings_taken_as_they_stand(monkeypatch):
+    """No loss has a schedule or a rate of its own in place of the constructor's defaults."""
+    monkeypatch.setattr(_validation, "_OF_LOSS", {})
 
 
 def interactions_of(
@@ -106,7 +112,7 @@ def trained_twin(
     alphas: tuple[float, float],
     no_components: int = 5,
     seed: int = 0,
-    stored_negatives: float = 0.0,
+    **further: float,
 ) -> tuple[reference.State, dict]:
     """The twin after three epochs, and the arguments by which the library is to follow it."""
     user_features, item_features = FEATURES[features]
@@ -120,7 +126,7 @@ def trained_twin(
             loss=loss,
             item_alpha=alphas[0],
             user_alpha=alphas[1],
-            stored_negatives=stored_negatives,
+            **{"n_negatives": 20, **further},
         ),
         "interactions": interactions,
         "user_features": user_features,
@@ -166,10 +172,20 @@ def test_stored_negatives(level, loss, schedule, features, weighted, alphas, sha
 @pytest.mark.parametrize("features", ["identity", "both"])
 @pytest.mark.parametrize(
     ("loss", "schedule"),
-    [("warp", "adagrad"), ("bpr", "adadelta"), ("logistic", "adagrad"), ("mse", "adagrad")],
+    [
+        ("warp", "adagrad"),
+        ("bpr", "adadelta"),
+        ("logistic", "adagrad"),
+        ("mse", "adagrad"),
+        ("warp", "sgd"),
+        ("softmax", "sgd"),
+        ("softmax", "adagrad"),
+    ],
 )
 def test_every_width_of_rows(level, loss, schedule, features, no_components):
     """Widths with and without room for padding, for the bias, and for whole vector registers."""
+    if loss == "softmax":  # on a line no direction turns: its gradients are 0, but for rounding
+        no_components = max(no_components, 3)
     expected, arguments = trained_twin(
         loss, schedule, features, False, (0.01, 0.02), no_components, 1
     )
@@ -186,16 +202,28 @@ def test_l2_of_one_side_only(level, loss, schedule, alphas):
 
 @pytest.mark.parametrize("side", ["item_alpha", "user_alpha"])
 @pytest.mark.parametrize(("features", "alpha"), [("identity", 40.0), ("both", 20.0)])
-@pytest.mark.parametrize("loss", [loss for loss in LOSSES if loss != "mse"])
-def test_scales_past_a_million(level, loss, features, alpha, side):
+@pytest.mark.parametrize(
+    ("loss", "schedule"),
+    [
+        *[(loss, "adagrad") for loss in ("logistic", "bpr", "warp", "warp-kos")],
+        ("logistic", "sgd"),
+        ("softmax", "sgd"),
+    ],
+)
+def test_scales_past_a_million(level, loss, schedule, features, alpha, side):
     """So strong an L2 that the scales go back to one within the epoch, most often repeatedly.
 
     The parameters grow without bound, and the differences of rounding with them. With these data
     the user's bias reaches 240,000, which must not cost BPR the digits of its score differences.
-    Without a bound on its gradient, mse diverges. A single log loss is reported as at most 88.
+    Without a bound on its gradient, mse diverges. A single log loss is reported as at most 88. With
+    sgd, whose rates do not depend on the gradients, less of an L2 is enough.
     """
+    if schedule == "sgd":
+        alpha /= 5
     user_features, item_features = FEATURES[features]
-    settings = reference.Settings(loss=loss, k=2, n=4, item_alpha=0.1, user_alpha=0.1)
+    settings = reference.Settings(
+        learning_schedule=schedule, loss=loss, k=2, n=4, item_alpha=0.1, user_alpha=0.1
+    )
     setattr(settings, side, alpha)
     arguments = {
         "settings": settings,
@@ -235,6 +263,55 @@ def test_single_entries(level, loss):
             "random_state": seed,
         }
         assert_trains_like(reference.fit(**arguments), **arguments)
+
+
+@pytest.mark.parametrize("temperature", [0.02, 0.1, 1.0])
+@pytest.mark.parametrize("n_negatives", [1, 3, 16, 17, 100])
+@pytest.mark.parametrize("features", ["identity", "both"])
+@pytest.mark.parametrize("alphas", [(0.0, 0.0), (0.02, 0.005)], ids=["plain", "l2"])
+def test_softmax_of_any_size(level, features, alphas, n_negatives, temperature):
+    """Whole panels of negatives or not, many repeats among them, sometimes all of them masked."""
+    expected, arguments = trained_twin(
+        "softmax",
+        "sgd",
+        features,
+        True,
+        alphas,
+        seed=2,
+        n_negatives=n_negatives,
+        temperature=temperature,
+    )
+    # A low temperature magnifies the rounding of the cosines.
+    assert_trains_like(expected, rtol=1e-4 if temperature > 0.05 else 1e-3, **arguments)
+
+
+@lru_cache
+def twin_of_softmax_blocks(n_entries: int, n_negatives: int) -> tuple[reference.State, dict]:
+    """Users who know up to 40 of 50 items, entries from nearly none to more than two chunks."""
+    rng = np.random.default_rng(n_entries)
+    interactions = interactions_of(9, shape=(20, 50), n_entries=n_entries)
+    interactions.row[rng.random(n_entries) < 0.3] = 7
+    arguments = {
+        "settings": reference.Settings(
+            no_components=6,
+            loss="softmax",
+            learning_schedule="sgd",
+            learning_rate=0.1,
+            n_negatives=n_negatives,
+        ),
+        "interactions": interactions,
+        "epochs": 2,
+        "random_state": 9,
+    }
+    return reference.fit(**arguments), arguments
+
+
+@pytest.mark.parametrize("n_entries", [1, 2, 159, 160, 161, 320, 321, 511, 512, 513, 1200])
+@pytest.mark.parametrize("n_negatives", [1, 24])
+def test_softmax_blocks(level, n_entries, n_negatives):
+    """Chunks are cut into equal blocks; what very active users know is looked up, not walked."""
+    expected, arguments = twin_of_softmax_blocks(n_entries, n_negatives)
+    assert_trains_like(expected, **arguments)
 
 
 @lru_cache
@@ -295,6 +372,7 @@ def test_training_goes_on_from_assigned_arrays(level, loss, schedule):
         settings.learning_rate = model.learning_rate = learning_rate
         state.settings = settings
         seed = int(draws.randint(np.iinfo(np.int64).max, dtype=np.int64))
+        # Each call is a fit of its own to sgd, whose learning rate falls to 0.
         state = reference.run_epoch(state, interactions, user_features, item_features, None, seed)
         model.fit_partial(interactions, user_features, item_features)
         assert_same_arrays(model, state)

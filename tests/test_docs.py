@@ -1,0 +1,85 @@
+"""The examples of README.md and docs/ run, and show what the text says of them."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def blocks_of(path: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+
+
+PAGES = {
+    path.stem: path
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    if blocks_of(path)
+}
+
+
+def numbers_in(output: str) -> list[float]:
+    """Those that begin a line."""
+    return [float(number) for number in re.findall(r"^(\d+\.\d+)", output, re.MULTILINE)]
+
+
+def check_explain(output: str) -> None:
+    lines = output.splitlines()
+    assert lines[-2].endswith("  = score") and lines[-1].startswith("genres: ")
+    assert any(re.search(r" 3 × genre:\w+$", line) for line in lines)
+
+
+def check_persistence(output: str) -> None:
+    assert sorted(os.listdir()) == ["films.dataset", "films.lightfm"]
+
+
+def check_search(output: str) -> None:
+    numbers = numbers_in(output)
+    assert len(numbers) == 3 and min(numbers) > 0.1
+
+
+def check_serving(output: str) -> None:
+    """Of 600 films the index misses nothing."""
+    lists = re.findall(r"\[[^]]*\]", output)
+    assert lists[0].count("(") == 10 and len(set(lists)) == 1
+
+
+def check_splits(output: str) -> None:
+    assert output.count("means over") == 1
+    numbers = numbers_in(output)
+    assert len(numbers) == 4 and min(numbers) > 0.1
+
+
+def check_training(output: str) -> None:
+    (n_epochs,) = re.findall(r"^best of (\d+) epochs: \{'epoch': (\d+),", output, re.MULTILINE)
+    assert int(n_epochs[0]) == int(n_epochs[1]) + 3 < 100
+    (errors,) = re.findall(r"around 3\.0\d; RMSE ([\d.]+) instead of ([\d.]+)$", output, re.M)
+    assert float(errors[0]) < 0.5 * float(errors[1])
+
+
+CHECKS = {
+    name.removeprefix("check_"): check for name, check in globals().items() if "check_" in name
+}
+
+
+def test_checks_belong_to_pages():
+    assert set(CHECKS) < set(PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_examples(page, tmp_path, monkeypatch, capsys):
+    """In their order, in one namespace and an empty folder; skipped where an extra is missing."""
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": "__main__"}
+    for block in blocks_of(PAGES[page]):
+        for module in re.findall(r"^(?:from|import) (\w+)", block, re.MULTILINE):
+            pytest.importorskip(module)
+        exec(compile(block, str(PAGES[page]), "exec"), namespace)
+    output = capsys.readouterr().out
+    assert output
+    if page in CHECKS:
+        CHECKS[page](output)
