@@ -4,6 +4,10 @@
 #   make test               the whole test suite
 #   make test-debug         the suite on a build with bounds and wraparound checks
 #   make lint               ruff and cython-lint
+#   make wheel              sdist and wheel into dist/, ready to publish (Linux)
+#   make test-wheel         the suite on what `make wheel` made, in fresh environments
+#   make audit              known vulnerabilities of the pinned dependencies
+#   make lock               renew the pins in requirements/
 #   make bench              speed and quality beside LightFM's, 20 minutes; also bench-quick
 #                           (2 minutes) and bench-full (20 and 32 million interactions)
 #   make build              build and install in place, for development
@@ -13,19 +17,25 @@ PYTHON ?= python3
 VENV := .venv
 DEBUG_VENV := .venv-debug
 BENCH_VENV := .venv-bench
+WHEEL_VENV := .venv-wheel
 SOURCES := setup.py pyproject.toml lightfm_clone/_core.pyx $(wildcard lightfm_clone/_kernels/*)
 PACKAGE := $(wildcard lightfm_clone/*.py lightfm_clone/datasets/*.py)
 PIP := python -m pip --quiet --disable-pip-version-check
+# Pinned and hashed, so that what is tested tomorrow is what was tested today.
+PINNED := --require-hashes --requirement requirements
+LOCK := $(WHEEL_VENV)/bin/uv pip compile --quiet --universal --python-version 3.10 --upgrade \
+    --generate-hashes --no-annotate --custom-compile-command "make lock"
 
-.PHONY: build demo test test-debug lint bench bench-quick bench-full clean
+.PHONY: build demo test test-debug lint wheel test-wheel audit lock bench bench-quick bench-full clean
 
 build: $(VENV)/built
 
-$(VENV)/built: $(SOURCES)
+$(VENV)/built: $(SOURCES) requirements/ci.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("CPython 3.10 or newer is needed: try make PYTHON=python3.12")'
 	@echo "Setting up and building (a minute or two) ..."
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/$(PIP) install --editable '.[test,progress]'
+	$(VENV)/bin/$(PIP) install $(PINNED)/ci.txt
+	$(VENV)/bin/$(PIP) install --no-build-isolation --no-deps --editable .
 	touch $@
 
 demo: build
@@ -34,10 +44,10 @@ demo: build
 test: build
 	$(VENV)/bin/pytest
 
-$(DEBUG_VENV)/built: $(SOURCES) $(PACKAGE)
+$(DEBUG_VENV)/built: $(SOURCES) $(PACKAGE) requirements/ci.txt
 	test -x $(DEBUG_VENV)/bin/python || $(PYTHON) -m venv $(DEBUG_VENV)
-	LIGHTFM_CLONE_DEBUG=1 $(DEBUG_VENV)/bin/$(PIP) install --force-reinstall --no-deps .
-	$(DEBUG_VENV)/bin/$(PIP) install '.[test,progress]'
+	$(DEBUG_VENV)/bin/$(PIP) install $(PINNED)/ci.txt
+	LIGHTFM_CLONE_DEBUG=1 $(DEBUG_VENV)/bin/$(PIP) install --force-reinstall --no-build-isolation --no-deps .
 	touch $@
 
 test-debug: $(DEBUG_VENV)/built
@@ -48,10 +58,40 @@ lint: $(VENV)/lint-tools
 	$(VENV)/bin/ruff format --check .
 	PATH="$(VENV)/bin:$$PATH" cython-lint lightfm_clone
 
-$(VENV)/lint-tools: pyproject.toml
+$(VENV)/lint-tools: requirements/ci.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/$(PIP) install ruff cython-lint
+	$(VENV)/bin/$(PIP) install $(PINNED)/ci.txt
 	touch $@
+
+$(WHEEL_VENV)/tools: requirements/release.txt
+	test -x $(WHEEL_VENV)/bin/python || $(PYTHON) -m venv $(WHEEL_VENV)
+	$(WHEEL_VENV)/bin/$(PIP) install $(PINNED)/release.txt
+	touch $@
+
+# The wheel is built from the unpacked sdist, so that nothing can be missing there.
+wheel: $(WHEEL_VENV)/tools
+	rm -rf dist build/wheel
+	LIGHTFM_CLONE_STABLE_ABI=1 $(WHEEL_VENV)/bin/python -m build --no-isolation --outdir build/wheel
+	PATH="$(WHEEL_VENV)/bin:$$PATH" $(WHEEL_VENV)/bin/auditwheel repair --wheel-dir dist build/wheel/*.whl
+	cp build/wheel/*.tar.gz dist
+	$(WHEEL_VENV)/bin/twine check --strict dist/*
+	$(WHEEL_VENV)/bin/python .ci/check_wheel.py dist/*.whl
+
+test-wheel:
+	.ci/test-installed dist/*.whl $(PYTHON)
+	.ci/test-installed dist/*.tar.gz $(PYTHON)
+
+audit: $(WHEEL_VENV)/tools
+	for file in requirements/*.txt benchmarks/requirements.txt; do \
+	    $(WHEEL_VENV)/bin/pip-audit --disable-pip --no-deps --requirement $$file || exit; done
+
+# For CPython 3.10 and later, on any system.
+lock:
+	test -x $(WHEEL_VENV)/bin/python || $(PYTHON) -m venv $(WHEEL_VENV)
+	$(WHEEL_VENV)/bin/$(PIP) install uv
+	$(LOCK) --extra test pyproject.toml requirements/ci.in --output-file requirements/ci.txt
+	$(LOCK) requirements/release.in --output-file requirements/release.txt
+	$(LOCK) requirements/wheel-test.in --output-file requirements/wheel-test.txt
 
 $(BENCH_VENV)/built: $(SOURCES) $(PACKAGE) benchmarks/requirements.txt
 	test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
@@ -69,5 +109,5 @@ bench-full: $(BENCH_VENV)/built
 	$(BENCH_VENV)/bin/python benchmarks/run.py full
 
 clean:
-	rm -rf $(VENV) $(DEBUG_VENV) $(BENCH_VENV) build dist *.egg-info lightfm_clone/*.so .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEBUG_VENV) $(BENCH_VENV) $(WHEEL_VENV) build dist *.egg-info lightfm_clone/*.so .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

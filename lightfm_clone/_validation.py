@@ -124,10 +124,31 @@ def check_num_threads(num_threads: int | None) -> int:
     return int(num_threads)
 
 
+def check_growth(n: int | None, name: str, n_rows: int) -> int:
+    """How many rows there are to be added to n_rows to make it n; None means none."""
+    if n is None:
+        return 0
+    if not isinstance(n, Integral) or not n_rows <= n <= MAX_ID:
+        raise ValueError(
+            f"{name} must be an integer of at least {n_rows}, the number the model has, got {n!r}; "
+            "a model cannot shrink: call fit to start afresh"
+        )
+    return int(n) - n_rows
+
+
 def check_epochs(epochs: int) -> int:
     if not isinstance(epochs, Integral) or epochs < 0:
         raise ValueError(f"epochs must be an integer >= 0, got {epochs!r}")
     return int(epochs)
+
+
+# ---- arrays --------------------------------------------------------------------------------------
+
+
+def contiguous(array: Any, dtype: Any = None) -> np.ndarray:
+    """A contiguous and aligned array, as the core reads it; the same one where it is both."""
+    array = np.ascontiguousarray(array, dtype=dtype)
+    return array if array.flags.aligned else array.copy()  # views of other types' bytes are not
 
 
 # ---- matrices ------------------------------------------------------------------------------------
@@ -242,9 +263,9 @@ def as_csr(matrix: Any, name: str) -> Any:
 def csr_parts(csr: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What the core reads of a CSR matrix: indptr int64, indices int32, data."""
     return (
-        np.ascontiguousarray(csr.indptr, dtype=np.int64),
-        np.ascontiguousarray(csr.indices, dtype=np.int32),
-        np.ascontiguousarray(csr.data),
+        contiguous(csr.indptr, dtype=np.int64),
+        contiguous(csr.indices, dtype=np.int32),
+        contiguous(csr.data),
     )
 
 
@@ -284,7 +305,7 @@ def _check_weights(sample_weight: Any, interactions: Any, coo: Any) -> np.ndarra
             "and col arrays differ from theirs"
         )
     with np.errstate(over="ignore"):
-        weights = np.ascontiguousarray(given.data, dtype=np.float32)
+        weights = contiguous(given.data, dtype=np.float32)
     _check_finite(weights, "sample_weight")
     return None if (weights == 1).all() else weights
 
@@ -307,8 +328,8 @@ def check_training_set(interactions: Any, sample_weight: Any, loss: str) -> Trai
             # LightFM has no weights for warp-kos and raises NotImplementedError for any.
             raise UnsupportedError(str(error)) from error
     return TrainingSet(
-        np.ascontiguousarray(coo.row, dtype=np.int32),
-        np.ascontiguousarray(coo.col, dtype=np.int32),
+        contiguous(coo.row, dtype=np.int32),
+        contiguous(coo.col, dtype=np.int32),
         None if positive.all() else positive,
         values,
         weights,
@@ -415,7 +436,7 @@ def check_ids(ids: Any, name: str, n_rows: int, rows_name: str) -> np.ndarray:
         if high > MAX_ID:
             raise ValueError(f"{name} must fit a 32-bit integer, got {high}")
         raise ValueError(f"{name} must be below {n_rows}, the number of {rows_name}, got {high}")
-    return np.ascontiguousarray(array, dtype=np.int32)
+    return contiguous(array, dtype=np.int32)
 
 
 def check_exclude(exclude: Any, n_rows: int, exactly: bool, n_items: int) -> Any:
@@ -443,7 +464,7 @@ def check_representations(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Biases float32 [n] and embeddings float32 [n, no_components]."""
     try:
-        biases, embeddings = (np.ascontiguousarray(part, dtype=np.float32) for part in given)
+        biases, embeddings = (contiguous(part, dtype=np.float32) for part in given)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{name} must be a pair of arrays, biases [n] and embeddings [n, no_components], as "

@@ -6,6 +6,7 @@ A user's embedding and bias are sums over her features, an item's over its featu
 
 is, multiplied out, one term ``x_f y_g (q_f · p_g)`` for each pair of a feature f of the user and a
 feature g of the item, and one for each bias. Nothing is approximated, and nothing is left over.
+(For ``loss="softmax"`` both sums of embeddings are divided by their lengths, and so is each pair.)
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class _Terms(NamedTuple):
     """The features of a user or an item, each weighted by its value in the feature matrix."""
 
     features: list[Any]  # names or labels [n]
-    vectors: np.ndarray  # float64 [n, no_components]
+    vectors: np.ndarray  # float64 [n, no_components], whose sum makes the score
     biases: np.ndarray  # float64 [n]
 
 
@@ -128,7 +129,10 @@ def _terms(model: Any, side: str, given: Any, features: Any, dataset: Any) -> _T
         # takes it as the feature of that number, and has warned.
         own = features is None and f"{side}_features" not in model._fitted_with
         labels = _names(dataset, f"{side}{'s' if own else '_features'}", columns)
-    return _Terms(labels, values[:, None] * vectors, values * biases)
+    vectors = values[:, None] * vectors
+    if model.loss == "softmax":
+        vectors /= np.linalg.norm(vectors.sum(axis=0)) or 1.0
+    return _Terms(labels, vectors, values * biases)
 
 
 def _names(dataset: Any, kind: str, columns: np.ndarray) -> list[Any]:

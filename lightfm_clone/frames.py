@@ -286,7 +286,12 @@ class _Pandas:
 
     def codes(self) -> Codes:
         codes, values = self.series.factorize()
-        return Codes(codes, values.tolist())
+        # Objects may be scalars of NumPy still.
+        is_numpy = (np.number, np.bool_)
+        return Codes(
+            codes,
+            [value.item() if isinstance(value, is_numpy) else value for value in values.tolist()],
+        )
 
     def numbers(self) -> np.ndarray:
         if self.series.dtype != object:
@@ -353,6 +358,8 @@ class _Polars:
         return self.series.is_null().to_numpy()
 
     def codes(self) -> Codes:
+        if self.kind == "other":
+            set(self.series.to_list())  # TypeError for objects that would make polars panic
         rows = self.series.to_frame("value").with_row_index("row").drop_nulls("value")
         groups = rows.group_by("value", maintain_order=True).agg("row")
         codes = np.full(len(self.series), -1, dtype=np.int64)

@@ -6,6 +6,7 @@ import inspect
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from time import perf_counter
 from typing import Any
 
@@ -15,6 +16,7 @@ from lightfm_clone import _core, persistence
 from lightfm_clone import _validation as checks
 from lightfm_clone._reports import Reports, check_reports
 from lightfm_clone.explain import Explanation, explain
+from lightfm_clone.fold_in import fold_in_items, fold_in_users
 from lightfm_clone.recommend import recommend, similar
 
 _SIDES = ("item", "user")
@@ -211,7 +213,11 @@ class LightFM:
     # ---- training --------------------------------------------------------------------------------
 
     def _initialize(self, no_components: int, no_item_features: int, no_user_features: int) -> None:
-        """Draw fresh parameters. Subclasses may override this."""
+        """Draw fresh parameters. Subclasses may override this.
+
+        All rows that are ever drawn come from here: those of a first fit, and those that `resize`
+        and folding in add, for which it is called on a copy, with the numbers of new rows.
+        """
         schedule = checks.training_settings(self.get_params())["learning_schedule"]
         first_gradient = 1.0 if schedule == "adagrad" else 0.0
         for side, n_features in zip(_SIDES, (no_item_features, no_user_features), strict=True):
@@ -308,11 +314,14 @@ class LightFM:
         *,
         validation: Any = None,
         callbacks: Any = (),
+        resize: bool = False,
     ) -> LightFM:
         """Go on training from the present parameters, or start if there are none.
 
-        Parameters, returned value and errors are those of `fit`. The feature matrices must have
-        the columns the model was fitted with.
+        Parameters, returned value and errors are those of `fit`, and `resize`: whether the model
+        grows when there are more users, items or features than it was fitted with, as by the
+        method `resize`. Without it, the feature matrices must have the columns the model was
+        fitted with.
         """
         epochs = checks.check_epochs(epochs)
         threads = checks.check_num_threads(num_threads)
@@ -340,18 +349,97 @@ class LightFM:
             for side, given in features.items():
                 name = f"{side}_features"
                 fitted = len(getattr(self, f"{side}_embeddings"))
-                if given.n_columns != fitted:
+                # Of a model that was fitted with features, ids alone do not say how it grows.
+                lacks_matrix = given.parts is None and name in self._fitted_with
+                may_grow = given.n_columns > fitted and not lacks_matrix
+                if given.n_columns != fitted and not (may_grow and resize):
                     raise ValueError(
                         f"{name} must have the {fitted} columns the model was fitted with, got "
                         f"{given.n_columns}{'' if given.parts else ' (identity)'}; pass the same "
-                        "features, or call fit to start afresh"
+                        f"features{', or resize=True to grow' if may_grow else ''}, or call fit to "
+                        "start afresh"
                     )
-                if given.parts is None and name in self._fitted_with:
+                if lacks_matrix:
                     checks.warn_without_features(name)
+            if resize:
+                self.resize(features["user"].n_columns, features["item"].n_columns)
             self._fitted_with |= {f"{side}_features" for side in _SIDES if features[side].parts}
             if epochs:
                 self._train(examples, features, epochs, threads, reports)
         return self
+
+    def resize(
+        self, n_user_features: int | None = None, n_item_features: int | None = None
+    ) -> LightFM:
+        """Make room for new users, items and features, and keep all that has been learned.
+
+        Rows are appended to all arrays of a side, values and states of the learning schedule: the
+        first ones stay bit for bit, the new ones are drawn like those of a first fit, items first,
+        from `random_state`. The arrays are new objects where a side grows.
+
+        Parameters
+        ----------
+        n_user_features, n_item_features : int, default as many as there are
+            The new numbers of rows: those of users and items where there are no feature matrices,
+            else the numbers of columns of these, where what is new has to come last.
+            `Dataset.model_dimensions()` gives both.
+
+        Returns
+        -------
+        LightFM
+            The model itself.
+
+        Raises
+        ------
+        ValueError
+            If the model is not fitted, or a number is below that of the model; it never shrinks.
+
+        Examples
+        --------
+        >>> from lightfm_clone.data import Dataset
+        >>> dataset = Dataset()
+        >>> dataset.fit(users=["ann", "bob"], items=["tea", "rum", "ale"])
+        >>> interactions, _ = dataset.build_interactions([("ann", "tea"), ("bob", "rum")])
+        >>> model = LightFM(loss="warp", random_state=0).fit(interactions)
+        >>> dataset.fit_partial(users=["cid"])
+        >>> model.resize(*dataset.model_dimensions()).user_embeddings.shape
+        (3, 10)
+        """
+        with self._restored_when_refused():
+            self._make_trainable()
+            n_new = {}
+            for side, n in zip(_SIDES, (n_item_features, n_user_features), strict=True):
+                n_rows = len(getattr(self, f"{side}_embeddings"))
+                n_new[side] = checks.check_growth(n, f"n_{side}_features", n_rows)
+            if not any(n_new.values()):
+                return self
+            drawn = self._drawn(n_new["user"], n_new["item"], self.random_state)
+            grown = {
+                name: np.concatenate([getattr(self, name), getattr(drawn, name)])
+                for name in _ARRAYS
+                if n_new[name.split("_")[0]]
+            }
+            self.__dict__.update(grown)
+        return self
+
+    def _drawn(
+        self, n_user_features: int, n_item_features: int, random_state: np.random.RandomState
+    ) -> LightFM:
+        """A copy of the model whose arrays are so many fresh rows."""
+        drawn = copy(self)
+        drawn.random_state = random_state
+        drawn._initialize(self.item_embeddings.shape[1], n_item_features, n_user_features)
+        for name in _ARRAYS:
+            array = np.asarray(getattr(drawn, name), np.float32)
+            n = n_user_features if name.startswith("user") else n_item_features
+            expected = (n, *np.shape(getattr(self, name))[1:])
+            if array.shape != expected:
+                raise ValueError(
+                    f"_initialize must draw the rows it is asked for, {name} of shape {expected}, "
+                    f"got {array.shape}; it is called for new rows alone, too"
+                )
+            setattr(drawn, name, array)
+        return drawn
 
     @contextmanager
     def _restored_when_refused(self, contents: bool = False) -> Iterator[None]:
@@ -491,8 +579,8 @@ class LightFM:
 
         `features` is a checked CSR matrix, or None for the features themselves.
         """
-        biases = np.ascontiguousarray(getattr(self, f"{side}_biases"), np.float32)
-        embeddings = np.ascontiguousarray(getattr(self, f"{side}_embeddings"), np.float32)
+        biases = checks.contiguous(getattr(self, f"{side}_biases"), np.float32)
+        embeddings = checks.contiguous(getattr(self, f"{side}_embeddings"), np.float32)
         if features is not None:
             if rows is not None:
                 features = features[rows]
@@ -956,6 +1044,155 @@ class LightFM:
             return self._representations(side, None)
         return self._representations(
             side, self._check_prediction_features(features, side, exact=True)
+        )
+
+    # ---- new users and items ---------------------------------------------------------------------
+
+    def fold_in_users(
+        self,
+        interactions: Any,
+        *,
+        item_features: Any = None,
+        sample_weight: Any = None,
+        epochs: int = 20,
+        num_threads: int | None = 1,
+        random_state: Any = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors of users the model has never seen, from their interactions alone.
+
+        They are trained with the model's own loss, schedule, learning rate and `user_alpha`, while
+        the model stays as it is, its `random_state` included.
+
+        Parameters
+        ----------
+        interactions : sparse matrix [n_new_users, n_items]
+            As for `fit`; row i is the i-th new user.
+        item_features : sparse matrix [n_items or more, n_item_features], default identity
+            Those of the fit.
+        sample_weight : COO matrix [n_new_users, n_items], default all 1
+            As for `fit`.
+        epochs : int, default 20
+        num_threads : int or None, default 1
+        random_state : int, numpy RandomState, numpy Generator or None
+            Seed of what is drawn: first values, the order of examples, negatives.
+
+        Returns
+        -------
+        biases : float32 [n_new_users]
+        embeddings : float32 [n_new_users, no_components]
+            As `get_user_representations` returns them, for ``recommend(user_representations=...)``.
+            (A user without interactions gets a row as a fit first draws it: small, so that the
+            items' biases decide.)
+
+        Raises
+        ------
+        ValueError
+            If the model is not fitted, for bad input, or if the new vectors diverge.
+
+        Notes
+        -----
+        What a user gets depends on the others in the same call by chance alone, with two
+        exceptions. ``bpr`` takes up to one in 11 negatives from the others' items and the rest
+        uniformly from the catalogue, because a model does not remember how popular its items are.
+        And the L2 of `user_alpha` makes vectors smaller with each example of the call, as it does
+        in a fit.
+
+        Examples
+        --------
+        >>> from lightfm_clone.datasets import synthetic_catalogue
+        >>> likes = synthetic_catalogue(random_state=0).interactions.tocsr()
+        >>> model = LightFM(loss="warp", random_state=0).fit(likes[:900], epochs=10)
+        >>> newcomers = model.fold_in_users(likes[900:], random_state=0)
+        >>> ids, scores = model.recommend(user_representations=newcomers, exclude=likes[900:])
+        >>> ids.shape
+        (100, 10)
+        """
+        return fold_in_users(
+            self,
+            interactions,
+            item_features=item_features,
+            sample_weight=sample_weight,
+            epochs=epochs,
+            num_threads=num_threads,
+            random_state=random_state,
+        )
+
+    def fold_in_items(
+        self,
+        interactions: Any,
+        *,
+        train_interactions: Any = None,
+        user_features: Any = None,
+        item_features: Any = None,
+        sample_weight: Any = None,
+        epochs: int = 20,
+        num_threads: int | None = 1,
+        random_state: Any = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors of items the model has never seen, from their interactions alone.
+
+        The counterpart of `fold_in_users`: users and items of the model stay as they are.
+
+        Parameters
+        ----------
+        interactions : sparse matrix [n_users, n_new_items]
+            As for `fit`, of the users the model was fitted with; column j is the j-th new item.
+        train_interactions : sparse matrix [n_users, n_items], optional
+            What the model was fitted with. Pass it where new items are going to be ranked beside
+            old ones: see Notes.
+        user_features, item_features : sparse matrices, default identity
+            Those of the fit.
+        sample_weight : COO matrix [n_users, n_new_items], default all 1
+            As for `fit`, for `interactions`.
+        epochs : int, default 20
+        num_threads : int or None, default 1
+        random_state : int, numpy RandomState, numpy Generator or None
+
+        Returns
+        -------
+        biases : float32 [n_new_items]
+        embeddings : float32 [n_new_items, no_components]
+            As `get_item_representations` returns them.
+
+        Raises
+        ------
+        ValueError
+            As `fold_in_users`.
+
+        Notes
+        -----
+        Losses that compare items draw negatives among old and new items. New items alone are
+        seldom drawn, so they learn to come first for those who like them, but hardly to come after
+        what others like: their order among themselves is good, but beside old items they score too
+        high, the more so the more interactions and epochs they have. With `train_interactions`,
+        they are negatives for the old items, too, and nothing that a user knows is a negative; an
+        epoch then takes about as long as one of a fit.
+
+        Examples
+        --------
+        >>> from lightfm_clone.datasets import synthetic_catalogue
+        >>> likes = synthetic_catalogue(random_state=0).interactions.tocsr()
+        >>> old, new = likes[:, :500], likes[:, 500:]
+        >>> model = LightFM(loss="warp", random_state=0).fit(old, epochs=10)
+        >>> biases, embeddings = model.fold_in_items(new, train_interactions=old, random_state=0)
+
+        A model without item features takes them in as further rows:
+
+        >>> model = model.resize(n_item_features=600)
+        >>> model.item_biases[500:], model.item_embeddings[500:] = biases, embeddings
+        >>> model.recommend([0, 1], exclude=likes)[0].shape
+        (2, 10)
+        """
+        return fold_in_items(
+            self,
+            interactions,
+            train_interactions=train_interactions,
+            user_features=user_features,
+            item_features=item_features,
+            sample_weight=sample_weight,
+            epochs=epochs,
+            num_threads=num_threads,
+            random_state=random_state,
         )
 
     # ---- saving ----------------------------------------------------------------------------------

@@ -542,6 +542,7 @@ def test_objects_and_categories_of_pandas_as_ids():
     pandas = pytest.importorskip("pandas")
     for ids, expected in (
         (pandas.Series([1, "a", True, 1.0, (2, 3)], dtype=object), [1, "a", (2, 3)]),
+        (pandas.Series([np.int64(4), "a", 4, "a", "a"], dtype=object), [4, "a"]),
         (pandas.Series(list("babca"), dtype=pandas.CategoricalDtype(list("abcd"))), list("bac")),
         (pandas.Series([3, 1, 3, 2, 1], dtype="Int64"), [3, 1, 2]),
         (pandas.Series([3, 1, 3, 2, 1], dtype="category"), [3, 1, 2]),
@@ -550,6 +551,7 @@ def test_objects_and_categories_of_pandas_as_ids():
             pandas.DataFrame({"u": ids, "i": range(5)}), user="u", item="i", weight="i"
         )
         assert list(made.dataset.mapping()[0]) == expected
+        assert not any(isinstance(value, np.generic) for value in made.dataset.mapping()[0])
         numbers = {value: number for number, value in enumerate(expected)}
         assert made.interactions.row.tolist() == [numbers[value] for value in ids]
 
@@ -696,6 +698,9 @@ def test_refused_things_that_are_no_tables():
         films = pandas.DataFrame({"item": [1, 2], "x": [1j, 2]})
         Dataset.from_frame(frame, user="user", item="item", item_features=films)
     polars = pytest.importorskip("polars")
+    with pytest.raises(TypeError, match="'user' of interactions must hold .* dtype Object"):
+        sets = polars.DataFrame({"user": polars.Series([{1}], dtype=polars.Object), "item": [1]})
+        Dataset.from_frame(sets, user="user", item="item")
     with pytest.raises(TypeError, match=r"got polars.*LazyFrame; call its collect\(\) first"):
         Dataset.from_frame(polars.from_dict({"user": [1]}).lazy(), user="user", item="item")
 

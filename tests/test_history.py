@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from lightfm_clone import LightFM
 from lightfm_clone.evaluation import evaluate
 
-LOSSES = ("logistic", "bpr", "warp", "warp-kos", "mse")
+LOSSES = ("logistic", "bpr", "warp", "warp-kos", "mse", "softmax")
 TRAIN, HELD_OUT = groups_of_taste()
 EVERYTHING = sp.coo_matrix(TRAIN + HELD_OUT)
 INTERACTIONS = random_interactions(1)  # 30 users, 20 items, 150 entries of either sign

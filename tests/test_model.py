@@ -262,7 +262,8 @@ def test_training_writes_into_the_arrays_a_user_holds(interactions, schedule):
     model.fit_partial(interactions)
     for name, array in held.items():
         assert getattr(model, name) is array
-        if "momentum" not in name or schedule == "adadelta":
+        state_of = {"momentum": ("adadelta",), "gradients": ("adadelta", "adagrad")}
+        if schedule in state_of.get(name.split("_")[-1], SCHEDULES):
             assert not np.array_equal(array, before[name]), name
 
     biases, embeddings = model.get_item_representations()
@@ -329,7 +330,7 @@ def test_assigned_initial_values_are_trained_from(interactions):
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_epochs_are_partial_fits_and_repeat_bit_for_bit(interactions, features, loss, schedule):
-    """One thread and one seed give the same bits, in one call or in three."""
+    """One thread and one seed give the same bits, in one call or, but for sgd, in three."""
 
     def new() -> LightFM:
         return LightFM(loss=loss, learning_schedule=schedule, item_alpha=1e-3, random_state=4)
@@ -342,7 +343,10 @@ def test_epochs_are_partial_fits_and_repeat_bit_for_bit(interactions, features, 
     in_parts = new()
     for _ in range(3):
         assert in_parts.fit_partial(interactions, **features) is in_parts
-    assert_equal_arrays(arrays_of(in_parts), arrays_of(at_once))
+    if schedule == "sgd" or (loss, schedule) == ("softmax", "adagrad"):  # falls within a call
+        assert not np.array_equal(in_parts.item_embeddings, at_once.item_embeddings)
+    else:
+        assert_equal_arrays(arrays_of(in_parts), arrays_of(at_once))
     assert same_stream(in_parts.random_state, at_once.random_state)
 
 

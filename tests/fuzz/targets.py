@@ -93,8 +93,8 @@ def ids(c: Any) -> None:
         require(np.allclose(scores, expected, atol=1e-5), "wrong scores")
     if c.integer(0, 1):
         k = c.pick([1, 2, 20]) if c.integer(0, 3) else hostile.parameter(c)
-        if isinstance(k, int) and k > 10**6:
-            k = 10**6
+        if isinstance(k, int) and k > 1000:
+            k = 1000
         with outcome(users=users, items=items):
             found, scores = plain.recommend(users, k, items=items)
             require(found.shape == scores.shape and found.shape[1] == k, "shape of lists")
@@ -464,7 +464,7 @@ def files(c: Any) -> None:
     content = c.pick(saved()[cls])
     for _ in range(c.integer(0, 2)):
         content = c.pick((_damaged, _forged, _forged))(c, content)
-    load(cls, content)
+    load(cls, content, mapped=c.integer(0, 3) == 0, used=c.integer(0, 9) == 0)
 
 
 def _damaged(c: Any, content: bytes) -> bytes:
@@ -540,33 +540,30 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
             yield from _places(value[key])
 
 
-def load(cls: type, content: bytes) -> None:
-    """Load a file of that content and use what comes out."""
+def load(cls: type, content: bytes, mapped: bool = False, used: bool = True) -> None:
+    """Load a file of that content, in one of two ways, and use what comes out, or not."""
     path = os.path.join(hostile.scratch_folder(), f"lightfm-fuzz-{os.getpid()}")
     with open(path, "wb") as file:
         file.write(content)
-    for options in ({}, {"mmap": True}) if cls is LightFM else ({},):
-        loaded = None
+    options = {"mmap": True} if cls is LightFM and mapped else {}
+    loaded = None
+    with outcome():
+        loaded = cls.load(path, **options)
+        require(type(loaded) is cls, "another class")
+    if cls is Dataset and loaded is not None:
+        for mapping in loaded.mapping():
+            require([*mapping.values()] == [*range(len(mapping))], "numbers with gaps")
         with outcome():
-            loaded = cls.load(path, **options)
-            require(type(loaded) is cls, "another class")
-        if loaded is None:
-            continue
-        if cls is Dataset:
-            for mapping in loaded.mapping():
-                require([*mapping.values()] == [*range(len(mapping))], "numbers with gaps")
-            with outcome():
-                loaded.build_interactions([])
-            continue
+            loaded.build_interactions([])
+    elif loaded is not None and used:
         with outcome():
             repr(loaded)
             loaded.predict([0, 1], [0, 1])
         with outcome():
             loaded.recommend([0], 3)
-        if not options:
-            loaded.no_components = min(loaded.no_components, 7)
-            with outcome():
-                loaded.fit_partial(model_data(), epochs=1)
+        loaded.no_components = min(loaded.no_components, 7)
+        with outcome():
+            loaded.fit_partial(model_data(), epochs=1)
     with open(path, "rb") as file:
         require(file.read() == content, "the file was changed")
 

@@ -1,0 +1,31 @@
+"""Checks that wheels are small, whole, for any machine, and hold the licences of their parts."""
+
+import sys
+import zipfile
+from pathlib import Path
+
+MAX_BYTES = 1_000_000
+LICENCES = ("LICENSE", "GCC-runtime.txt", "LLVM-OpenMP.txt", "Microsoft-runtime.txt")
+
+
+def problems(path: Path) -> list[str]:
+    names = zipfile.ZipFile(path).namelist()
+    known = ("lightfm_clone/", "lightfm_clone.libs/", "lightfm_clone-")
+    files = {name.rsplit("/", 1)[-1] for name in names}
+    found = [f"strange file {name}" for name in names if not name.startswith(known)]
+    found += [f"no {name}" for name in ("py.typed", "_core.pyi", *LICENCES) if name not in files]
+    if path.stat().st_size >= MAX_BYTES:
+        found.append(f"more than {MAX_BYTES:,} bytes")
+    if "-linux_" in path.name:
+        found.append("not repaired: it runs on this machine alone")
+    if not any(library in name for name in files for library in ("gomp", "libomp", "vcomp")):
+        found.append("no OpenMP run-time library")
+    return found
+
+
+failed = False
+for path in map(Path, sys.argv[1:]):
+    found = problems(path)
+    failed |= bool(found)
+    print(f"{path.name}: {path.stat().st_size:,} bytes, {'; '.join(found) or 'fine'}")
+sys.exit(failed)
