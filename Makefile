@@ -3,6 +3,9 @@
 #   make demo [DATA=path]   train, evaluate, recommend: on a synthetic catalogue, or on MovieLens
 #   make test               the whole test suite
 #   make test-debug         the suite on a build with bounds and wraparound checks
+#   make test-asan          what runs compiled code, with AddressSanitizer and UBSan (gcc)
+#   make fuzz [INPUTS=n]    hostile inputs, a million of them by default (15 minutes)
+#   make test-faults        kills, interrupts and fits as often as docs/reliability.md says
 #   make lint               ruff and cython-lint
 #   make wheel              sdist and wheel into dist/, ready to publish (Linux)
 #   make test-wheel         the suite on what `make wheel` made, in fresh environments
@@ -16,17 +19,20 @@
 PYTHON ?= python3
 VENV := .venv
 DEBUG_VENV := .venv-debug
+ASAN_VENV := .venv-asan
 BENCH_VENV := .venv-bench
 WHEEL_VENV := .venv-wheel
 SOURCES := setup.py pyproject.toml lightfm_clone/_core.pyx $(wildcard lightfm_clone/_kernels/*)
 PACKAGE := $(wildcard lightfm_clone/*.py lightfm_clone/datasets/*.py)
+ASAN_TESTS := $(addprefix tests/test_,$(addsuffix .py,errors fuzz numerics prediction recommend \
+    softmax training twin))
 PIP := python -m pip --quiet --disable-pip-version-check
 # Pinned and hashed, so that what is tested tomorrow is what was tested today.
 PINNED := --require-hashes --requirement requirements
 LOCK := $(WHEEL_VENV)/bin/uv pip compile --quiet --universal --python-version 3.10 --upgrade \
     --generate-hashes --no-annotate --custom-compile-command "make lock"
 
-.PHONY: build demo test test-debug lint wheel test-wheel audit lock bench bench-quick bench-full clean
+.PHONY: build demo test test-debug test-asan test-faults fuzz lint wheel test-wheel audit lock bench bench-quick bench-full clean
 
 build: $(VENV)/built
 
@@ -53,6 +59,25 @@ $(DEBUG_VENV)/built: $(SOURCES) $(PACKAGE) requirements/ci.txt
 test-debug: $(DEBUG_VENV)/built
 	$(DEBUG_VENV)/bin/pytest
 
+$(ASAN_VENV)/built: $(SOURCES) $(PACKAGE) requirements/ci.txt
+	test -x $(ASAN_VENV)/bin/python || $(PYTHON) -m venv $(ASAN_VENV)
+	$(ASAN_VENV)/bin/$(PIP) install $(PINNED)/ci.txt
+	LIGHTFM_CLONE_SANITIZE=1 $(ASAN_VENV)/bin/$(PIP) install --force-reinstall --no-build-isolation --no-deps .
+	touch $@
+
+# Python itself leaks on purpose; that fits do not is tested by the memory they take.
+test-asan: $(ASAN_VENV)/built
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	PYTHONMALLOC=malloc UBSAN_OPTIONS=print_stacktrace=1 \
+	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=8000 \
+	    $(ASAN_VENV)/bin/pytest $(ASAN_TESTS)
+
+fuzz: build
+	cd tests && ../$(VENV)/bin/python -m fuzz $(if $(INPUTS),--inputs $(INPUTS))
+
+test-faults: build
+	LIGHTFM_CLONE_FAULTS=long $(VENV)/bin/pytest -rP tests/test_faults.py
+
 lint: $(VENV)/lint-tools
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -72,10 +97,10 @@ $(WHEEL_VENV)/tools: requirements/release.txt
 wheel: $(WHEEL_VENV)/tools
 	rm -rf dist build/wheel
 	LIGHTFM_CLONE_STABLE_ABI=1 $(WHEEL_VENV)/bin/python -m build --no-isolation --outdir build/wheel
-	PATH="$(WHEEL_VENV)/bin:$$PATH" $(WHEEL_VENV)/bin/auditwheel repair --wheel-dir dist build/wheel/*.whl
+	PATH="$(CURDIR)/$(WHEEL_VENV)/bin:$$PATH" auditwheel repair --wheel-dir dist build/wheel/*.whl
 	cp build/wheel/*.tar.gz dist
 	$(WHEEL_VENV)/bin/twine check --strict dist/*
-	$(WHEEL_VENV)/bin/python .ci/check_wheel.py dist/*.whl
+	$(WHEEL_VENV)/bin/python .ci/check_wheel.py dist
 
 test-wheel:
 	.ci/test-installed dist/*.whl $(PYTHON)
@@ -83,7 +108,7 @@ test-wheel:
 
 audit: $(WHEEL_VENV)/tools
 	for file in requirements/*.txt benchmarks/requirements.txt; do \
-	    $(WHEEL_VENV)/bin/pip-audit --disable-pip --no-deps --requirement $$file || exit; done
+	    $(WHEEL_VENV)/bin/pip-audit --strict --disable-pip --no-deps --requirement $$file || exit; done
 
 # For CPython 3.10 and later, on any system.
 lock:
@@ -109,5 +134,5 @@ bench-full: $(BENCH_VENV)/built
 	$(BENCH_VENV)/bin/python benchmarks/run.py full
 
 clean:
-	rm -rf $(VENV) $(DEBUG_VENV) $(BENCH_VENV) $(WHEEL_VENV) build dist *.egg-info lightfm_clone/*.so .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEBUG_VENV) $(ASAN_VENV) $(BENCH_VENV) $(WHEEL_VENV) build dist *.egg-info lightfm_clone/*.so .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""Checks that wheels are small, whole, for any machine, and hold the licences of their parts."""
+"""Checks wheels: small, whole, for any machine, with OpenMP and the licences of what they carry."""
 
 import sys
 import zipfile
@@ -23,8 +23,9 @@ def problems(path: Path) -> list[str]:
     return found
 
 
-failed = False
-for path in map(Path, sys.argv[1:]):
+wheels = sorted(Path(sys.argv[1]).glob("*.whl"))  # of a folder
+failed = not wheels
+for path in wheels:
     found = problems(path)
     failed |= bool(found)
     print(f"{path.name}: {path.stat().st_size:,} bytes, {'; '.join(found) or 'fine'}")

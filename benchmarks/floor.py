@@ -11,14 +11,13 @@ elsewhere.
 from __future__ import annotations
 
 import ctypes
-import os
 import statistics
-import subprocess
 import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import harness
 import numpy as np
 import scipy.sparse as sp
 import workloads
@@ -96,20 +95,10 @@ def trace(
 def compiled(no_components: int, folder: str) -> ctypes.CDLL:
     """`floor.c` for rows of this length, which is rounded up to cache lines."""
     lines = -(-no_components // 16)
-    library = Path(folder) / f"floor{lines}.so"
     # Sums may be reordered; -ffast-math as a whole would also switch off subnormal numbers for
     # the process that loads the library.
     reordered = ["-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math"]
-    flags = ["-O3", "-march=native", *reordered, "-shared", "-fPIC", f"-DLINES={lines}"]
-    command = [os.environ.get("CC", "cc"), *flags, str(SOURCE), "-o", str(library)]
-    try:
-        subprocess.run(command, check=True, capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise SystemExit(
-            "the floor needs a C compiler named cc, or in the environment variable CC: "
-            f"{getattr(error, 'stderr', None) or error}"
-        ) from error
-    return ctypes.CDLL(str(library))
+    return harness.compiled(SOURCE, folder, f"floor{lines}", *reordered, f"-DLINES={lines}")
 
 
 def served(library: ctypes.CDLL, rows: np.ndarray, n_rows: int) -> float:

@@ -7,6 +7,7 @@ be measured again without the others. Each part carries the machine and the date
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import os
@@ -52,6 +53,21 @@ def interleaved(sides: dict[Any, Callable[[], float]], rounds: int) -> dict[Any,
             gc.collect()
             costs[name].append(cost())
     return costs
+
+
+def compiled(source: Path, folder: str, name: str, *flags: str) -> ctypes.CDLL:
+    """A C program as a library, built into `folder`."""
+    library = Path(folder) / f"{name}.so"
+    flags = ("-O3", "-march=native", "-shared", "-fPIC", *flags)
+    command = [os.environ.get("CC", "cc"), *flags, str(source), "-o", str(library)]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise SystemExit(
+            "this needs a C compiler named cc, or in the environment variable CC: "
+            f"{getattr(error, 'stderr', None) or error}"
+        ) from error
+    return ctypes.CDLL(str(library))
 
 
 # ---- results ----------------------------------------------------------------------------------

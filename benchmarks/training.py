@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import statistics
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from pathlib import Path
 
+import harness
 import workloads
 from harness import Part, Table, seconds
 from models import Epoch, both_libraries, peer_library, state_of
@@ -15,6 +19,8 @@ from workloads import Size
 from lightfm_clone import LightFM
 
 UNIT = "ns/example"
+CORES = Path(__file__).with_name("cores.c")
+HANDOVERS = 20_000
 
 
 @dataclass(frozen=True)
@@ -171,16 +177,34 @@ def _whole_fit(part: Part, size: Size) -> None:
 
 def measure_threads(size: Size, wanted: Callable[[str], bool]) -> Part:
     part = Part("threads", "Two threads over one")
-    part.notes = ["Ours alone, measured as above, wall clock."]
+    part.notes = [
+        "Ours alone, measured as above, wall clock.",
+        "The second table says what the machine gave at that time, before and after each row: how "
+        "long a cache line that one thread has written takes to the other, and how much faster two "
+        "threads do arithmetic that shares nothing. Where the two CPUs have a cache in common a "
+        "line takes some 60 ns. On a virtual machine they may lie apart, or move, and then it takes "
+        "several times longer: rows of popular items, which both threads update, are what a second "
+        "thread then waits for.",
+    ]
     speeds = Table("Examples per second", ["case", "1 thread", "2 threads"], [])
-    part.tables = [speeds]
+    cores = Table("Two CPUs", ["case", "handover ns before", "after", "arithmetic x"], [])
+    part.tables = [speeds, cores]
+    with tempfile.TemporaryDirectory() as folder:
+        library = harness.compiled(CORES, folder, "cores", "-fopenmp")
+    for function in (library.handover, library.arithmetic):
+        function.restype = ctypes.c_double
     for case in filter(lambda case: wanted(case.name), THREADS):
         epoch = prepared(unnamed(case), size)
         sides = {
             name: partial(epoch.nanoseconds, LightFM, n)
             for n, name in enumerate(speeds.columns[1:], start=1)
         }
+        before = library.handover(HANDOVERS)
         part.compare(case.name, UNIT, sides, size.rounds, case.least, case.aim)
+        after = library.handover(HANDOVERS)
+        arithmetic = 2 * library.arithmetic(1) / library.arithmetic(2)
+        cores.rows.append([case.name, before, after, arithmetic])
+        print("   ", *cores.rows[-1])
         row = part.comparisons[-1]
         one, two = (1e9 / statistics.median(times) for times in (row.theirs, row.ours))
         speeds.rows.append([case.name, one, two])

@@ -68,7 +68,7 @@ cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
         int64_t bias_stride
         FeatureMatrix features
         double alpha
-        bint frozen
+        int64_t n_frozen
 
     cdef struct Known:
         const int64_t* indptr
@@ -345,7 +345,7 @@ cdef class Interactions:
             return
         # Grouping by item first makes the items of each user arrive in order: no sort is needed,
         # and a repeat is seen at once.
-        counts = np.bincount(self.words[:, 1])
+        counts = self.count_items()
         self.n_occurring = int(np.count_nonzero(counts))
         cdef int64_t[::1] item_end = np.cumsum(counts) - counts
         cdef int64_t[::1] begin = np.zeros(n_users + 1, dtype=np.int64)
@@ -386,6 +386,20 @@ cdef class Interactions:
                 fill_filter(&indptr[0], &items[0], user, &filter[0])
 
 
+    cdef count_items(self):
+        """How many interactions each item has, int64. (np.bincount would copy all items.)"""
+        cdef const uint32_t[:, ::1] words = self.words
+        cdef int64_t i
+        cdef uint32_t highest = 0
+        for i in range(words.shape[0]):
+            highest = max(highest, words[i, 1])
+        counts = np.zeros(<int64_t> highest + 1, dtype=np.int64)
+        cdef int64_t[::1] of_item = counts
+        with nogil:
+            for i in range(words.shape[0]):
+                of_item[words[i, 1]] += 1
+        return counts
+
     cdef find_disliked(self):
         """Find the distinct items of each user that are stored as <= 0 and never as positive."""
         if self.disliked is not None:
@@ -408,20 +422,20 @@ cdef class Parameters:
         The values and, behind them, their states: `[x]` for sgd, `[x, G]` for adagrad,
         `[x, G, M]` for adadelta; embeddings float32 [n_features, no_components], biases float32
         [n_features].
-    frozen : bool, default False
-        Whether training leaves them as they are.
+    n_frozen : int, default 0
+        The first so many features stay as they are, but for a division by the scale of L2.
     """
 
     cdef readonly object rows      # float32 [n_features, parts, lanes]
     cdef readonly object biases    # float32 [n_features, 1, 2 or 4], None when they are in the rows
     cdef readonly int no_components
-    cdef bint frozen
+    cdef int64_t n_frozen
 
-    def __init__(self, embeddings, biases, frozen=False):
+    def __init__(self, embeddings, biases, n_frozen=0):
         n_features, no_components = embeddings[0].shape
         parts = len(embeddings)
         self.no_components = no_components
-        self.frozen = frozen
+        self.n_frozen = n_frozen
         self.rows = aligned_zeros(n_features, parts, ceil_divide(no_components, 16) * 16)
         self.rows[:, 1:2, no_components:] = np.inf
         in_row = no_components % 16 != 0
@@ -486,8 +500,8 @@ cdef class Parameters:
             side.features.indptr = &indptr[0]
             side.features.indices = &indices[0] if indices.shape[0] else NULL
             side.features.data = &data[0] if data.shape[0] else NULL
-        side.alpha = 0.0 if self.frozen else alpha
-        side.frozen = self.frozen
+        side.alpha = alpha if self.n_frozen < rows.shape[0] else 0.0
+        side.n_frozen = self.n_frozen
         return side
 
 
@@ -726,7 +740,7 @@ cdef class Trainer:
 
     cdef _deal_classes(self, int n_classes):
         """Deal the items into classes with about as many interactions each."""
-        counts = np.bincount(self.interactions.words[:, 1])
+        counts = self.interactions.count_items()
         place = np.empty(len(counts), dtype=np.int64)
         place[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
         # To and fro, most popular first.

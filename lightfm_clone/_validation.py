@@ -191,7 +191,7 @@ def _checked(matrix: Any) -> Any:
         if matrix.format in ("csr", "csc", "bsr"):
             matrix = copy(matrix)  # check_format tidies up the object it is called on
             matrix.check_format(full_check=True)
-            if not matrix.nnz and matrix.indptr.any():  # SciPy does not look that far
+            if matrix.indptr[-1] <= 0 and matrix.indptr.any():  # SciPy looks no further there
                 raise ValueError("index pointers must not fall")
             return matrix
         if matrix.format == "dia":

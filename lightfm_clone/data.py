@@ -20,7 +20,7 @@ _BLOCK = 1 << 12
 
 # Interactions are taken in longer ones, so that the mappings of users and items do not drive each
 # other out of the cache at every turn, yet never are all rows of a generator held at once.
-_ROWS = 1 << 17
+_ROWS = 1 << 18
 
 # What an id is called in messages, by the argument of `fit_partial` that makes it known.
 _NOUNS = {

@@ -56,6 +56,8 @@ def fold_in_users(
         for kind in ("embedding", "bias"):
             name = f"user_{kind}_{state}"
             _fill_with_median(getattr(drawn, name), getattr(model, name))
+    if model.loss == "softmax":  # however small, a drawn row would have a direction
+        drawn.user_embeddings[:] = 0
     if model.loss not in _OF_SINGLE_SCORES:
         _start_at_means(drawn.user_embeddings, examples, items[1])
     nobody = items[0][:0], items[1][:0]
@@ -183,11 +185,11 @@ def _train(
     n_known = len(known[0])
     arrays = []
     for values, new in zip(reversed(known), drawn._packed(side, schedule), strict=True):
-        # With G = infinity and M = 0, the local learning rate is 0.
-        resting = values, np.full_like(values, np.inf), np.zeros_like(values)
+        # The states of what stays as it is are never looked at.
+        resting = values, np.zeros_like(values), np.zeros_like(values)
         arrays.append([np.concatenate(pair) for pair in zip(resting, new, strict=False)])
-    trained = _core.Parameters(*arrays)
-    fixed = _core.Parameters([others[1]], [others[0]], frozen=True)
+    trained = _core.Parameters(*arrays, n_frozen=n_known)
+    fixed = _core.Parameters([others[1]], [others[0]], n_frozen=len(others[0]))
     rows, cols, positive, values, weights, (n_users, n_items) = examples
     if values is not None:
         values = (values - drawn.global_mean_).astype(np.float32)
@@ -207,7 +209,7 @@ def _train(
                 f"the new {side}s diverged in epoch {epoch + 1}: some are NaN or infinite with "
                 f"learning_rate={settings['learning_rate']}; use smaller values and weights"
             )
-        # sgd has no G, and the L2 of an epoch shrinks all rows of a side: put the known ones back.
+        # The L2 of an epoch shrinks all rows of a side: put the known ones back.
         trained.rows[:n_known, 0, : known[1].shape[1]] = known[1]
         trained._biases(0)[:n_known] = known[0]
     trained.unpack(*arrays)

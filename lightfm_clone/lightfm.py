@@ -43,7 +43,7 @@ class LightFM:
     embedding and bias are the sums of those of her (its) features, weighted by the feature
     matrix. Without features every user and item is its own feature, which is plain matrix
     factorisation. (Kula, "Metadata embeddings for user and item cold-start recommendations",
-    2015.)
+    2015.) For ``loss="softmax"`` q_u and p_i are these sums divided by their lengths.
 
     Parameters
     ----------
@@ -551,7 +551,11 @@ class LightFM:
                 seed = self.random_state.randint(np.iinfo(np.int64).max, dtype=np.int64)
                 number = len(self.history_) + 1
                 start = perf_counter()
-                sums = trainer.epoch(settings, seed, threads, epoch / epochs, (epoch + 1) / epochs)
+                # What overflows is told below, and not by NumPy as well.
+                with np.errstate(over="ignore", invalid="ignore"):
+                    sums = trainer.epoch(
+                        settings, seed, threads, epoch / epochs, (epoch + 1) / epochs
+                    )
                 if not is_finite():
                     raise ValueError(
                         f"the model diverged in epoch {number}: some parameters are NaN or "
@@ -970,7 +974,8 @@ class LightFM:
         """Biases float32 [n] and embeddings float32 [n, no_components] of items.
 
         `features` is a sparse matrix with a row per item; without it the item features' own
-        arrays are returned, live.
+        arrays are returned, live. For ``softmax`` the embeddings are divided by their lengths, a
+        copy in any case.
         """
         return self._get_representations("item", features)
 
@@ -978,7 +983,8 @@ class LightFM:
         """Biases float32 [n] and embeddings float32 [n, no_components] of users.
 
         `features` is a sparse matrix with a row per user; without it the user features' own
-        arrays are returned, live.
+        arrays are returned, live. For ``softmax`` the embeddings are divided by their lengths, a
+        copy in any case.
         """
         return self._get_representations("user", features)
 
@@ -1082,7 +1088,7 @@ class LightFM:
         embeddings : float32 [n_new_users, no_components]
             As `get_user_representations` returns them, for ``recommend(user_representations=...)``.
             (A user without interactions gets a row as a fit first draws it: small, so that the
-            items' biases decide.)
+            items' biases decide. With ``softmax``, where lengths do not count, it is 0.)
 
         Raises
         ------

@@ -142,6 +142,15 @@ def test_other_losses_keep_their_schedule_and_ignore_what_is_not_theirs(interact
         assert (model.item_embedding_gradients >= 1).all()
 
 
+def test_softmax_ignores_what_is_not_its_own(interactions):
+    options = {"stored_negatives": 0.7, "max_sampled": 3, "k": 2, "n": 3, "rho": 0.5}
+    model, other = (
+        LightFM(loss="softmax", random_state=3, **changed).fit(interactions)
+        for changed in ({}, options)
+    )
+    assert_equal_arrays(arrays_of(model), arrays_of(other))
+
+
 def test_parameters_are_read_at_every_fit(interactions):
     model = LightFM(loss="softmax", random_state=3).fit(interactions, epochs=0)
     other = copy.deepcopy(model)
@@ -741,3 +750,84 @@ def test_every_loss_learns_with_sgd(loss, num_threads):
     assert auc_score(model, held_out, seen).mean() > 0.9
     for name in ARRAYS:
         assert name.endswith(("embeddings", "biases")) or not getattr(model, name).any()
+
+
+# Growth and folding in
+
+
+def test_resize_keeps_what_is_learned_and_draws_the_rest_alike(interactions):
+    model = LightFM(6, loss="softmax", random_state=0).fit(interactions, epochs=3)
+    before, draws = arrays_of(model), copy.deepcopy(model.random_state)
+    model.resize(N_USERS + 3, N_ITEMS + 400)
+    for name, array in before.items():
+        np.testing.assert_array_equal(getattr(model, name)[: len(array)], array)
+    new = draws.normal(0.0, 0.1, size=(400, 6)).astype(np.float32)
+    np.testing.assert_array_equal(model.item_embeddings[N_ITEMS:], new)
+    assert not model.item_biases[N_ITEMS:].any()
+
+    more = sp.coo_matrix(
+        (interactions.data, (interactions.row + 5, interactions.col + 2)),
+        (N_USERS + 5, N_ITEMS + 400),
+    )
+    model.fit_partial(more, resize=True)
+    assert model.user_embeddings.shape == (N_USERS + 5, 6) and are_finite(model)
+
+
+@pytest.fixture(scope="module")
+def grouped() -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    """What is seen and held out, of users and items of whom the last are going to be new."""
+    return tuple(part.tocsr() for part in groups_of_taste(2, 200, 90, n_groups=3))
+
+
+@pytest.mark.parametrize("num_threads", [1, 2])
+@pytest.mark.parametrize("options", [{}, {"user_alpha": 1e-4, "item_alpha": 1e-4}], ids=["", "l2"])
+def test_new_users_are_folded_in(grouped, options, num_threads):
+    seen, held_out = grouped
+    model = LightFM(12, loss="softmax", temperature=0.3, random_state=0, **options)
+    model.fit(seen[:150], epochs=10)
+    before, state = arrays_of(model), pickle.dumps(model.random_state)
+    likes = sp.vstack([seen[150:], sp.csr_matrix((1, 90), dtype=seen.dtype)], format="csr")
+    biases, embeddings = model.fold_in_users(likes, random_state=1, num_threads=num_threads)
+    assert_equal_arrays(arrays_of(model), before)
+    assert pickle.dumps(model.random_state) == state
+
+    assert biases.dtype == embeddings.dtype == np.float32 and not biases.any()
+    np.testing.assert_allclose(np.linalg.norm(embeddings[:-1], axis=1), 1.0, rtol=1e-5)
+    item_biases, items = model.get_item_representations()
+    scores = embeddings @ items.T + item_biases
+    ids, found = model.recommend(user_representations=(biases, embeddings), k=10, exclude=likes)
+    np.testing.assert_allclose(found, np.take_along_axis(scores, ids, axis=1), atol=2e-6)
+    assert held_out[150:][np.arange(50)[:, None], ids[:-1]].mean() > 0.9
+    # Who has liked nothing yet has no direction: the items' biases decide.
+    np.testing.assert_array_equal(ids[-1], np.argsort(-item_biases, kind="stable")[:10])
+
+
+@pytest.mark.parametrize("with_train", [False, True])
+def test_new_items_are_folded_in(grouped, with_train):
+    seen, held_out = grouped
+    model = LightFM(12, loss="softmax", temperature=0.3, random_state=0)
+    model.fit(seen[:, :60], epochs=10)
+    before = arrays_of(model)
+    train = {"train_interactions": seen[:, :60]} if with_train else {}
+    biases, embeddings = model.fold_in_items(seen[:, 60:], random_state=1, **train)
+    assert_equal_arrays(arrays_of(model), before)
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1.0, rtol=1e-5)
+
+    model.resize(n_item_features=90)
+    model.item_biases[60:], model.item_embeddings[60:] = biases, embeddings
+    ids, _ = model.recommend(k=2, exclude=seen, items=np.arange(60, 90))
+    assert held_out[np.arange(200)[:, None], ids].mean() > 0.9
+    if with_train:  # old and new ones on the same scale
+        assert auc_score(model, held_out, seen).mean() > 0.9
+
+
+def test_folding_in_with_features(interactions):
+    features = FEATURES["item"]["item_features"]
+    model = LightFM(6, loss="softmax", random_state=1).fit(interactions, item_features=features)
+    biases, embeddings = model.fold_in_users(
+        interactions, item_features=features, random_state=0, epochs=3
+    )
+    lengths = np.linalg.norm(embeddings, axis=1)
+    assert np.all((abs(lengths - 1) < 1e-5) | (lengths == 0))
+    again = model.fold_in_users(interactions, item_features=features, random_state=0, epochs=3)
+    np.testing.assert_array_equal(again[1], embeddings)

@@ -40,7 +40,7 @@ struct Side {
     int64_t bias_stride;
     FeatureMatrix features;
     double alpha;
-    bool frozen;  // read, but never updated
+    int64_t n_frozen;  // the first so many features are read, but never updated
 };
 
 // The distinct items each user is known to have interacted with, sorted, and a blocked Bloom

@@ -298,7 +298,6 @@ class Step {
     // Steps the parameters of every feature of `row` along coefficient * direction.
     LFM_INLINE void update(const Side& side, int32_t row, float coefficient, const float* direction,
                            float bias_gradient) {
-        if (side.frozen) return;
         if (side.features.indptr)
             update_features(side, row, coefficient, direction, bias_gradient);
         else
@@ -315,6 +314,7 @@ class Step {
 
     LFM_INLINE void update_feature(const Side& side, int32_t feature, float coefficient,
                         const float* __restrict direction, float bias_gradient) {
+        if (feature < side.n_frozen) return;
         float* __restrict x = side.rows + feature * side.row_stride;
         const Vec c = Vec::all(coefficient), alpha = Vec::all(static_cast<float>(side.alpha));
         Vec rates = Vec::all(0.0f);

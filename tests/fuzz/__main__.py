@@ -11,7 +11,6 @@ import argparse
 import collections
 import mmap
 import os
-import resource
 import signal
 import struct
 import sys
@@ -25,7 +24,8 @@ from . import hostile, targets
 SHARES = {
     "ids": 40,
     "files": 30,
-    "datasets": 12,
+    "datasets": 11,
+    "frames": 1,
     "matrices": 8,
     "parameters": 5,
     "lists": 4,
@@ -38,7 +38,9 @@ MEMORY = 8 << 30  # of address space: huge requests shall fail, not swap
 def run(name: str, first: int, last: int, position: mmap.mmap) -> None:
     """Try inputs, telling the parent about each failure by a line."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process
-    if "asan" not in os.environ.get("LD_PRELOAD", ""):  # it maps terabytes
+    if sys.platform.startswith("linux") and "asan" not in os.environ.get("LD_PRELOAD", ""):
+        import resource
+
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     warnings.simplefilter("ignore")
     for number in range(first, last):

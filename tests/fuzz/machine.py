@@ -30,9 +30,7 @@ class Machine(RuleBasedStateMachine):
         schedule=st.sampled_from(("adagrad", "adadelta", "sgd")),
     )
     def start(self, loss: str, schedule: str) -> None:
-        self.model = LightFM(
-            no_components=3, loss=loss, learning_schedule=schedule, random_state=0
-        )
+        self.model = LightFM(no_components=3, loss=loss, learning_schedule=schedule, random_state=0)
 
     def interactions(self, c: Any, n_users: int = N_USERS, n_items: int = N_ITEMS) -> Any:
         if c.integer(0, 2) == 0:
@@ -67,8 +65,8 @@ class Machine(RuleBasedStateMachine):
             options["epochs"] = c.pick((0, 2, -1, 1.5, None))
         if c.integer(0, 8) == 0:
             options["num_threads"] = c.pick((2, 0, None, 10**9))
-        if c.integer(0, 4) == 0 and method == "fit_partial":
-            options["resize"] = bool(c.integer(0, 1))  # a TypeError where there is no such thing
+        if c.integer(0, 2) == 0 and method == "fit_partial":
+            options["resize"] = True
         before, finished = self.before(), False
         with outcome(given=given, **features):
             getattr(self.model, method)(given, **features, **options)
@@ -87,7 +85,7 @@ class Machine(RuleBasedStateMachine):
         matrix = self.interactions(c)
         before = self.before()
         with outcome(users=users, items=items, matrix=matrix, **features):
-            call = c.integer(0, 8)
+            call = c.integer(0, 9)
             if call == 0:
                 scores = self.model.predict(users, items, **features)
                 require(scores.dtype == np.float32 and scores.ndim == 1, "type of scores")
@@ -107,8 +105,11 @@ class Machine(RuleBasedStateMachine):
                 evaluation.evaluate(self.model, matrix, self.interactions(c), **features)
             elif call == 7:
                 self.model.score_vectors(**features)
-            elif hasattr(self.model, "fold_in_users"):
-                self.model.fold_in_users(matrix)
+            elif call == 8:
+                biases, vectors = self.model.fold_in_users(matrix, epochs=2)
+                require(np.isfinite(vectors).all() and np.isfinite(biases).all(), "not finite")
+            else:
+                self.model.fold_in_items(matrix, epochs=2)
         require(self.before() == before, "a question changed the model")
 
     @rule(data=st.data())
@@ -154,6 +155,19 @@ class Machine(RuleBasedStateMachine):
                 for made in (before, self.before())
             ]
             require(all(map(np.array_equal, *values)), "another model came back")
+
+    @rule(
+        numbers=st.tuples(
+            *[st.sampled_from((None, None, 0, 5, 7, 9, 12, -1, 1.5, "a", 2**31, 2**63))] * 2
+        )
+    )
+    def resize(self, numbers: tuple[Any, Any]) -> None:
+        before, finished = self.before(), False
+        with outcome():
+            self.model.resize(*numbers)
+            finished = True
+        if not finished:
+            require(self.before() == before, "a refused resize changed the model")
 
     @rule()
     def reset(self) -> None:

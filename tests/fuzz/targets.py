@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import datetime
 import functools
 import json
 import math
@@ -168,9 +169,7 @@ def _fit(c: Any, given: Any) -> None:
         require(all(getattr(fresh, name) is None for name in ARRAYS), "half a model")
 
 
-ARRAYS = tuple(
-    f"{side}_{name}" for side in ("user", "item") for name in ("embeddings", "biases")
-)
+ARRAYS = tuple(f"{side}_{name}" for side in ("user", "item") for name in ("embeddings", "biases"))
 
 
 def _rank(c: Any, given: Any) -> None:
@@ -218,14 +217,20 @@ def _features(c: Any, given: Any) -> None:
 
 
 def _fold_in(c: Any, given: Any) -> None:
-    for side in ("users", "items"):
-        fold_in = getattr(model(), f"fold_in_{side}", None)
-        if fold_in is None:
-            return
-        given = given if side == "users" else hostile.matrix(c, 3, N_USERS)
-        with outcome(given=given):
-            biases, vectors = fold_in(given)
-            require(np.isfinite(vectors).all() and np.isfinite(biases).all(), "not finite")
+    known = model(c.pick(("plain", "bpr", "mse", "softmax", "warp-kos", "logistic")))
+    epochs = c.pick((1, 3, 0, -1))
+    with outcome(given=given):
+        biases, vectors = known.fold_in_users(given, epochs=epochs, random_state=0)
+        require(np.isfinite(vectors).all() and np.isfinite(biases).all(), "not finite")
+        found, _ = known.recommend(user_representations=(biases, vectors), k=2, exclude=given)
+        require(len(found) == given.shape[0], "users got lost")
+    given = hostile.matrix(c, N_USERS, 3)
+    train = model_data() if c.integer(0, 1) else hostile.matrix(c, N_USERS, N_ITEMS)
+    with outcome(given=given, train=train):
+        biases, vectors = known.fold_in_items(
+            given, train_interactions=train, epochs=epochs, random_state=0
+        )
+        require(np.isfinite(vectors).all() and len(biases) == given.shape[1], "not finite")
 
 
 def _split(c: Any, given: Any) -> None:
@@ -411,6 +416,59 @@ def datasets(c: Any) -> None:
                     os.unlink(path)
 
 
+def _column(c: Any, n: int) -> Any:
+    import pandas as pd
+
+    pool = c.pick(
+        (
+            (1, 2, 3),
+            ("a", "b", "c"),
+            (1, 2, None, math.nan),
+            (0.5, math.nan, math.inf),
+            (True, False, None),
+            (["a", "b"], ["a"], [], None),
+            (datetime.date(2020, 1, 1), None),
+            (np.datetime64("2020-01-01"), np.datetime64("NaT")),
+            (2**70, -1, 10**400),
+            _NAMES,
+        )
+    )
+    values = pd.Series([c.pick(pool) for _ in range(n)], dtype=object)
+    try:
+        return values.astype(c.pick(("O", "O", "category", "string", "Int64", "f4", "M8[ns]", "?")))
+    except Exception:  # pandas has not every value in every type
+        return values
+
+
+def frames(c: Any) -> None:
+    """Tables of any content through `Dataset.from_frame`."""
+    import pandas as pd
+
+    n = c.integer(0, 5)
+    seen = pd.DataFrame({name: _column(c, n) for name in "uiwt"})
+    films = None
+    if c.integer(0, 1):
+        rows = c.integer(0, 4)
+        films = pd.DataFrame({name: _column(c, rows) for name in "ifg"})
+    table = seen if c.integer(0, 20) else c.pick((None, 3, "a", [], {}, np.ones((2, 2))))
+    with outcome():
+        made = Dataset.from_frame(
+            table,
+            user="u",
+            item="i",
+            weight=c.pick((None, "w", "x")),
+            timestamp=c.pick((None, "t", 3)),
+            item_features=films,
+            numeric=c.pick(("standard", "minmax", None, "other", {"f": "minmax"}, 3)),
+            normalize=bool(c.integer(0, 1)),
+        )
+        require(made.interactions.nnz == n, "rows got lost")
+        require(hostile.entries(made.interactions) is not None, "an invalid matrix")
+        if films is not None:
+            require(hostile.entries(made.item_features) is not None, "an invalid matrix")
+            require(np.isfinite(made.item_features.data).all(), "not finite")
+
+
 def lists(c: Any) -> None:
     """The measures of recommended lists."""
     rows = [[c.integer(-1, N_ITEMS - 1) for _ in range(3)] for _ in range(c.integer(0, 3))]
@@ -506,7 +564,9 @@ def _forged(c: Any, content: bytes) -> bytes:
             holder[key] = copy.deepcopy(c.pick(_JSON))
     elif rest:
         at = c.integer(0, len(rest) - 1) % len(rest)
-        rest[at : at + 4] = c.pick((b"\0\0\0\0", b"\xff\xff\xff\xff", b"\0\0\xc0\x7f", b"\0\0\0\x80"))
+        rest[at : at + 4] = c.pick(
+            (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\0\0\xc0\x7f", b"\0\0\0\x80")
+        )
     return sealed(header, bytes(rest))
 
 
@@ -574,6 +634,7 @@ TARGETS: dict[str, Callable[[Any], None]] = {
     "parameters": parameters,
     "assigned": assigned,
     "datasets": datasets,
+    "frames": frames,
     "lists": lists,
     "files": files,
 }
