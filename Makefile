@@ -111,9 +111,7 @@ audit: $(WHEEL_VENV)/tools
 	    $(WHEEL_VENV)/bin/pip-audit --strict --disable-pip --no-deps --requirement $$file || exit; done
 
 # For CPython 3.10 and later, on any system.
-lock:
-	test -x $(WHEEL_VENV)/bin/python || $(PYTHON) -m venv $(WHEEL_VENV)
-	$(WHEEL_VENV)/bin/$(PIP) install uv
+lock: $(WHEEL_VENV)/tools
 	$(LOCK) --extra test pyproject.toml requirements/ci.in --output-file requirements/ci.txt
 	$(LOCK) requirements/release.in --output-file requirements/release.txt
 	$(LOCK) requirements/wheel-test.in --output-file requirements/wheel-test.txt

@@ -54,13 +54,14 @@ def load(path: str | None) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     return likes, genres
 
 
-def print_table(rows: dict[str, list[dict[str, float]]]) -> None:
-    """Means over the seeds, and their standard deviation, of each row's metrics."""
-    metrics = list(next(iter(rows.values()))[0])
-    print(f"  {'':30}" + "".join(f"{metric:>18}" for metric in metrics))
-    for name, results in rows.items():
-        cells = ""
-        for metric in metrics:
-            values = [result[metric] for result in results]
-            cells += f"{np.mean(values):10.4f} ± {np.std(values):.4f}"
-        print(f"  {name:30}{cells}")
+def print_table(by_seed: list[dict[str, dict[str, float]]]) -> None:
+    """A row for each method: means of its metrics over the seeds, and standard deviations."""
+    first = by_seed[0]
+    names = list(dict.fromkeys(name for metrics in first.values() for name in metrics))
+    print(f"  {'':32}" + "".join(f"{name:>18}" for name in names))
+    for method, metrics in first.items():
+        row = f"  {method:32}"
+        for name in metrics:
+            values = [results[method][name] for results in by_seed]
+            row += f"{np.mean(values):.3f} ± {np.std(values):.3f}".rjust(18)
+        print(row)

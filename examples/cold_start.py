@@ -9,8 +9,6 @@ them alone.
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 import numpy as np
 import scipy.sparse as sp
 from _movies import arguments, load, print_table
@@ -22,25 +20,27 @@ EPOCHS = 10
 THREADS = 2
 
 
-def fixed(users: np.ndarray, items: np.ndarray, item_biases: np.ndarray) -> LightFM:
+def fixed(users: np.ndarray, items: np.ndarray, item_biases: np.ndarray | None = None) -> LightFM:
     """A model of given vectors, for lists that are not learned."""
     model = LightFM(no_components=users.shape[1])
     model.fit(sp.coo_matrix((len(users), len(items))), epochs=0)
     model.user_embeddings, model.item_embeddings = users, items
-    model.item_biases = item_biases.astype(np.float32)
+    if item_biases is not None:
+        model.item_biases = item_biases
     return model
 
 
 def main() -> None:
     options = arguments(__doc__)
     likes, genres = load(options.data)
-    table = defaultdict(list)
+    by_seed = []
     for seed in range(options.seeds):
+        by_seed.append({})
         rng = np.random.default_rng(seed)
         is_new = rng.permutation(likes.shape[1]) < likes.shape[1] // 5
         train, test = likes[:, ~is_new], likes[:, is_new]
         old_genres, new_genres = genres[~is_new], genres[is_new]
-        n_old, n_new = train.shape[1], test.shape[1]
+        (n_users, n_old), n_new = train.shape, test.shape[1]
 
         # One column for each film of the training set, then the genres. A new film has genres only.
         of_old = sp.hstack([sp.identity(n_old), old_genres], format="csr")
@@ -49,22 +49,26 @@ def main() -> None:
         hybrid.fit(train, item_features=of_old, epochs=EPOCHS, num_threads=THREADS)
 
         # The trap: with new films as empty columns, training takes them for what nobody likes.
-        columns = sp.hstack([train, sp.csr_matrix((len(likes.indptr) - 1, n_new))], format="csr")
+        columns = sp.hstack([train, sp.csr_matrix((n_users, n_new))], format="csr")
         features = sp.vstack([old_genres, new_genres])
         features = sp.hstack([sp.identity(n_old + n_new), features], format="csr")
         trapped = LightFM(loss="warp", no_components=30, random_state=seed)
         trapped.fit(columns, item_features=features, epochs=EPOCHS, num_threads=THREADS)
 
         n_likes = np.asarray(train.sum(axis=0)).ravel()
-        popularity = old_genres.T @ n_likes / np.maximum(old_genres.sum(axis=0).A1, 1)
-        share = new_genres.toarray() / np.maximum(new_genres.sum(axis=1).A, 1)
-        nothing = np.zeros((len(likes.indptr) - 1, 1)), np.zeros((n_new, 1))
-        profile = (train @ old_genres).toarray()
+        mean_likes = old_genres.T @ n_likes / np.maximum(old_genres.getnnz(axis=0), 1)
+        n_genres = np.maximum(new_genres.getnnz(axis=1), 1)[:, None]
+        random = rng.normal(size=(n_users, 16)), rng.normal(size=(n_new, 16))
+        alike = np.zeros((n_users, 1)), np.zeros((n_new, 1))
+        profiles = (train @ old_genres).toarray(), new_genres.toarray() / np.sqrt(n_genres)
 
         for row, (model, item_features) in {
-            "random": (fixed(*nothing, rng.random(n_new)), None),
-            "likes of their genres": (fixed(*nothing, share @ popularity), None),
-            "the user's genres": (fixed(profile, share, np.zeros(n_new)), None),
+            "random": (fixed(*random), None),
+            "popularity of their genres": (
+                fixed(*alike, new_genres @ mean_likes / n_genres[:, 0]),
+                None,
+            ),
+            "genres of the user's likes": (fixed(*profiles), None),
             "hybrid": (hybrid, of_new),
             "hybrid, trained on empty columns": (trapped, features[n_old:]),
         }.items():
@@ -72,10 +76,10 @@ def main() -> None:
             result = evaluate(
                 model, test, metrics=metrics, item_features=item_features, num_threads=THREADS
             )
-            table[row].append(dict(result))
+            by_seed[-1][row] = dict(result)
 
     print(f"{n_new:,} new films; mean ± standard deviation over {options.seeds} seeds\n")
-    print_table(table)
+    print_table(by_seed)
 
 
 if __name__ == "__main__":

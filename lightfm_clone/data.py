@@ -16,7 +16,7 @@ from lightfm_clone import frames, persistence
 
 # What is looked up goes in blocks: long enough to leave the loops to C, short enough to stay in
 # the cache.
-_BLOCK = 1 << 12
+_BLOCK = 1 << 13
 
 # Interactions are taken in longer ones, so that the mappings of users and items do not drive each
 # other out of the cache at every turn, yet never are all rows of a generator held at once.

@@ -203,7 +203,8 @@ def _train(
     )
     for epoch in range(epochs):
         seed = drawn.random_state.randint(np.iinfo(np.int64).max, dtype=np.int64)
-        trainer.epoch(settings, seed, threads, epoch / epochs, (epoch + 1) / epochs)
+        with np.errstate(over="ignore", invalid="ignore"):  # told below
+            trainer.epoch(settings, seed, threads, epoch / epochs, (epoch + 1) / epochs)
         if not trained.is_finite():
             raise ValueError(
                 f"the new {side}s diverged in epoch {epoch + 1}: some are NaN or infinite with "

@@ -298,7 +298,10 @@ class _Pandas:
             return self.series.to_numpy(dtype=np.float64, na_value=np.nan)
         numbers = np.full(len(self.series), np.nan)
         present = ~self.missing()
-        numbers[present] = self.series.to_numpy()[present].astype(np.float64)
+        try:
+            numbers[present] = self.series.to_numpy()[present].astype(np.float64)
+        except OverflowError as error:
+            raise ValueError(f"{self.label} holds numbers beyond floats: {error}") from error
         return numbers
 
     def times(self) -> np.ndarray:

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -68,19 +69,21 @@ def remarked(model: LightFM, number: int) -> LightFM:
     return model
 
 
-def save_for_ever(path: Path, number: int) -> None:
+def save_for_ever(path: Path, number: int, started: Callable[[], None]) -> None:
     model = marked(number)
+    started()
     while True:
         number += 1
         remarked(model, number).save(path)
 
 
-def train_for_ever(path: Path, number: int) -> None:
+def train_for_ever(path: Path, number: int, started: Callable[[], None]) -> None:
     """A fit that saves itself, marked, after every epoch."""
     model = marked(number)
     model.learning_rate = 0.0
 
     def mark(model: LightFM, record: dict[str, object]) -> None:
+        started()
         saved = copy.copy(model)  # the fit's own arrays go on
         for name in ARRAYS:
             setattr(saved, name, getattr(model, name).copy())
@@ -98,12 +101,16 @@ def test_killed_at_any_moment_the_file_is_the_old_or_the_new_one(tmp_path, work)
     newest, died_within, moments = 1, 0, random.Random(0)
     for _ in range(N_KILLS):
         sys.stdout.flush()
+        reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
             try:
-                work(path, newest)
+                work(path, newest, partial(os.write, writing, b"."))
             finally:
                 os._exit(1)
+        os.read(reading, 1)
+        os.close(reading)
+        os.close(writing)
         # Some of them before the first save is done.
         time.sleep(moments.choice((0.02, 0.08)) * moments.random())
         os.kill(child, signal.SIGKILL)

@@ -162,6 +162,10 @@ def test_numbers_beyond_floats():
     dataset.fit([0], [0])
     with pytest.raises(ValueError, match="weight in data is too large"):
         dataset.build_interactions([(0, 0, 10**400)])
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame({"u": [1], "i": [2], "w": [10**400]})
+    with pytest.raises(ValueError, match="w.* holds numbers beyond floats"):
+        Dataset.from_frame(table, user="u", item="i", weight="w")
     model = LightFM().fit(random_interactions())
     model.item_embedding_gradients = 10**400
     with pytest.raises(ValueError, match="item_embedding_gradients must be an array of numbers"):

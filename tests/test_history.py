@@ -510,7 +510,7 @@ def test_forms_of_callbacks():
     assert seen == [1, 2, 1, 2]
 
 
-@pytest.mark.parametrize("callbacks", [7, None, ["loss"], [new, None], "loss"], ids=repr)
+@pytest.mark.parametrize("callbacks", [7, None, ["loss"], [new, None], "loss"], ids=range(5))
 def test_bad_callbacks(callbacks):
     with pytest.raises(ValueError, match="callbacks must be"):
         new().fit(TRAIN, callbacks=callbacks)

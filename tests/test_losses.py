@@ -321,18 +321,7 @@ def test_a_draw_of_a_disliked_item_is_a_try():
     assert (record["violation_rate"], record["mean_tries"]) == (0.0, 10.0)
 
 
-@pytest.mark.parametrize(
-    "loss",
-    [
-        "bpr",
-        pytest.param(
-            "warp",
-            marks=pytest.mark.xfail(
-                strict=True, reason="WARP skips a user who knows every item, dislikes or not"
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("loss", ["bpr", "warp"])
 def test_who_has_rated_everything_learns_from_the_dislikes(loss):
     ratings = np.where(groups_of_taste(share=1.0)[0].toarray() > 0, 1.0, -1.0)
     model = LightFM(loss=loss, stored_negatives=1.0, random_state=1, learning_rate=0.2)

@@ -156,7 +156,9 @@ struct Warp {
 
     template <class S>
     static int entries(S& step, const Example& example, Rng& rng, Entry* out) {
-        if (!example.positive || knows_everything(step, example.user)) return 0;
+        if (!example.positive) return 0;
+        // Where the user knows everything, only what she dislikes can be a negative.
+        if (knows_everything(step, example.user) && !n_disliked(step.problem, example.user)) return 0;
         step.load_user(example.user);
         return warp_entries(step, example.item, example.weight, rng, out);
     }

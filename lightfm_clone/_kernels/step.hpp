@@ -52,14 +52,19 @@ struct Entry {
     float coefficient;
 };
 
+// Items the user is known to dislike, if those are to be preferred.
+inline int64_t n_disliked(const Problem& problem, int32_t user) {
+    const int64_t* indptr = problem.disliked.indptr;
+    return indptr ? indptr[user + 1] - indptr[user] : 0;
+}
+
 // An item the user is known to dislike, in the share of the draws that asks for one; -1 otherwise.
 inline int32_t draw_disliked(const Problem& problem, int32_t user, Rng& rng) {
     const Disliked& disliked = problem.disliked;
-    if (!disliked.indptr) return -1;
-    const int64_t begin = disliked.indptr[user], n = disliked.indptr[user + 1] - begin;
+    const int64_t n = n_disliked(problem, user);
     // 24 bits are the whole mantissa of a float in [0, 1).
     if (n == 0 || static_cast<float>(rng.next() >> 40) >= disliked.share * 16777216.0f) return -1;
-    return disliked.items[begin + rng.bounded(n)];
+    return disliked.items[disliked.indptr[user] + rng.bounded(n)];
 }
 
 template <class Schedule, class Lanes, bool L2>

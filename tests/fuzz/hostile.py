@@ -89,9 +89,10 @@ def matrix(c: Any, n_rows: int, n_columns: int) -> Any:
     elif flaw == "shape grown":
         n_rows, n_columns = n_rows + c.integer(0, 3), n_columns + c.integer(0, 3)
     elif flaw == "huge shape":
-        # A CSR matrix of 2**31 rows takes 8 GB and more, and is refused where memory has a limit.
+        # A CSR matrix of 2**31 rows takes 8 GB and more, and products of as many columns: both
+        # are refused where memory has a limit.
         many = 2**31 - 1 if memory_is_limited() else 10**6
-        n_rows, n_columns = c.pick([(many, 3), (3, 2**31 - 1), (many, 2**31 - 1)])
+        n_rows, n_columns = c.pick([(many, 3), (3, many), (many, many)])
     elif flaw == "int64 shape":
         n_rows, n_columns = c.pick([(2**40, 3), (3, 2**62), (2**31, 2**31)])
     n_entries = c.integer(0, 24) if n_rows and n_columns else 0
