@@ -1,7 +1,7 @@
 # Every target sets up what it needs in its own virtual environment.
 #
 #   make demo [DATA=path]   train, evaluate, recommend: on a synthetic catalogue, or on MovieLens
-#   make test               the whole test suite
+#   make test [TESTS=files] the whole test suite
 #   make test-debug         the suite on a build with bounds and wraparound checks
 #   make test-asan          what runs compiled code, with AddressSanitizer and UBSan (gcc)
 #   make fuzz [INPUTS=n]    hostile inputs, a million of them by default (15 minutes)
@@ -48,7 +48,7 @@ demo: build
 	$(VENV)/bin/python examples/demo.py $(if $(DATA),"$(DATA)")
 
 test: build
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest $(TESTS)
 
 $(DEBUG_VENV)/built: $(SOURCES) $(PACKAGE) requirements/ci.txt
 	test -x $(DEBUG_VENV)/bin/python || $(PYTHON) -m venv $(DEBUG_VENV)
@@ -57,7 +57,7 @@ $(DEBUG_VENV)/built: $(SOURCES) $(PACKAGE) requirements/ci.txt
 	touch $@
 
 test-debug: $(DEBUG_VENV)/built
-	$(DEBUG_VENV)/bin/pytest
+	$(DEBUG_VENV)/bin/pytest $(TESTS)
 
 $(ASAN_VENV)/built: $(SOURCES) $(PACKAGE) requirements/ci.txt
 	test -x $(ASAN_VENV)/bin/python || $(PYTHON) -m venv $(ASAN_VENV)

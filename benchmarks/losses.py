@@ -1,6 +1,6 @@
 """Which loss when: the quality of each, tuned on a validation set, and what softmax costs.
 
-    python benchmarks/losses.py          # tries all of GRIDS on the validation parts, prints the best
+    python benchmarks/losses.py     # tries all of GRIDS on the validation parts, prints the best
 
 The best settings stand in CHOSEN. The part `losses` trains with them on training and validation
 data together and reports the test.
@@ -287,8 +287,8 @@ def measure(size: Size, wanted: Callable[[str], bool]) -> Part:
 def measure_speed(size: Size, wanted: Callable[[str], bool]) -> Part:
     part = Part("softmax", "An epoch of softmax beside LightFM's WARP")
     part.notes = [
-        f"Softmax with 256 negatives, d={NO_COMPONENTS}, against an epoch of {PEER}'s WARP with its "
-        "default settings, each after 3 epochs of its own; time per example as for the training.",
+        f"Softmax with 256 negatives, d={NO_COMPONENTS}, against an epoch of {PEER}'s WARP with "
+        "its default settings, each after 3 epochs of its own; time per example as for the training.",
     ]
     table = Table("Arithmetic", ["case", "GFLOP an epoch and million examples", "GFLOP/s"], [])
     part.tables = [table]

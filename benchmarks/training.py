@@ -183,8 +183,8 @@ def measure_threads(size: Size, wanted: Callable[[str], bool]) -> Part:
         "long a cache line that one thread has written takes to the other, and how much faster two "
         "threads do arithmetic that shares nothing. Where the two CPUs have a cache in common a "
         "line takes some 60 ns. On a virtual machine they may lie apart, or move, and then it "
-        "takes several times longer: rows of popular items, which both threads update, are what a second "
-        "thread then waits for.",
+        "takes several times longer: rows of popular items, which both threads update, are what a "
+        "second thread then waits for.",
     ]
     speeds = Table("Examples per second", ["case", "1 thread", "2 threads"], [])
     cores = Table("Two CPUs", ["case", "handover ns before", "after", "arithmetic x"], [])
