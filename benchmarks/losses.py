@@ -288,9 +288,9 @@ def measure_speed(size: Size, wanted: Callable[[str], bool]) -> Part:
     part = Part("softmax", "An epoch of softmax beside LightFM's WARP")
     part.notes = [
         f"Softmax with 256 negatives, d={NO_COMPONENTS}, against an epoch of {PEER}'s WARP with "
-        "its default settings, each after 3 epochs of its own; time per example as for the training.",
+        "its default settings, each after 3 epochs of its own; timed as the training is.",
     ]
-    table = Table("Arithmetic", ["case", "GFLOP an epoch and million examples", "GFLOP/s"], [])
+    table = Table("Arithmetic", ["case", "kFLOP an example", "GFLOP/s"], [])
     part.tables = [table]
     libraries = both_libraries()
     sets = {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import reference
@@ -17,6 +20,7 @@ from helpers import (
     groups_of_taste,
     random_features,
     random_interactions,
+    run_python,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -333,3 +337,32 @@ def test_an_interrupt_leaves_the_model_whole():
     with pytest.raises(KeyboardInterrupt):
         model.resize(26, 19)
     assert_equal_arrays(arrays_of(model), before)
+
+
+# Cold start
+
+
+def check_cold_start(output: str) -> None:
+    rows = re.findall(r"^  (\S.*?)  +(\d.* ± .*)$", output, re.MULTILINE)
+    random, popular, alike, hybrid, trapped = (
+        np.array(re.findall(r"([\d.]+) ±", cells), dtype=float) for _, cells in rows
+    )
+    assert random[2] == pytest.approx(0.5, abs=0.02)
+    for other in (random, popular, alike, trapped):
+        assert (hybrid > 1.03 * other).all()
+    assert (hybrid[:2] > 2 * random[:2]).all()
+
+
+EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "cold_start.py"
+
+
+def test_cold_start_on_made_up_data():
+    done = run_python(EXAMPLE, "--seeds", "1", timeout=120)
+    assert done.returncode == 0, done.stderr
+    check_cold_start(done.stdout)
+
+
+def test_cold_start_on_movielens_1m(ml_1m, data_dir):
+    done = run_python(EXAMPLE, data_dir, "--seeds", "1", timeout=300)
+    assert done.returncode == 0, done.stderr
+    check_cold_start(done.stdout)
