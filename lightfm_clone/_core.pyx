@@ -187,8 +187,8 @@ cdef extern from "_kernels/queue.hpp" namespace "lfm" nogil:
 LOSSES = tuple(LOSS_NAMES[i].decode() for i in range(N_LOSSES))
 SCHEDULES = tuple(SCHEDULE_NAMES[i].decode() for i in range(N_SCHEDULES))
 
-# Examples a thread takes at a time: enough that taking them costs nothing. With several threads, the
-# examples of a window, one block a thread, are trained on class by class where all share one CPU;
+# Examples a thread takes at a time: enough that taking them costs nothing. With several threads,
+# the examples of a window, one block a thread, are trained on class by class where all share a CPU;
 # measured on MovieLens 100K, four blocks of 512 of a class in a row cost WARP 0.001 of its AUC, 128
 # nothing.
 cdef int64_t BLOCK = 512, SHARED_BLOCK = 128
@@ -384,7 +384,6 @@ cdef class Interactions:
         with nogil:
             for user in range(n_users):
                 fill_filter(&indptr[0], &items[0], user, &filter[0])
-
 
     cdef count_items(self):
         """How many interactions each item has, int64. (np.bincount would copy all items.)"""
@@ -819,7 +818,9 @@ cdef class Items:
         self.representations = as_representations(vectors, biases, self.no_components)
         self.panels = NULL
         if packed and self.n_items:
-            panels = aligned_zeros(ceil_divide(self.n_items, PANEL) * PANEL * (self.no_components + 1))
+            panels = aligned_zeros(
+                ceil_divide(self.n_items, PANEL) * PANEL * (self.no_components + 1)
+            )
             with nogil:
                 kernels.pack_panels(self.representations, self.n_items, self.no_components,
                                     &panels[0])
@@ -831,8 +832,10 @@ cdef class Items:
     def best(self, const float[::1] user_biases, const float[:, ::1] user_vectors,
              const int64_t[::1] begins, const int64_t[::1] ends, const int32_t[::1] excluded,
              int32_t[:, ::1] ids, float[:, ::1] scores, num_threads):
-        """Write the best items of n users, without excluded[begins[u] .. ends[u]), which are sorted,
-        to `ids` and `scores`, int32 and float32 [n, k]."""
+        """Write the best items of n users to `ids` and `scores`, int32 and float32 [n, k].
+
+        User u does not get excluded[begins[u] .. ends[u]), which are sorted.
+        """
         cdef Representations users = as_representations(
             user_vectors, user_biases, self.no_components
         )
