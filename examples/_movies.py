@@ -14,13 +14,15 @@ from lightfm_clone.datasets import load_ratings, synthetic_catalogue
 
 def arguments(doc: str) -> argparse.Namespace:
     """`data`, a path or None, and `seeds`, from the command line."""
+    folder = os.environ.get("LIGHTFM_CLONE_TEST_DATA", "")
+    default = folder if folder and (Path(folder) / "ml-1m.npz").is_file() else None
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "data",
         nargs="?",
-        default=os.environ.get("LIGHTFM_CLONE_TEST_DATA"),
+        default=default,
         help="a MovieLens archive or folder, a ratings file, or a folder with ml-1m.npz",
     )
     parser.add_argument("--seeds", type=int, default=3, help="how many runs to take the mean of")

@@ -14,9 +14,10 @@ import scipy.sparse as sp
 
 from lightfm_clone import frames, persistence
 
-# What is looked up goes in blocks: long enough to leave the loops to C, short enough to stay in
-# the cache.
+# Long inputs are taken in blocks: long enough to leave the loops to C, short enough to stay in the
+# cache. What is looked up in a mapping shares the cache with it, and comes in shorter ones.
 _BLOCK = 1 << 13
+_LOOKUPS = 1 << 11
 
 # Interactions are taken in longer ones, so that the mappings of users and items do not drive each
 # other out of the cache at every turn, yet never are all rows of a generator held at once.
@@ -675,8 +676,8 @@ def _positions(
         return positions
 
     positions = np.empty(len(ids), dtype=np.int32)
-    for start in range(0, len(ids), _BLOCK):
-        block = ids[start : start + _BLOCK]
+    for start in range(0, len(ids), _LOOKUPS):
+        block = ids[start : start + _LOOKUPS]
         try:
             # The fastest way to look up many keys: one call that never leaves C. One key too
             # many sees to it that the result is a tuple, even of a single id.

@@ -410,7 +410,8 @@ def test_arrays_of_any_shape_that_is_rows():
         assert (interactions.dtype, weights.dtype) == (np.int32, np.float32)
 
 
-def test_rows_longer_than_a_block():
+def test_rows_longer_than_a_block(monkeypatch):
+    monkeypatch.setattr(data_module, "_ROWS", BLOCK)
     dataset = Dataset()
     dataset.fit(range(100), range(100))
     n_rows = 2 * BLOCK + 5

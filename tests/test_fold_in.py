@@ -561,7 +561,8 @@ def check_example(output: str, over_mean: float) -> None:
     assert alone[3] > 0.5 > 0.15 > 2 * trained[3] > beside_old[3] > trained[3] / 2
 
 
-def test_example_on_made_up_data():
+def test_example_on_made_up_data(monkeypatch):
+    monkeypatch.delenv("LIGHTFM_CLONE_TEST_DATA", raising=False)
     done = run_python(EXAMPLE, "--seeds", "1", timeout=120)
     assert done.returncode == 0, done.stderr
     assert "made-up data: 2,000 users" in done.stdout

@@ -356,7 +356,8 @@ def check_cold_start(output: str) -> None:
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "cold_start.py"
 
 
-def test_cold_start_on_made_up_data():
+def test_cold_start_on_made_up_data(monkeypatch):
+    monkeypatch.delenv("LIGHTFM_CLONE_TEST_DATA", raising=False)
     done = run_python(EXAMPLE, "--seeds", "1", timeout=120)
     assert done.returncode == 0, done.stderr
     check_cold_start(done.stdout)
