@@ -103,8 +103,8 @@ wheel: $(WHEEL_VENV)/tools
 	$(WHEEL_VENV)/bin/python .ci/check_wheel.py dist
 
 test-wheel:
-	.ci/test-installed dist/*.whl $(PYTHON)
-	.ci/test-installed dist/*.tar.gz $(PYTHON)
+	.ci/test-installed dist/*.whl $(PYTHON) $(TESTS)
+	.ci/test-installed dist/*.tar.gz $(PYTHON) $(TESTS)
 
 audit: $(WHEEL_VENV)/tools
 	for file in requirements/*.txt benchmarks/requirements.txt; do \

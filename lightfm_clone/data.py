@@ -61,6 +61,7 @@ class Dataset:
     -----
     Long inputs are fastest as NumPy arrays or pandas objects of integers (or of floats that
     are all integers); lists, tuples and generators are welcome everywhere and read once.
+    `from_frame` reads whole data frames.
 
     Examples
     --------
@@ -860,8 +861,8 @@ def _table_matrix(
     clash = next((name for name in given.names if name in ids), None) if identity else None
     if clash is not None:
         raise ValueError(
-            f"{side}_features make a feature {clash!r}, which is a {side} id too; rename its "
-            f"column or turn off {side}_identity_features"
+            f"{side}_features make a feature {clash!r}, a name that one of the {side} ids has too; "
+            f"rename its column or turn off {side}_identity_features"
         )
     owners = _positions(given.ids.values, ids, f"{side}s")[given.ids.codes]
     repeated = np.bincount(owners, minlength=1).argmax()
