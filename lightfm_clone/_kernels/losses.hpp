@@ -12,7 +12,7 @@ namespace {
 constexpr int64_t ROWS_AHEAD = 8;
 
 // The rows of one side, users or items, of coming examples.
-inline void prefetch_side(const Problem& problem, const Side& side, int32_t Example::*id,
+LFM_INLINE void prefetch_side(const Problem& problem, const Side& side, int32_t Example::*id,
                           int64_t position) {
     if (position + 2 * ROWS_AHEAD >= problem.n_interactions) return;
     prefetch_place(side, read_example(problem, position + 2 * ROWS_AHEAD).*id);
@@ -20,13 +20,13 @@ inline void prefetch_side(const Problem& problem, const Side& side, int32_t Exam
     prefetch_row(side, read_example(problem, position + ROWS_AHEAD).*id, 0, side.row_stride);
 }
 
-inline void prefetch_pair(const Problem& problem, int64_t position) {
+LFM_INLINE void prefetch_pair(const Problem& problem, int64_t position) {
     prefetch_side(problem, problem.users, &Example::user, position);
     prefetch_side(problem, problem.items, &Example::item, position);
 }
 
 // Where the items known to the user of a coming example are looked up.
-inline void prefetch_known(const Problem& problem, int64_t position) {
+LFM_INLINE void prefetch_known(const Problem& problem, int64_t position) {
     if (position + 2 * ROWS_AHEAD >= problem.n_interactions) return;
     const int64_t* indptr = problem.known.indptr;
     prefetch(indptr + read_example(problem, position + 2 * ROWS_AHEAD).user);

@@ -88,24 +88,24 @@ LFM_INLINE Representation representation(const Side& side, int32_t row, float* b
 // Asking for the parameters behind a row before they are needed, in three stages, each reading
 // what the one before has asked for: where the row's features are, which they are, their values.
 // The identity needs the last stage alone. [begin, end) are the floats of a parameter row to fetch.
-inline void prefetch_place(const Side& side, int32_t row) {
+LFM_INLINE void prefetch_place(const Side& side, int32_t row) {
     if (side.features.indptr) prefetch(side.features.indptr + row);
 }
 
-inline void prefetch_features(const Side& side, int32_t row) {
+LFM_INLINE void prefetch_features(const Side& side, int32_t row) {
     if (!side.features.indptr) return;
     const FeatureRow features = feature_row(side.features, row);
     prefetch(features.indices);
     prefetch(features.data);
 }
 
-inline void prefetch_parameters(const Side& side, int64_t feature, int64_t begin, int64_t end) {
+LFM_INLINE void prefetch_parameters(const Side& side, int64_t feature, int64_t begin, int64_t end) {
     const float* x = side.rows + feature * side.row_stride;
     for (int64_t l = begin; l < end; l += 16) prefetch(x + l);
     if (side.biases) prefetch(side.biases + feature * side.bias_stride);
 }
 
-inline void prefetch_row(const Side& side, int32_t row, int64_t begin, int64_t end) {
+LFM_INLINE void prefetch_row(const Side& side, int32_t row, int64_t begin, int64_t end) {
     if (!side.features.indptr) {
         prefetch_parameters(side, row, begin, end);
         return;

@@ -36,7 +36,7 @@ struct Example {
     float weight;
 };
 
-inline Example read_example(const Problem& problem, int64_t position) {
+LFM_INLINE Example read_example(const Problem& problem, int64_t position) {
     const uint32_t* words = problem.order + position * problem.words;
     const int weight_at = problem.has_values ? 3 : 2;
     float value = 0.0f, weight = 1.0f;
