@@ -4,7 +4,7 @@ The path of a fit, from `LightFM.fit_partial` to the inner loop:
 
 1. `Interactions` packs the stored interactions into 8 bytes each (4 more for a sample weight, 4 for
    a value where the loss uses it) and, when a loss asks, finds the sorted distinct items of each
-   user and fills a Bloom filter.
+   user and fills a filter.
 2. `Parameters` packs one side's arrays into aligned rows (`_kernels/interface.hpp`).
 3. `Trainer.epoch` shuffles the packed interactions and runs a `prange` over blocks of them; each
    block goes to a kernel of `_kernels/isa.cpp`, chosen by loss, schedule, row length and
@@ -74,6 +74,7 @@ cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
         const int64_t* indptr
         const int32_t* items
         const uint64_t* filter
+        int64_t n_items
 
     cdef struct Disliked:
         const int64_t* indptr
@@ -175,7 +176,8 @@ cdef extern from "_kernels/interactions.hpp" namespace "lfm" nogil:
     void partition_window(uint32_t* order, int words, int64_t n, const uint8_t* classes,
                           int n_classes, int64_t* begins, uint32_t* buffer)
     bint all_finite(const float* rows, int64_t n_rows, int64_t stride, int64_t n_floats)
-    void fill_filter(const int64_t* indptr, const int32_t* items, int64_t user, uint64_t* filter)
+    void fill_filter(const int64_t* indptr, const int32_t* items, int64_t user, int64_t n_items,
+                     uint64_t* filter)
     int64_t filter_begin(const int64_t* indptr, int64_t user)
 
 cdef extern from "_kernels/queue.hpp" namespace "lfm" nogil:
@@ -307,6 +309,8 @@ cdef class Interactions:
         For a loss that uses them.
     weights : float32 array [nnz] or None
     n_users : int
+    n_items : int
+        Candidates for negatives: the rows of the item features.
     """
 
     cdef readonly object words          # uint32 [nnz, 2 to 4], in the caller's order
@@ -316,9 +320,10 @@ cdef class Interactions:
     cdef readonly object filter         # uint64
     cdef readonly int n_occurring
     cdef int64_t n_users
+    cdef int32_t n_items
     cdef object disliked                # (indptr int64, items int32) of the items <= 0, or None
 
-    def __init__(self, rows, cols, positive, values, weights, int64_t n_users):
+    def __init__(self, rows, cols, positive, values, weights, int64_t n_users, int32_t n_items):
         further = [column for column in (values, weights) if column is not None]
         words = np.empty((len(rows), 2 + len(further)), dtype=np.uint32)
         words[:, 0] = rows
@@ -330,6 +335,7 @@ cdef class Interactions:
         self.words = words
         self.has_values = values is not None
         self.n_users = n_users
+        self.n_items = n_items
         self.disliked = None
         # Found when a loss first asks (`find_known`); logistic never does.
         self.known_indptr = np.zeros(1, dtype=np.int64)
@@ -383,7 +389,7 @@ cdef class Interactions:
         cdef uint64_t[::1] filter = self.filter
         with nogil:
             for user in range(n_users):
-                fill_filter(&indptr[0], &items[0], user, &filter[0])
+                fill_filter(&indptr[0], &items[0], user, self.n_items, &filter[0])
 
     cdef count_items(self):
         """How many interactions each item has, int64. (np.bincount would copy all items.)"""
@@ -513,8 +519,6 @@ cdef class Trainer:
     users, items : Parameters
     user_features, item_features : (indptr int64, indices int32, data float32) or None
         CSR parts; None is the identity.
-    n_items : int
-        Candidates for negatives: the rows of the item features.
     learning_schedule : str
         The schedule that the parameters were packed for.
 
@@ -532,20 +536,18 @@ cdef class Trainer:
     cdef Parameters items
     cdef object user_features
     cdef object item_features
-    cdef int32_t n_items
     cdef int schedule
     cdef object order
     cdef object item_classes       # uint8 [n_items of the interactions]
     cdef int n_classes
 
     def __init__(self, Interactions interactions, Parameters users, Parameters items,
-                 user_features, item_features, int32_t n_items, str learning_schedule):
+                 user_features, item_features, str learning_schedule):
         self.interactions = interactions
         self.users = users
         self.items = items
         self.user_features = user_features
         self.item_features = item_features
-        self.n_items = n_items
         self.schedule = SCHEDULES.index(learning_schedule)
         self.order = np.empty_like(interactions.words)
         self.item_classes = None
@@ -569,9 +571,10 @@ cdef class Trainer:
         cdef const int32_t[::1] known_items = self.interactions.known_items
         cdef const uint64_t[::1] filter = self.interactions.filter
         # ln(max(1, floor((n_items - 1) / tries))) is 0 from tries = n_items on.
-        tries = np.arange(1, max(1, min(max_sampled, self.n_items)) + 1)
+        cdef int32_t n_items = self.interactions.n_items
+        tries = np.arange(1, max(1, min(max_sampled, n_items)) + 1)
         cdef const float[::1] warp_weights = np.log(
-            np.maximum(1, (self.n_items - 1) // tries)
+            np.maximum(1, (n_items - 1) // tries)
         ).astype(np.float32)
         cdef int64_t n_interactions = words.shape[0]
         if n_interactions == 0:
@@ -592,6 +595,7 @@ cdef class Trainer:
         problem.known.indptr = &known_indptr[0]
         problem.known.items = &known_items[0] if known_items.shape[0] else NULL
         problem.known.filter = &filter[0] if filter.shape[0] else NULL
+        problem.known.n_items = n_items
         cdef const int64_t[::1] disliked_indptr
         cdef const int32_t[::1] disliked_items
         problem.disliked.indptr = NULL
@@ -607,7 +611,7 @@ cdef class Trainer:
         problem.words = <int32_t> words.shape[1]
         problem.has_values = self.interactions.has_values
         problem.n_interactions = n_interactions
-        problem.n_items = self.n_items
+        problem.n_items = n_items
         problem.n_occurring = self.interactions.n_occurring
         problem.no_components = self.users.no_components
         problem.lanes = <int32_t> self.users.rows.shape[2]

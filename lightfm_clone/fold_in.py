@@ -194,11 +194,10 @@ def _train(
     if values is not None:
         values = (values - drawn.global_mean_).astype(np.float32)
     trainer = _core.Trainer(
-        _core.Interactions(rows, cols, positive, values, weights, n_users),
+        _core.Interactions(rows, cols, positive, values, weights, n_users, n_items),
         *((trained, fixed) if side == "user" else (fixed, trained)),
         None,
         None,
-        n_items,
         schedule,
     )
     for epoch in range(epochs):

@@ -525,12 +525,13 @@ class LightFM:
         if values is not None:
             values = (values - self.global_mean_).astype(np.float32)
         trainer = _core.Trainer(
-            _core.Interactions(rows, cols, positive, values, weights, n_users),
+            _core.Interactions(
+                rows, cols, positive, values, weights, n_users, features["item"].n_rows
+            ),
             parameters["user"],
             parameters["item"],
             features["user"].parts,
             features["item"].parts,
-            features["item"].n_rows,
             schedule,
         )
 

@@ -131,14 +131,14 @@ inline void partition_window(uint32_t* order, int words, int64_t n, const uint8_
 
 // ---- the known items --------------------------------------------------------------------------
 
-inline void fill_filter(const int64_t* indptr, const int32_t* items, int64_t user,
+inline void fill_filter(const int64_t* indptr, const int32_t* items, int64_t user, int64_t n_items,
                         uint64_t* filter) {
     const int64_t begin = filter_begin(indptr, user);
     const int64_t n_words = filter_begin(indptr, user + 1) - begin;
     memset(filter + begin, 0, sizeof(uint64_t) * n_words);
     for (int64_t i = indptr[user]; i < indptr[user + 1]; ++i) {
-        const FilterKey key(items[i]);
-        filter[begin + key.word(n_words)] |= key.bits();
+        const FilterKey key(n_words, n_items, items[i]);
+        filter[begin + key.word] |= key.bits;
     }
 }
 

@@ -43,12 +43,13 @@ struct Side {
     int64_t n_frozen;  // the first so many features are read, but never updated
 };
 
-// The distinct items each user is known to have interacted with, sorted, and a blocked Bloom
-// filter over them (known.hpp).
+// The distinct items each user is known to have interacted with, sorted, and a filter over them
+// (known.hpp).
 struct Known {
     const int64_t* indptr;
     const int32_t* items;
     const uint64_t* filter;
+    int64_t n_items;  // of the model
 };
 
 // The L2 scales of the two sides (step.hpp). Threads read them when a block starts and multiply

@@ -1,10 +1,12 @@
-// Is this item among the user's known items? A Bloom filter answers almost every "no" with one
-// memory access, a binary search in the sorted list settles the rest.
+// Is this item among the user's known items? A filter answers almost every "no" with one memory
+// access, a binary search in the sorted list settles the rest.
 //
 // The filter of user u is the words [begin(u), begin(u + 1)) with begin(u) = 13 indptr[u] / 64 + u:
-// about 13 bits an item and at least one word, and its place follows from indptr alone. An item
-// sets three bits of one word (a blocked Bloom filter: Putze, Sanders and Singler, "Cache-, hash-
-// and space-efficient Bloom filters", 2007).
+// about 13 bits an item and at least one word, and its place follows from indptr alone. Where that
+// is room for a bit for each item of the model, as with users who know much of a small catalogue,
+// it is just that, and nothing is left to settle. Elsewhere an item sets three bits of one word (a
+// blocked Bloom filter: Putze, Sanders and Singler, "Cache-, hash- and space-efficient Bloom
+// filters", 2007).
 #pragma once
 
 #include <cstdint>
@@ -20,16 +22,22 @@ inline int64_t filter_begin(const int64_t* indptr, int64_t user) {
     return indptr[user] * FILTER_BITS_PER_ITEM / 64 + user;
 }
 
+// Where an item is in the filter of a user, and its bits there.
 struct FilterKey {
-    uint64_t hash;
-    explicit FilterKey(int32_t item) : hash(static_cast<uint64_t>(item) * 0x9E3779B97F4A7C15ull) {
+    bool exact;
+    int64_t word;
+    uint64_t bits;
+
+    FilterKey(int64_t n_words, int64_t n_items, int32_t item) : exact(n_words * 64 >= n_items) {
+        if (exact) {
+            word = item / 64;
+            bits = 1ull << (item & 63);
+            return;
+        }
+        uint64_t hash = static_cast<uint64_t>(item) * 0x9E3779B97F4A7C15ull;
         hash = (hash ^ (hash >> 32)) * 0xD6E8FEB86659FD93ull;
-    }
-    int64_t word(int64_t n_words) const {
-        return static_cast<int64_t>(((hash >> 32) * static_cast<uint64_t>(n_words)) >> 32);
-    }
-    uint64_t bits() const {
-        return 1ull << (hash & 63) | 1ull << (hash >> 6 & 63) | 1ull << (hash >> 12 & 63);
+        word = static_cast<int64_t>(((hash >> 32) * static_cast<uint64_t>(n_words)) >> 32);
+        bits = 1ull << (hash & 63) | 1ull << (hash >> 6 & 63) | 1ull << (hash >> 12 & 63);
     }
 };
 
@@ -39,18 +47,18 @@ inline int64_t n_known(const Known& known, int32_t user) {
 
 inline bool is_known(const Known& known, int32_t user, int32_t item) {
     const int64_t begin = filter_begin(known.indptr, user);
-    const FilterKey key(item);
-    const uint64_t bits = key.bits();
-    const uint64_t word =
-        known.filter[begin + key.word(filter_begin(known.indptr, user + 1) - begin)];
-    if ((word & bits) != bits) return false;
-    int64_t low = known.indptr[user], high = known.indptr[user + 1];
-    while (low < high) {
-        const int64_t middle = low + (high - low) / 2;
-        if (known.items[middle] < item) low = middle + 1;
-        else high = middle;
+    const FilterKey key(filter_begin(known.indptr, user + 1) - begin, known.n_items, item);
+    if ((known.filter[begin + key.word] & key.bits) != key.bits) return false;
+    if (key.exact) return true;
+    // The last item that is not above this one. No branch depends on the items: nothing could
+    // predict it.
+    const int32_t* at = known.items + known.indptr[user];
+    for (int64_t size = n_known(known, user); size > 1;) {
+        const int64_t half = size / 2;
+        at += at[half] <= item ? half : 0;
+        size -= half;
     }
-    return low < known.indptr[user + 1] && known.items[low] == item;
+    return *at == item;
 }
 
 }  // namespace

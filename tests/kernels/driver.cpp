@@ -137,7 +137,8 @@ struct Stored {
         }
         filter.assign(static_cast<size_t>(filter_begin(known_indptr.data(), N_USERS)), 0);
         for (int64_t user = 0; user < N_USERS; ++user)
-            fill_filter(known_indptr.data(), known_items.data(), user, filter.data());
+            fill_filter(known_indptr.data(), known_items.data(), user, N_ITEMS,
+                        filter.data());
         order.resize(words.size());
         std::vector<int64_t> next{0};
         scatter(words.data(), 4, N_INTERACTIONS, 0, 1, 0, SEED, next.data(), order.data());
@@ -159,7 +160,8 @@ void train(const Kernels& kernels, const Stored& stored, int loss, int schedule,
     Problem problem{};
     problem.users = users.side(user_features, alpha);
     problem.items = items.side(item_features, alpha);
-    problem.known = {stored.known_indptr.data(), stored.known_items.data(), stored.filter.data()};
+    problem.known = {stored.known_indptr.data(), stored.known_items.data(), stored.filter.data(),
+                     N_ITEMS};
     problem.interactions = stored.words.data();
     problem.order = stored.order.data();
     problem.words = 4;

@@ -101,8 +101,10 @@ int main() {
     uint64_t* filter = reserve<uint64_t>(filter_begin(indptr, N_USERS) + 1);
     items[N] = 3;
     items[N + 1] = 5;
-    fill_filter(indptr, items, 3, filter);
-    const Known known{indptr, items, filter};
+    // More items than a word has bits, so that both the filter and the list are asked.
+    constexpr int64_t MANY_ITEMS = 1000;
+    fill_filter(indptr, items, 3, MANY_ITEMS, filter);
+    const Known known{indptr, items, filter, MANY_ITEMS};
     for (int32_t item = 0; item < N_ITEMS; ++item)
         check(is_known(known, 3, item) == (item == 3 || item == 5), "known items beyond 2^31");
     for (Loss loss : {BPR, WARP}) {
