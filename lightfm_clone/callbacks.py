@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from lightfm_clone.persistence import _ARRAYS, _as_string
+from lightfm_clone.persistence import ARRAYS, _as_string
 
 # What records hold without a validation set.
 _TRAINING = ("epoch", "seconds", "loss", "violation_rate", "mean_tries")
@@ -125,7 +125,7 @@ class EarlyStopping:
             self.best_epoch_, self.best_value_ = record["epoch"], value
             self._n_worse = 0
             if self.restore_best:
-                for name in _ARRAYS:
+                for name in ARRAYS:
                     if name in self._best_arrays:  # written over: never a third copy of the model
                         np.copyto(self._best_arrays[name], getattr(model, name))
                     else:

@@ -97,9 +97,8 @@ def explain(
         contributions.append(Contribution(value, "user bias", feature, None))
     for feature, value in zip(item.features, item.biases.tolist(), strict=True):
         contributions.append(Contribution(value, "item bias", None, feature))
-    global_mean = getattr(model, "global_mean_", 0.0)  # of loss="mse"
-    if global_mean:
-        contributions.append(Contribution(float(global_mean), "global mean", None, None))
+    if model.global_mean_:  # of loss="mse"
+        contributions.append(Contribution(float(model.global_mean_), "global mean", None, None))
     contributions.sort(key=lambda each: -abs(each.value))
     return Explanation(math.fsum(each.value for each in contributions), contributions)
 

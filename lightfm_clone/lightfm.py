@@ -17,23 +17,12 @@ from lightfm_clone import _validation as checks
 from lightfm_clone._reports import Reports, check_reports
 from lightfm_clone.explain import Explanation, explain
 from lightfm_clone.fold_in import fold_in_items, fold_in_users
+from lightfm_clone.persistence import ARRAYS
 from lightfm_clone.recommend import recommend, similar
 
 _SIDES = ("item", "user")
 # What a schedule remembers of each parameter.
 _STATES = {"adagrad": ["gradients"], "adadelta": ["gradients", "momentum"], "sgd": []}
-_ARRAYS = tuple(
-    f"{side}_{kind}"
-    for side in _SIDES
-    for kind in (
-        "embeddings",
-        "embedding_gradients",
-        "embedding_momentum",
-        "biases",
-        "bias_gradients",
-        "bias_momentum",
-    )
-)
 
 
 class LightFM:
@@ -154,7 +143,7 @@ class LightFM:
         self._clear()
 
     def _clear(self) -> None:
-        for name in _ARRAYS:
+        for name in ARRAYS:
             setattr(self, name, None)
         # Names of the feature matrices the arrays were fitted with: a model that is asked without
         # them gives scores, but of single features.
@@ -416,7 +405,7 @@ class LightFM:
             drawn = self._drawn(n_new["user"], n_new["item"], self.random_state)
             grown = {
                 name: np.concatenate([getattr(self, name), getattr(drawn, name)])
-                for name in _ARRAYS
+                for name in ARRAYS
                 if n_new[name.split("_")[0]]
             }
             self.__dict__.update(grown)
@@ -429,7 +418,7 @@ class LightFM:
         drawn = copy(self)
         drawn.random_state = random_state
         drawn._initialize(self.item_embeddings.shape[1], n_item_features, n_user_features)
-        for name in _ARRAYS:
+        for name in ARRAYS:
             array = np.asarray(getattr(drawn, name), np.float32)
             n = n_user_features if name.startswith("user") else n_item_features
             expected = (n, *np.shape(getattr(self, name))[1:])
@@ -447,15 +436,15 @@ class LightFM:
 
         `contents` says whether the arrays may be written to before an error.
         """
-        names = (*_ARRAYS, "_fitted_with", "history_", "global_mean_")
+        names = (*ARRAYS, "_fitted_with", "history_", "global_mean_")
         before = {name: getattr(self, name) for name in names}
         copies = {}
         if contents:
-            copies = {name: np.array(before[name]) for name in _ARRAYS if before[name] is not None}
+            copies = {name: np.array(before[name]) for name in ARRAYS if before[name] is not None}
         try:
             yield
         except BaseException as error:
-            if isinstance(error, Exception) or any(getattr(self, name) is None for name in _ARRAYS):
+            if isinstance(error, Exception) or any(getattr(self, name) is None for name in ARRAYS):
                 self.__dict__.update(before)
                 for name, copy in copies.items():
                     if before[name].flags.writeable:  # training writes to no others
@@ -480,7 +469,7 @@ class LightFM:
     def _make_trainable(self) -> None:
         """Check all twelve arrays; replace those that cannot be trained in place by copies."""
         self._check_fitted()
-        for name in _ARRAYS:
+        for name in ARRAYS:
             side = name.split("_")[0]
             values = getattr(self, f"{side}_{'embeddings' if 'embedding' in name else 'biases'}")
             given = getattr(self, name)
@@ -516,7 +505,7 @@ class LightFM:
         threads: int,
         reports: Reports,
     ) -> None:
-        live = {name: getattr(self, name) for name in _ARRAYS}
+        live = {name: getattr(self, name) for name in ARRAYS}
         settings = checks.training_settings(self.get_params())
         schedule = settings["learning_schedule"]
         arrays = {side: self._packed(side, schedule) for side in _SIDES}
@@ -1032,7 +1021,7 @@ class LightFM:
         True
         """
         self._check_fitted()
-        global_mean = np.float32(getattr(self, "global_mean_", 0.0))
+        global_mean = np.float32(self.global_mean_)
         given = {"user": user_features, "item": item_features}
         vectors = []
         for side, features in given.items():

@@ -48,7 +48,7 @@ _MAX_ALIKE = 10_000  # ids of the same hash
 
 _SIDES = ("item", "user")
 # The model's arrays and their numbers of dimensions.
-_ARRAYS = {
+ARRAYS = {
     f"{side}_{name}": n_dimensions
     for side in _SIDES
     for name, n_dimensions in (
@@ -121,7 +121,7 @@ def save_model(model: Any, path: _Path) -> None:
         attributes[name] = _to_plain(value, f"the attribute {name}")
 
     arrays = {}
-    for name in _ARRAYS:
+    for name in ARRAYS:
         given = getattr(model, name)
         if given is not None:
             try:
@@ -151,7 +151,7 @@ def load_model(cls: type[_T], path: _Path, *, mmap: bool = False) -> _T:
     with _named_in_errors(path):
         header, arrays = _read(path, "LightFM", mmap=mmap)
         defaults = _defaults(cls)
-        _check_required(header, {*defaults, *_ATTRIBUTES, *_ARRAYS, "random_state"}, cls)
+        _check_required(header, {*defaults, *_ATTRIBUTES, *ARRAYS, "random_state"}, cls)
         parameters = {
             name: value for name, value in defaults.items() if value is not inspect.Parameter.empty
         }
@@ -162,9 +162,9 @@ def load_model(cls: type[_T], path: _Path, *, mmap: bool = False) -> _T:
         attributes = header["attributes"]
         for name, (default, _, from_plain) in _ATTRIBUTES.items():
             state[name] = from_plain(_from_plain(attributes.get(name, default)))
-        arrays = {name: arrays[name] for name in _ARRAYS if name in arrays}
+        arrays = {name: arrays[name] for name in ARRAYS if name in arrays}
         _check_arrays(arrays)
-        state |= {name: arrays.get(name) for name in _ARRAYS}
+        state |= {name: arrays.get(name) for name in ARRAYS}
     return _restored(cls, state)
 
 
@@ -186,9 +186,9 @@ def _check_arrays(arrays: dict[str, np.ndarray]) -> None:
     """Check the arrays that are there for types, and for shapes that fit each other."""
     sizes: dict[str, tuple[str, int]] = {}
     for name, array in arrays.items():
-        if array.dtype.str[1:] != "f4" or array.ndim != _ARRAYS[name]:
+        if array.dtype.str[1:] != "f4" or array.ndim != ARRAYS[name]:
             raise ValueError(
-                f"{name} must be float32 with {_ARRAYS[name]} dimensions, got {array.dtype} "
+                f"{name} must be float32 with {ARRAYS[name]} dimensions, got {array.dtype} "
                 f"with {array.ndim}"
             )
         for axis, size in zip((f"{name[:4]} features", "components"), array.shape, strict=False):

@@ -75,7 +75,7 @@ def recommend(
     if exclude is not None:
         least_rows = n_users if user_ids is None else int(users.max()) + 1
         known = validation.check_exclude(exclude, least_rows, user_ids is None, n_items)
-    shift = np.float32(getattr(model, "global_mean_", 0.0))
+    shift = np.float32(model.global_mean_)
 
     def users_at(at: slice) -> _Users:
         biases, vectors = vectors_of(users[at])

@@ -11,7 +11,6 @@ import inspect
 import re
 import tracemalloc
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -843,10 +842,3 @@ def test_docstrings(method):
         getattr(LightFM, method), globs={"LightFM": LightFM, "np": np}, name=method
     )
     assert test.examples and doctest.DocTestRunner().run(test).failed == 0
-
-
-def test_example_in_the_docs():
-    docs = Path(__file__).resolve().parent.parent / "docs" / "recommend.md"
-    blocks = re.findall(r"```python\n(.*?)```", docs.read_text(encoding="utf-8"), re.DOTALL)
-    assert blocks
-    exec(compile("\n".join(blocks), str(docs), "exec"), {})
