@@ -57,8 +57,9 @@ struct Logistic {
         const Representation item = step.item(example.item, 0);
         const Sigmoid sigma(step.score(item) + step.user_bias());
         ++step.sums.examples;
-        step.add_log_loss(example.positive ? sigma.value : sigma.complement, example.weight);
-        const float y = example.positive ? 1.0f : 0.0f;
+        // Without a branch: nothing could predict it.
+        const float y = static_cast<float>(example.positive);
+        step.add_log_loss(y * sigma.value + (1.0f - y) * sigma.complement, example.weight);
         out[0] = {example.item, item, example.weight * (sigma.value - y)};
         return 1;
     }
