@@ -547,10 +547,14 @@ class LightFM:
                         settings, seed, threads, epoch / epochs, (epoch + 1) / epochs
                     )
                 if not is_finite():
+                    given, higher = f"learning_rate={settings['learning_rate']}", ""
+                    if self.loss == "softmax":  # its gradients grow with 1 / temperature
+                        given += f" and temperature={settings['temperature']}"
+                        higher = "a higher temperature, "
                     raise ValueError(
                         f"the model diverged in epoch {number}: some parameters are NaN or "
-                        f"infinite with learning_rate={settings['learning_rate']}; use a smaller "
-                        "learning_rate, smaller alphas, or smaller values and weights"
+                        f"infinite with {given}; use a smaller learning_rate, {higher}smaller "
+                        "alphas, or smaller values and weights"
                     )
                 record = _record(number, perf_counter() - start, self.loss, *sums)
                 self.history_.append(record)
