@@ -117,6 +117,13 @@ CHOSEN: dict[str, dict[str, dict[str, Any]]] = {
         POPULARITY: {},
         "softmax": {"temperature": 0.2, "epochs": 25},
         "softmax, d=128": {"temperature": 0.2, "epochs": 25, "no_components": 128},
+        "softmax, neighbours": {
+            "temperature": 0.15,
+            "epochs": 15,
+            "no_components": 128,
+            "learning_rate": 0.2,
+            "neighbours": 20,
+        },
         "warp": {"learning_rate": 0.02, "max_sampled": 50, "epochs": 30},
         "bpr": {"learning_rate": 0.02, "epochs": 10},
         "logistic": {"learning_rate": 0.05, "epochs": 20},
@@ -211,6 +218,26 @@ def _ease(train: sp.coo_matrix, l2: float, known: sp.csr_matrix) -> Scored:
     return Scored(lambda users: known[users] @ weights)
 
 
+def with_neighbours(matrix: sp.csr_matrix, k: int) -> sp.csr_matrix:
+    """Features of rows: the row itself for one half, the k rows most like it for the other."""
+    common = (matrix @ matrix.T).toarray()
+    lengths = np.sqrt(np.maximum(common.diagonal(), 1))
+    np.fill_diagonal(common, 0)
+    cosines = common / np.outer(lengths, lengths)
+    nearest = np.argpartition(-cosines, k, axis=1)[:, :k]
+    weights = np.take_along_axis(cosines, nearest, axis=1)
+    weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
+    places = weights.ravel(), nearest.ravel(), np.arange(0, nearest.size + 1, k)
+    neighbours = sp.csr_matrix(places, common.shape)
+    return (0.5 * sp.identity(len(common)) + 0.5 * neighbours).tocsr()
+
+
+def balanced(train: sp.coo_matrix) -> sp.coo_matrix:
+    """Weights for users to count by the roots of their numbers of interactions, 1 in the mean."""
+    weights = np.bincount(train.row)[train.row] ** -0.5
+    return sp.coo_matrix((weights / weights.mean(), (train.row, train.col)), train.shape)
+
+
 def trained(
     task: Task, method: str, settings: dict[str, Any], train: sp.coo_matrix, seed: int
 ) -> Any:
@@ -222,11 +249,26 @@ def trained(
         return _als(train, settings, seed)
     settings = dict(settings)
     epochs, no_components = settings.pop("epochs"), settings.pop("no_components", NO_COMPONENTS)
+    neighbours = settings.pop("neighbours", 0)
     model = LightFM(no_components, loss=method, random_state=seed, **settings)
+    fit = partial(model.fit, train, epochs=epochs, num_threads=THREADS)
+    if neighbours:
+        matrix = train.tocsr()
+        of_users = with_neighbours(matrix, neighbours)
+        of_items = with_neighbours(matrix.T.tocsr(), neighbours)
+        fit(user_features=of_users, item_features=of_items, sample_weight=balanced(train))
+        user_biases, user_embeddings = model.get_user_representations(of_users)
+        item_biases, item_embeddings = model.get_item_representations(of_items)
+        return _with_arrays(
+            user_embeddings=user_embeddings,
+            item_embeddings=item_embeddings,
+            user_biases=user_biases,
+            item_biases=item_biases,
+        )
     features = None
     if task.tags is not None:
         features = sp.hstack([sp.identity(task.tags.shape[0]), task.tags], format="csr")
-    return model.fit(train, item_features=features, epochs=epochs, num_threads=THREADS)
+    return fit(item_features=features)
 
 
 def judged(task: Task, model: Any, known: sp.coo_matrix, wanted: sp.coo_matrix) -> dict[str, float]:
