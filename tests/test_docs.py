@@ -33,6 +33,11 @@ def check_explain(output: str) -> None:
     assert any(re.search(r" 3 × genre:\w+$", line) for line in lines)
 
 
+def check_losses(output: str) -> None:
+    held_out, seen = numbers_in(output)
+    assert held_out > 0.32 and seen > 0.5
+
+
 def check_persistence(output: str) -> None:
     assert sorted(os.listdir()) == ["films.dataset", "films.lightfm"]
 
