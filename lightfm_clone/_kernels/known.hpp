@@ -45,10 +45,19 @@ inline int64_t n_known(const Known& known, int32_t user) {
     return known.indptr[user + 1] - known.indptr[user];
 }
 
+inline FilterKey filter_key(const Known& known, int32_t user, int32_t item) {
+    const int64_t* indptr = known.indptr;
+    return {filter_begin(indptr, user + 1) - filter_begin(indptr, user), known.n_items, item};
+}
+
+// The word of the filter that says whether the user may know the item.
+inline const uint64_t* filter_word(const Known& known, int32_t user, const FilterKey& key) {
+    return known.filter + filter_begin(known.indptr, user) + key.word;
+}
+
 inline bool is_known(const Known& known, int32_t user, int32_t item) {
-    const int64_t begin = filter_begin(known.indptr, user);
-    const FilterKey key(filter_begin(known.indptr, user + 1) - begin, known.n_items, item);
-    if ((known.filter[begin + key.word] & key.bits) != key.bits) return false;
+    const FilterKey key = filter_key(known, user, item);
+    if ((*filter_word(known, user, key) & key.bits) != key.bits) return false;
     if (key.exact) return true;
     // The last item that is not above this one. No branch depends on the items: nothing could
     // predict it.

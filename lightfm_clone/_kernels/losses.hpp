@@ -72,16 +72,20 @@ struct Bpr {
     // A user who knows nearly every popular item could make a draw take for ever.
     static constexpr int64_t MAX_DRAWS = 100000;
 
-    // First the interaction that the first draw picks, then the row of its item.
+    // First the interaction that the first draw picks, then the row of its item, and whether the
+    // user knows it.
     template <class S>
     static void prefetch(S& step, int64_t position) {
         const Problem& problem = step.problem;
+        const Known& known = problem.known;
         prefetch_pair(problem, position);
-        prefetch_known(problem, position);
         if (position + 2 * ROWS_AHEAD >= problem.n_interactions) return;
+        lfm::prefetch(known.indptr + read_example(problem, position + 2 * ROWS_AHEAD).user);
         lfm::prefetch(first_draw(problem, position + 2 * ROWS_AHEAD));
-        const uint32_t* drawn = first_draw(problem, position + ROWS_AHEAD);
-        prefetch_row(problem.items, static_cast<int32_t>(drawn[1]), 0, problem.items.row_stride);
+        const int32_t user = read_example(problem, position + ROWS_AHEAD).user;
+        const int32_t item = static_cast<int32_t>(first_draw(problem, position + ROWS_AHEAD)[1]);
+        prefetch_row(problem.items, item, 0, problem.items.row_stride);
+        lfm::prefetch(filter_word(known, user, filter_key(known, user, item)));
     }
 
     static const uint32_t* first_draw(const Problem& problem, int64_t position) {
