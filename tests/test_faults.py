@@ -10,6 +10,7 @@ import errno
 import multiprocessing
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -463,30 +464,53 @@ assert (ids[:500] == model.recommend(users[:500], 2, {options})[0]).all()
 # ---- leaks ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="it keeps freed memory")
-def test_memory_does_not_grow():
-    """Over many fits and recommendations, after the first few of them."""
-    code = f"""
-import gc, resource, sys
+# Fits of all losses and schedules, with what they are used for, as many as the last argument says.
+FITS = """
+import ctypes, gc, resource, sys
 import numpy as np, scipy.sparse as sp
 from lightfm_clone import LightFM, _core
 rng = np.random.default_rng(0)
 interactions = sp.coo_matrix((rng.random((400, 300)) < 0.05).astype(np.float32))
 features = sp.csr_matrix(rng.random((300, 20)).astype(np.float32))
+n_fits = int(sys.argv[1])
 def used():
     gc.collect()
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * resource.getpagesize()
 start = None
-for number in range({N_FITS}):
-    model = LightFM(loss=_core.LOSSES[number % 6], no_components=24)
+for number in range(n_fits):
+    model = LightFM(loss=_core.LOSSES[number % 6], no_components=24,
+                    learning_schedule=_core.SCHEDULES[number // 6 % 3])
     model.fit(interactions, item_features=features, epochs=1, num_threads=1 + number % 2)
     model.recommend(None, 5, item_features=features, exclude=interactions)
     model.predict_rank(interactions, item_features=features)
-    if number == {N_FITS} // 3:
+    if number == n_fits // 3:
         start = used()
-print(used() - start)
 """
-    done = run_python("-c", code, timeout=600)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) < 3 << 20  # a single leaked copy of the interactions is 50 KB a fit
+
+
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="it keeps freed memory")
+def test_memory_does_not_grow():
+    """Over many fits and recommendations, after the first few of them."""
+    grown = int(output_of(FITS + "print(used() - start)", str(N_FITS), timeout=600))
+    assert grown < 3 << 20  # a single leaked copy of the interactions is 50 KB a fit
+
+
+@pytest.mark.skipif(
+    "asan" not in os.environ.get("LD_PRELOAD", ""), reason="needs LeakSanitizer: make test-asan"
+)
+def test_many_fits_leak_no_more_than_few(monkeypatch):
+    """Python itself leaks at its end, but the same each time."""
+    monkeypatch.setenv("ASAN_OPTIONS", "detect_leaks=1:exitcode=0:symbolize=0")
+
+    def leaks(code: str, n_fits: int) -> int:
+        done = run_python("-c", code, str(n_fits), timeout=1800)
+        assert done.returncode == 0, done.stderr
+        found = re.search(r"leaked in (\d+) allocation", done.stderr)
+        return int(found[1]) if found else 0
+
+    few, many = leaks(FITS, 18), leaks(FITS, N_FITS)
+    print(f"{few} leaks after 18 fits, {many} after {N_FITS}")
+    assert many - few < N_FITS // 36  # half of what one loss with one schedule would leak
+    leaking = FITS + "    ctypes.pythonapi.Py_IncRef(ctypes.py_object(np.empty(9)))"
+    assert leaks(leaking, 60) - few > 30  # or else the test would show nothing
