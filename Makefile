@@ -3,7 +3,7 @@
 #   make demo [DATA=path]   train, evaluate, recommend: on a synthetic catalogue, or on MovieLens
 #   make test [TESTS=files] the whole test suite
 #   make test-debug         the suite on a build with bounds and wraparound checks
-#   make test-asan          what runs compiled code, with AddressSanitizer and UBSan (gcc)
+#   make test-asan          what runs compiled code, with sanitizers: addresses, leaks, UB (gcc)
 #   make fuzz [INPUTS=n]    hostile inputs, a million of them by default (15 minutes)
 #   make test-faults        kills, interrupts and fits as often as docs/reliability.md says
 #   make lint               ruff and cython-lint
