@@ -88,11 +88,11 @@ LFM_INLINE Representation representation(const Side& side, int32_t row, float* b
 // Asking for the parameters behind a row before they are needed, in three stages, each reading
 // what the one before has asked for: where the row's features are, which they are, their values.
 // The identity needs the last stage alone. [begin, end) are the floats of a parameter row to fetch.
-LFM_INLINE void prefetch_place(const Side& side, int32_t row) {
+inline void prefetch_place(const Side& side, int32_t row) {
     if (side.features.indptr) prefetch(side.features.indptr + row);
 }
 
-LFM_INLINE void prefetch_features(const Side& side, int32_t row) {
+inline void prefetch_features(const Side& side, int32_t row) {
     if (!side.features.indptr) return;
     const FeatureRow features = feature_row(side.features, row);
     prefetch(features.indices);
