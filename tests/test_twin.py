@@ -253,6 +253,22 @@ def test_few_items(level, loss, shape):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
+def test_many_items(level, loss):
+    """Users who know most items, whose filters have a bit for each, and users who know few."""
+    rng = np.random.default_rng(7)
+    shape, n_known = (5, 300), (250, 120, 40, 10, 2)
+    rows = np.repeat(np.arange(shape[0]), n_known)
+    cols = np.concatenate([rng.choice(shape[1], n, replace=False) for n in n_known])
+    arguments = {
+        "settings": reference.Settings(loss=loss, max_sampled=20),
+        "interactions": sp.coo_matrix((np.ones(len(rows), np.float32), (rows, cols)), shape=shape),
+        "epochs": 5,
+        "random_state": 7,
+    }
+    assert_trains_like(reference.fit(**arguments), **arguments)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
 def test_single_entries(level, loss):
     """One step from the initial state, for each of many random streams."""
     for seed in range(10):
