@@ -13,7 +13,7 @@ constexpr int64_t ROWS_AHEAD = 8;
 
 // The rows of one side, users or items, of coming examples.
 LFM_INLINE void prefetch_side(const Problem& problem, const Side& side, int32_t Example::*id,
-                          int64_t position) {
+                              int64_t position) {
     if (position + 2 * ROWS_AHEAD >= problem.n_interactions) return;
     prefetch_place(side, read_example(problem, position + 2 * ROWS_AHEAD).*id);
     prefetch_features(side, read_example(problem, position + 3 * ROWS_AHEAD / 2).*id);
