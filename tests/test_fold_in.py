@@ -566,7 +566,8 @@ def test_example_on_made_up_data(monkeypatch):
     done = run_python(EXAMPLE, "--seeds", "1", timeout=120)
     assert done.returncode == 0, done.stderr
     assert "made-up data: 2,000 users" in done.stdout
-    check_example(done.stdout, over_mean=1.02)
+    # Two threads: over 40 runs the ratio was 1.030 +- 0.004 in its smaller part.
+    check_example(done.stdout, over_mean=1.0)
 
 
 def test_example_on_movielens_1m(ml_1m, data_dir):
