@@ -1,3 +1,4 @@
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ class Interactions:
         values: Floats | None,
         weights: Floats | None,
         n_users: int,
+        n_items: int,
     ) -> None: ...
 
 class Parameters:
@@ -51,7 +53,6 @@ class Trainer:
         items: Parameters,
         user_features: CsrParts | None,
         item_features: CsrParts | None,
-        n_items: int,
         learning_schedule: str,
     ) -> None: ...
     def epoch(
@@ -91,3 +92,13 @@ class Items:
         train_indices: Int32s,
         num_threads: int,
     ) -> tuple[Floats, NDArray[np.bool_]]: ...
+
+class Numbers:
+    mapping: dict[Hashable, int]
+    def __init__(self, mapping: dict[Hashable, int]) -> None: ...
+    def add(self, ids: list[Hashable]) -> None: ...
+    def of(self, ids: list[Hashable]) -> Int32s: ...
+
+def numbers_of_rows(
+    users: Numbers, items: Numbers, rows: list[Any]
+) -> tuple[Int32s, Int32s, NDArray[np.float64]] | None: ...

@@ -186,6 +186,14 @@ cdef extern from "_kernels/queue.hpp" namespace "lfm" nogil:
         void offer(int64_t first, int64_t last)
         int64_t take(int thread)
 
+cdef extern from "_kernels/ids.hpp" namespace "lfm":
+    cdef cppclass IdTable:
+        IdTable(bint empty) except +
+    Py_ssize_t number_list(IdTable& table, dict mapping, bint add, list ids,
+                           int32_t* out) except -1
+    int number_rows(IdTable& users, dict user_mapping, IdTable& items, dict item_mapping, list rows,
+                    int32_t* row, int32_t* col, double* weights) except -1
+
 LOSSES = tuple(LOSS_NAMES[i].decode() for i in range(N_LOSSES))
 SCHEDULES = tuple(SCHEDULE_NAMES[i].decode() for i in range(N_SCHEDULES))
 
@@ -897,3 +905,56 @@ cdef class Items:
                     &targets[0], &ranks[0], &in_train[0],
                 )
         return out, flags.view(np.bool_)
+
+
+# ---- ids ----
+
+cdef class Numbers:
+    """The numbers that a mapping gives to ids, for many ids at a time (`_kernels/ids.hpp`).
+
+    Parameters
+    ----------
+    mapping : dict
+        From ids to numbers below 2**31; while this object is in use, numbers may be added but not
+        changed.
+    """
+
+    cdef readonly dict mapping
+    cdef unique_ptr[IdTable] table
+
+    def __init__(self, dict mapping not None):
+        self.mapping = mapping
+        self.table = make_unique[IdTable](<bint> (not mapping))
+
+    def add(self, list ids not None):
+        """Number the ids that the mapping does not know, from its length on, in their order."""
+        number_list(dereference(self.table), self.mapping, True, ids, NULL)
+
+    def of(self, list ids not None):
+        """The numbers, int32 [n], of ids. A KeyError holds the first that is unknown."""
+        cdef Py_ssize_t n = len(ids), done
+        numbers = np.empty(n, dtype=np.int32)
+        cdef int32_t[::1] out = numbers
+        if n:
+            done = number_list(dereference(self.table), self.mapping, False, ids, &out[0])
+            if done < n:
+                raise KeyError(ids[done])
+        return numbers
+
+
+def numbers_of_rows(Numbers users not None, Numbers items not None, list rows not None):
+    """The numbers, int32 [n], of users and items, and the weights, float64 [n], of tuples
+    (user, item) or (user, item, weight).
+
+    None where an id is unknown, or is not a text or an integer, or a row is not such a tuple, or a
+    weight not a Python number.
+    """
+    cdef Py_ssize_t n = len(rows)
+    of_users, of_items = np.empty(n, dtype=np.int32), np.empty(n, dtype=np.int32)
+    of_weights = np.empty(n, dtype=np.float64)
+    cdef int32_t[::1] row = of_users, col = of_items
+    cdef double[::1] weights = of_weights
+    if n and not number_rows(dereference(users.table), users.mapping, dereference(items.table),
+                             items.mapping, rows, &row[0], &col[0], &weights[0]):
+        return None
+    return of_users, of_items, of_weights

@@ -6,18 +6,16 @@ import os
 from array import array
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from itertools import chain, count, islice, repeat
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
-from lightfm_clone import frames, persistence
+from lightfm_clone import _core, frames, persistence
 
 # Long inputs are taken in blocks: long enough to leave the loops to C, short enough to stay in the
-# cache. What is looked up in a mapping shares the cache with it, and comes in shorter ones.
+# cache.
 _BLOCK = 1 << 13
-_LOOKUPS = 1 << 11
 
 # Interactions are taken in longer ones, so that the mappings of users and items do not drive each
 # other out of the cache at every turn, yet never are all rows of a generator held at once.
@@ -216,8 +214,8 @@ class Dataset:
             of_items.names if of_items else (),
         )
         users, user_names, items, item_names = dataset.mapping()
-        row = _positions(given.users.values, users, "users")[given.users.codes]
-        col = _positions(given.items.values, items, "items")[given.items.codes]
+        row = _positions(given.users.values, _core.Numbers(users), "users")[given.users.codes]
+        col = _positions(given.items.values, _core.Numbers(items), "items")[given.items.codes]
         shape = len(users), len(items)
         weights = None
         if given.weights is not None:
@@ -438,7 +436,7 @@ class Dataset:
         ids = _plain(given)
         if not isinstance(ids, np.ndarray):
             ids = list(ids)
-        return _positions(ids, mapping, argument, given=argument)
+        return _positions(ids, _core.Numbers(mapping), argument, given=argument)
 
     def _from_ids(self, given: Any, mapping: dict[Hashable, int], argument: str) -> Any:
         self._check_fitted()
@@ -487,12 +485,9 @@ class Dataset:
             When a weight is not a number. (NaN is one; a fit refuses it.)
         """
         self._check_fitted()
-        blocks = []
-        for users, items, weights in _interaction_columns(data):
-            row = _positions(users, self._user_id_mapping, "users")
-            col = _positions(items, self._item_id_mapping, "items")
-            blocks.append((row, col, weights))
-        row, col, weights = _joined(blocks)
+        users = _core.Numbers(self._user_id_mapping)
+        items = _core.Numbers(self._item_id_mapping)
+        row, col, weights = _joined(list(_interaction_blocks(data, users, items)))
         shape = self.interactions_shape()
         ones = np.ones(len(row), dtype=np.int32)
         return (
@@ -622,15 +617,20 @@ def _numbered(
     ahead: Iterable[Hashable] = (),
 ) -> dict[Hashable, int]:
     """Number what is not yet known of ``ahead`` and ``ids``, by first appearance."""
+    distinct = dict(zip(ahead, count()))
+    numbers = _core.Numbers(distinct)
     try:
-        distinct = dict.fromkeys(ahead) | dict.fromkeys(_thinned(() if ids is None else ids))
+        given = _thinned(() if ids is None else ids)
+        for block in [given] if type(given) is list else _listed(given, _BLOCK):
+            numbers.add(block)
     except TypeError as error:
         raise TypeError(
             f"{argument} must be a one-dimensional iterable of hashable values, got "
             f"{type(ids).__name__}: {error}"
         ) from error
-    new = (value for value in distinct if value not in known) if known else distinct
-    return dict(zip(new, count(len(known))))
+    if not known:
+        return distinct
+    return dict(zip((value for value in distinct if value not in known), count(len(known))))
 
 
 def _thinned(ids: Iterable[Hashable]) -> Iterable[Hashable]:
@@ -655,7 +655,7 @@ def _thinned(ids: Iterable[Hashable]) -> Iterable[Hashable]:
 
 def _positions(
     ids: np.ndarray | list[Hashable],
-    mapping: dict[Hashable, int],
+    numbers: _core.Numbers,
     argument: str,
     given: str = "data",
 ) -> np.ndarray:
@@ -666,34 +666,26 @@ def _positions(
     if isinstance(ids, np.ndarray):
         span = _dense_range(ids)
         if span is None:
-            return _positions(ids.tolist(), mapping, argument, given)
+            return _positions(ids.tolist(), numbers, argument, given)
         positions = np.empty(len(ids), dtype=np.int32)
         table = np.full(len(span), -1, dtype=np.int32)
         for start, offsets in _offset_blocks(ids, span):
             new = offsets[table.take(offsets) < 0]
             if len(new):
-                table[new] = _positions((new + span.start).tolist(), mapping, argument, given)
+                table[new] = _positions((new + span.start).tolist(), numbers, argument, given)
             positions[start : start + len(offsets)] = table.take(offsets)
         return positions
 
-    positions = np.empty(len(ids), dtype=np.int32)
-    for start in range(0, len(ids), _LOOKUPS):
-        block = ids[start : start + _LOOKUPS]
-        try:
-            # The fastest way to look up many keys: one call that never leaves C. One key too
-            # many sees to it that the result is a tuple, even of a single id.
-            numbers = itemgetter(*block, block[0])(mapping)
-        except KeyError:
-            unknown = next(value for value in block if value not in mapping)
-            raise ValueError(
-                f"{given} holds the {_NOUNS[argument]} {unknown!r}, which this dataset does not "
-                f"know; make it known with fit_partial({argument}=[{unknown!r}])"
-            ) from None
-        except TypeError as error:
-            raise TypeError(f"a {_NOUNS[argument]} in {given} is not hashable: {error}") from error
-        # An array("I") reads Python integers twice as fast as NumPy does.
-        positions[start : start + len(block)] = array("I", numbers)[:-1]
-    return positions
+    try:
+        return numbers.of(ids)
+    except KeyError as error:
+        (unknown,) = error.args
+        raise ValueError(
+            f"{given} holds the {_NOUNS[argument]} {unknown!r}, which this dataset does not know; "
+            f"make it known with fit_partial({argument}=[{unknown!r}])"
+        ) from None
+    except TypeError as error:
+        raise TypeError(f"a {_NOUNS[argument]} in {given} is not hashable: {error}") from error
 
 
 def _dense_range(ids: np.ndarray) -> range | None:
@@ -763,10 +755,10 @@ def _joined(
     ]
 
 
-def _interaction_columns(
-    data: Any,
-) -> Iterator[tuple[np.ndarray | list[Hashable], np.ndarray | list[Hashable], np.ndarray]]:
-    """Users, items and weights of ``data``, in one or more blocks."""
+def _interaction_blocks(
+    data: Any, users: _core.Numbers, items: _core.Numbers
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Row numbers, column numbers and weights of ``data``, in one or more blocks."""
     expected = "(user id, item id) or (user id, item id, weight)"
     if _is_frame(data) or (isinstance(data, np.ndarray) and data.ndim == 2):
         if not len(data):
@@ -777,25 +769,28 @@ def _interaction_columns(
             columns = [data.iloc[:, k] for k in range(data.shape[1])]
         else:
             columns = np.asarray(data).T
-        users, items, *rest = map(_plain, columns)
+        row, col, *rest = map(_plain, columns)
         weights = _weights(*rest) if rest else np.ones(len(data), dtype=np.float32)
-        yield users, items, weights
+        yield _positions(row, users, "users"), _positions(col, items, "items"), weights
         return
 
     for start, rows in _blocks(data, _ROWS):
-        try:
-            # Nearly all data are pairs, and unpacking them is the cheapest check that they are.
-            users = [user for user, _ in rows]
-            items = [item for _, item in rows]
+        found = _core.numbers_of_rows(users, items, rows)
+        if found is not None:
+            row, col, weights = found
+            yield row, col, weights.astype(np.float32)
+            continue
+        # Something is amiss, or not as plain as most data are.
+        lengths = _lengths(rows, start, {2, 3}, expected)
+        if lengths == {2}:
+            of_users, of_items = [user for user, _ in rows], [item for _, item in rows]
             weights = np.ones(len(rows), dtype=np.float32)
-        except (TypeError, ValueError):
-            lengths = _lengths(rows, start, {2, 3}, expected)
+        else:
             if 2 in lengths:
                 rows = [row if len(row) == 3 else (*row, 1.0) for row in rows]
-            users = [user for user, _, _ in rows]
-            items = [item for _, item, _ in rows]
+            of_users, of_items = [user for user, _, _ in rows], [item for _, item, _ in rows]
             weights = _weights([weight for _, _, weight in rows])
-        yield users, items, weights
+        yield _positions(of_users, users, "users"), _positions(of_items, items, "items"), weights
 
 
 def _feature_matrix(
@@ -811,6 +806,7 @@ def _feature_matrix(
     if isinstance(data, Mapping):
         raise TypeError("data must be an iterable of pairs, got a mapping; pass its .items()")
     blocks = _identity(ids, features, side) if identity else []
+    numbers, name_numbers = _core.Numbers(ids), _core.Numbers(features)
     expected = f"({side} id, [feature names]) or ({side} id, {{feature name: weight}})"
     for start, rows in _blocks(data, _BLOCK):
         try:
@@ -824,8 +820,8 @@ def _feature_matrix(
             bags = [_bag(bag, owner) for owner, bag in rows]
             kinds = set(map(type, bags))
         sizes = np.fromiter(map(len, bags), np.intp, len(bags))
-        row = np.repeat(_positions(owners, ids, f"{side}s"), sizes)
-        col = _positions(list(chain.from_iterable(bags)), features, f"{side}_features")
+        row = np.repeat(_positions(owners, numbers, f"{side}s"), sizes)
+        col = _positions(list(chain.from_iterable(bags)), name_numbers, f"{side}_features")
         if dict in kinds:
             weighed = (bag.values() if type(bag) is dict else repeat(1.0, len(bag)) for bag in bags)
             weights = _weights(list(chain.from_iterable(weighed)))
@@ -864,7 +860,7 @@ def _table_matrix(
             f"{side}_features make a feature {clash!r}, a name that one of the {side} ids has too; "
             f"rename its column or turn off {side}_identity_features"
         )
-    owners = _positions(given.ids.values, ids, f"{side}s")[given.ids.codes]
+    owners = _positions(given.ids.values, _core.Numbers(ids), f"{side}s")[given.ids.codes]
     repeated = np.bincount(owners, minlength=1).argmax()
     if np.sum(owners == repeated) > 1:
         raise ValueError(
@@ -879,7 +875,7 @@ def _table_matrix(
         shares = 1 / sizes.astype(np.float32)
         value = value * shares[row]
         blocks = [(row, col, ones * shares[row]) for row, col, ones in blocks]
-    col = _positions(given.names, features, f"{side}_features")[given.col]
+    col = _positions(given.names, _core.Numbers(features), f"{side}_features")[given.col]
     return _summed([*blocks, (row, col, value)], ids, features)
 
 
@@ -892,7 +888,7 @@ def _identity(
     if own == list(islice(features, len(ids))):
         col = np.fromiter(features.values(), np.int32, len(ids))
     else:
-        col = _positions(own, features, f"{side}_features")
+        col = _positions(own, _core.Numbers(features), f"{side}_features")
     row = np.fromiter(ids.values(), np.int32, len(ids))
     return [(row, col, np.ones(len(ids), dtype=np.float32))]
 
@@ -968,9 +964,16 @@ def _blocks(data: Iterable[Any], size: int) -> Iterator[tuple[int, list[Any]]]:
     except TypeError as error:
         raise TypeError(f"data must be an iterable of tuples, got {type(data).__name__}") from error
     start = 0
-    while block := list(islice(elements, size)):
+    for block in _listed(elements, size):
         yield start, block
         start += len(block)
+
+
+def _listed(values: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """The values in lists of ``size``."""
+    elements = iter(values)
+    while block := list(islice(elements, size)):
+        yield block
 
 
 def _lengths(rows: list[Any], start: int, allowed: set[int], expected: str) -> set[int]:

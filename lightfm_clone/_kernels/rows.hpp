@@ -3,6 +3,7 @@
 #pragma once
 
 #include "interface.hpp"
+#include "prefetch.hpp"
 #include "vec.hpp"
 
 namespace lfm {

@@ -202,14 +202,5 @@ inline Vec exponential(Vec x) {
 }
 #endif
 
-inline void prefetch(const void* p) {
-#if defined(__GNUC__)
-    __builtin_prefetch(p, 1);
-    __asm__ volatile("");  // or GCC drops loops that do nothing but prefetch
-#else
-    (void)p;
-#endif
-}
-
 }  // namespace
 }  // namespace lfm

@@ -1,0 +1,17 @@
+// Asking early for memory that will be read and written.
+#pragma once
+
+namespace lfm {
+namespace {
+
+inline void prefetch(const void* p) {
+#if defined(__GNUC__)
+    __builtin_prefetch(p, 1);
+    __asm__ volatile("");  // or GCC drops loops that do nothing but prefetch
+#else
+    (void)p;
+#endif
+}
+
+}  // namespace
+}  // namespace lfm
