@@ -24,7 +24,7 @@ BENCH_VENV := .venv-bench
 WHEEL_VENV := .venv-wheel
 SOURCES := setup.py pyproject.toml lightfm_clone/_core.pyx $(wildcard lightfm_clone/_kernels/*)
 PACKAGE := $(wildcard lightfm_clone/*.py lightfm_clone/datasets/*.py)
-ASAN_TESTS := $(addprefix tests/test_,$(addsuffix .py,errors fuzz numerics prediction recommend \
+ASAN_TESTS := $(addprefix tests/test_,$(addsuffix .py,errors fuzz ids numerics prediction recommend \
     softmax training twin)) tests/test_faults.py::test_many_fits_leak_no_more_than_few
 PIP := python -m pip --quiet --disable-pip-version-check
 # Pinned and hashed, so that what is tested tomorrow is what was tested today.
