@@ -201,13 +201,19 @@ class LightFM:
 
     # ---- training --------------------------------------------------------------------------------
 
+    def _settings(self) -> dict[str, Any]:
+        """What training works with; a seed that was assigned becomes the stream it stands for."""
+        settings = checks.training_settings(self.get_params())
+        self.random_state = settings["random_state"]
+        return settings
+
     def _initialize(self, no_components: int, no_item_features: int, no_user_features: int) -> None:
         """Draw fresh parameters. Subclasses may override this.
 
         All rows that are ever drawn come from here: those of a first fit, and those that `resize`
         and folding in add, for which it is called on a copy, with the numbers of new rows.
         """
-        schedule = checks.training_settings(self.get_params())["learning_schedule"]
+        schedule = self._settings()["learning_schedule"]
         first_gradient = 1.0 if schedule == "adagrad" else 0.0
         for side, n_features in zip(_SIDES, (no_item_features, no_user_features), strict=True):
             shape = (n_features, no_components)
@@ -402,7 +408,7 @@ class LightFM:
                 n_new[side] = checks.check_growth(n, f"n_{side}_features", n_rows)
             if not any(n_new.values()):
                 return self
-            drawn = self._drawn(n_new["user"], n_new["item"], self.random_state)
+            drawn = self._drawn(n_new["user"], n_new["item"], self._settings()["random_state"])
             grown = {
                 name: np.concatenate([getattr(self, name), getattr(drawn, name)])
                 for name in ARRAYS
@@ -506,7 +512,7 @@ class LightFM:
         reports: Reports,
     ) -> None:
         live = {name: getattr(self, name) for name in ARRAYS}
-        settings = checks.training_settings(self.get_params())
+        settings = self._settings()
         schedule = settings["learning_schedule"]
         arrays = {side: self._packed(side, schedule) for side in _SIDES}
         parameters = {side: _core.Parameters(*arrays[side]) for side in _SIDES}
@@ -537,7 +543,7 @@ class LightFM:
         try:
             for epoch in reports.epochs(epochs):
                 # Read at every epoch, because a callback or another thread may reassign them.
-                settings = checks.training_settings(self.get_params())
+                settings = self._settings()
                 seed = self.random_state.randint(np.iinfo(np.int64).max, dtype=np.int64)
                 number = len(self.history_) + 1
                 start = perf_counter()

@@ -389,6 +389,29 @@ def test_epochs_differ_in_order(interactions):
     assert not np.array_equal(one.item_embeddings, other.item_embeddings)
 
 
+@pytest.mark.parametrize("loss", ["warp", "softmax"])
+def test_an_assigned_seed_is_as_good_as_a_given_one(interactions, loss):
+    expected = LightFM(loss=loss, random_state=3).fit(interactions, epochs=2)
+    model = LightFM(loss=loss)
+    model.random_state = 3
+    assert_equal_arrays(arrays_of(model.fit(interactions, epochs=2)), arrays_of(expected))
+    for of in (model, expected):
+        of.random_state = 5 if of is model else np.random.RandomState(5)
+        for n in (1, 2):
+            of.resize(n_item_features=interactions.shape[1] + n)
+        items = sp.identity(interactions.shape[1] + 2, format="csr")[: interactions.shape[1]]
+        of.fit_partial(interactions, item_features=items, epochs=2)
+    assert_equal_arrays(arrays_of(model), arrays_of(expected))
+    model.random_state = "x"
+    for call in (model.fit, model.fit_partial):
+        with pytest.raises(ValueError, match="random_state must be .*'x'"):
+            call(interactions)
+    with pytest.raises(ValueError, match="random_state must be .*'x'"):
+        model.resize(n_item_features=interactions.shape[1] + 3)
+    assert model.random_state == "x"
+    assert_equal_arrays(arrays_of(model), arrays_of(expected))
+
+
 def test_attributes_are_read_at_every_epoch(interactions):
     """Between the calls, and within one call by something that runs in it."""
     model = LightFM(random_state=4).fit(interactions)
