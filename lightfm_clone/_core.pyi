@@ -93,6 +93,13 @@ class Items:
         num_threads: int,
     ) -> tuple[Floats, NDArray[np.bool_]]: ...
 
+def swap_with_partners(order: Int32s, partners: Int32s, end: int) -> None: ...
+def take_in_order(
+    source: NDArray[np.uint32] | NDArray[np.uint64],
+    order: Int32s,
+    out: NDArray[np.uint32] | NDArray[np.uint64],
+) -> None: ...
+
 class Numbers:
     mapping: dict[Hashable, int]
     def __init__(self, mapping: dict[Hashable, int]) -> None: ...

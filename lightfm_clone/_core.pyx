@@ -175,6 +175,8 @@ cdef extern from "_kernels/interactions.hpp" namespace "lfm" nogil:
     void shuffle_bucket(uint32_t* order, int words, int64_t n, int64_t bucket, uint64_t seed)
     void partition_window(uint32_t* order, int words, int64_t n, const uint8_t* classes,
                           int n_classes, int64_t* begins, uint32_t* buffer)
+    void swap_down(const int32_t* partners, int64_t n, int64_t end, int32_t* order)
+    void gather[T](const T* source, const int32_t* order, int64_t n, T* out)
     bint all_finite(const float* rows, int64_t n_rows, int64_t stride, int64_t n_floats)
     void fill_filter(const int64_t* indptr, const int32_t* items, int64_t user, int64_t n_items,
                      uint64_t* filter)
@@ -905,6 +907,27 @@ cdef class Items:
                     &targets[0], &ranks[0], &in_train[0],
                 )
         return out, flags.view(np.bool_)
+
+
+# ---- shuffling for the caller ----
+
+def swap_with_partners(int32_t[::1] order, const int32_t[::1] partners, int64_t end):
+    """Swap items i and partners[i] <= i of `order`, for i from the last down to `end`."""
+    if order.shape[0]:
+        with nogil:
+            swap_down(&partners[0], order.shape[0], end, &order[0])
+
+
+ctypedef fused Bits:
+    uint32_t
+    uint64_t
+
+
+def take_in_order(const Bits[::1] source, const int32_t[::1] order, Bits[::1] out):
+    """Write source[order] to `out`; `order` holds places of `source`."""
+    if order.shape[0]:
+        with nogil:
+            gather(&source[0], &order[0], order.shape[0], &out[0])
 
 
 # ---- ids ----

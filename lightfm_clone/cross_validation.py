@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.linalg.lapack import dlaswp, slaswp, zlaswp
 
+from lightfm_clone import _core
 from lightfm_clone._validation import as_valid_sparse, check_random_state
 
 # Up to this many entries everything lies in the cache and NumPy's own shuffle is as fast.
 _PLAIN_SHUFFLE = 1 << 18
 
-# LAPACK's row interchange by item size; it copies items whole, so their meaning is no matter.
-_INTERCHANGE = {4: (slaswp, np.float32), 8: (dlaswp, np.float64), 16: (zlaswp, np.complex128)}
+# Items of these sizes are copied as bits, so their meaning is no matter.
+_BITS = {4: np.uint32, 8: np.uint64}
 
 
 def random_train_test_split(
@@ -448,7 +448,8 @@ def _shuffled(arrays: list[np.ndarray], random_state: np.random.RandomState) -> 
 
     The shuffle walks i from n - 1 down to 1, draws a partner j from 0 to i and swaps items i
     and j. One by one, these steps wait for mispredicted branches and for memory. So the
-    partners in a long array are drawn vectorised first, and the swaps are left to LAPACK.
+    partners in a long array are drawn vectorised first, and the swaps and all that follows ask
+    for memory ahead of time.
     """
     length = len(arrays[0])
     if not _PLAIN_SHUFFLE < length < 2**31:
@@ -476,14 +477,16 @@ def _shuffled(arrays: list[np.ndarray], random_state: np.random.RandomState) -> 
         i -= len(drawn)
     rest = np.arange(i + 1)
     random_state.shuffle(rest)
+    order = np.arange(length, dtype=np.int32)
+    _core.swap_with_partners(order, partners, len(rest))
+    order[: len(rest)] = order.take(rest)
 
     def shuffled(array: np.ndarray) -> np.ndarray:
-        if array.itemsize not in _INTERCHANGE or array.dtype.hasobject:
-            return array.take(shuffled(np.arange(length)))
-        interchange, stand_in = _INTERCHANGE[array.itemsize]
-        column = array.copy().view(stand_in).reshape(-1, 1)
-        array = interchange(column, partners, inc=-1, overwrite_a=True).ravel().view(array.dtype)
-        array[: len(rest)] = array.take(rest)
-        return array
+        if array.itemsize not in _BITS or array.dtype.hasobject:
+            return array.take(order)
+        bits, taken = _BITS[array.itemsize], np.empty_like(array, order="C")
+        source = np.require(array, requirements=["C", "A"])
+        _core.take_in_order(source.view(bits), order, taken.view(bits))
+        return taken
 
     return [shuffled(array) for array in arrays]

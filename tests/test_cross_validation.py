@@ -83,6 +83,34 @@ def test_the_law(n_entries, seed, test_percentage, dtype, plain):
         np.testing.assert_array_equal(getattr(interactions, field), getattr(before, field))
 
 
+def test_arrays_of_any_layout(monkeypatch):
+    long_shuffles(monkeypatch)
+    values = np.random.default_rng(0).normal(size=1000)
+    unaligned = np.frombuffer(b"x" + values.tobytes(), dtype=np.uint8)[1:].view(np.float64)
+    read_only = values.copy()
+    read_only.flags.writeable = False
+    arrays = [
+        *(
+            values.astype(dtype)
+            for dtype in ("f4", "f8", "f2", "g", ">f4", ">f8", "c8", "c16", "O")
+        ),
+        *(values.astype("f4").repeat(2)[::2], values[::-1], unaligned, read_only),
+        *((100 * values).astype("i8").astype("M8[s]"), values.astype("U5"), values > 0),
+    ]
+    before = [array.copy() for array in arrays]
+    order = np.arange(1000)
+    np.random.RandomState(7).shuffle(order)
+    for array, old, shuffled in zip(
+        arrays,
+        before,
+        cross_validation._shuffled(arrays, np.random.RandomState(7)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(shuffled, old[order])
+        np.testing.assert_array_equal(array, old)
+        assert shuffled.dtype == array.dtype and shuffled.flags.writeable
+
+
 @pytest.mark.parametrize("beyond", [-1, 0, 1, 2, 100_000])
 def test_the_law_around_the_length_where_the_shuffle_changes(beyond):
     """The state of a RandomState after the split included."""

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "known.hpp"
+#include "prefetch.hpp"
 #include "random.hpp"
 
 namespace lfm {
@@ -127,6 +128,27 @@ inline void partition_window(uint32_t* order, int words, int64_t n, const uint8_
         partition_packed(reinterpret_cast<P*>(order), n, classes, n_classes, begins,
                          reinterpret_cast<P*>(buffer));
     });
+}
+
+// ---- shuffling for the caller -----------------------------------------------------------------
+
+// How many steps ahead memory is asked for: enough for all reads a core can have outstanding.
+constexpr int64_t STEPS_AHEAD = 32;
+
+// Swaps i and partners[i] <= i, from the last i down to `end`.
+inline void swap_down(const int32_t* partners, int64_t n, int64_t end, int32_t* order) {
+    for (int64_t i = n - 1; i >= end; --i) {
+        if (i >= STEPS_AHEAD) prefetch(order + partners[i - STEPS_AHEAD]);
+        std::swap(order[i], order[partners[i]]);
+    }
+}
+
+template <class T>
+inline void gather(const T* from, const int32_t* order, int64_t n, T* to) {
+    for (int64_t i = 0; i < n; ++i) {
+        if (i + STEPS_AHEAD < n) prefetch(from + order[i + STEPS_AHEAD]);
+        to[i] = from[order[i]];
+    }
 }
 
 // ---- the known items --------------------------------------------------------------------------
