@@ -1,4 +1,4 @@
-"""The compiled core: typed views, random streams, thread count, and the parallel loops.
+"""The compiled core: typed views, random streams, thread count, the parallel loops, numbers of ids.
 
 The path of a fit, from `LightFM.fit_partial` to the inner loop:
 

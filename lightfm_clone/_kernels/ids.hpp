@@ -237,11 +237,10 @@ inline int number_rows(IdTable& users, PyObject* user_mapping, IdTable& items,
                 return 0;
             }
         }
-        for (const int done : {users.numbers(held_users, user_mapping, false, row + begin),
-                               items.numbers(held_items, item_mapping, false, col + begin)}) {
-            if (done < 0) return -1;
-            if (done < held_users.size()) return 0;
-        }
+        int done = users.numbers(held_users, user_mapping, false, row + begin);
+        if (done == held_users.size())
+            done = items.numbers(held_items, item_mapping, false, col + begin);
+        if (done < held_items.size()) return done < 0 ? -1 : 0;
     }
     return 1;
 }
