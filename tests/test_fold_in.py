@@ -567,7 +567,7 @@ def test_example_on_made_up_data(monkeypatch):
     assert done.returncode == 0, done.stderr
     assert "made-up data: 2,000 users" in done.stdout
     # Two threads: of one seed, the smaller ratio was 1.030 +- 0.004 over 40 runs.
-    check_example(done.stdout, over_mean=1.0)
+    check_example(done.stdout, over_mean=1.01)
 
 
 def test_example_on_movielens_1m(ml_1m, data_dir):

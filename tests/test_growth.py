@@ -348,8 +348,10 @@ def check_cold_start(output: str) -> None:
         np.array(re.findall(r"([\d.]+) ±", cells), dtype=float) for _, cells in rows
     )
     assert random[2] == pytest.approx(0.5, abs=0.02)
-    for other in (random, popular, alike, trapped):
-        assert (hybrid > other).all()
+    for other in (random, popular, alike):
+        assert (hybrid > 1.03 * other).all()
+    # Two threads: of one seed, the ratio of AUC was 1.035 +- 0.003 on MovieLens 1M.
+    assert (hybrid > 1.01 * trapped).all()
     assert (hybrid[:2] > 2 * random[:2]).all()
 
 
