@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from lightfm_clone.persistence import ARRAYS, _as_string
+from lightfm_clone._model.state import ARRAYS
+from lightfm_clone.persistence import _as_string
 
 # What records hold without a validation set.
 _TRAINING = ("epoch", "seconds", "loss", "violation_rate", "mean_tries")

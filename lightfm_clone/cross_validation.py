@@ -19,7 +19,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from lightfm_clone import _core
-from lightfm_clone._validation import as_valid_sparse, check_random_state
+from lightfm_clone._checks import as_valid_sparse, check_random_state
 
 # Up to this many entries everything lies in the cache and NumPy's own shuffle is as fast.
 _PLAIN_SHUFFLE = 1 << 18

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from lightfm_clone._validation import as_csr, check_lists, check_random_state
+from lightfm_clone._checks import as_csr, check_lists, check_random_state
 
 
 class _Ranks(NamedTuple):

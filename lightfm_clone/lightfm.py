@@ -12,15 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from lightfm_clone import _checks as checks
 from lightfm_clone import _core, persistence
-from lightfm_clone import _validation as checks
-from lightfm_clone._reports import Reports, check_reports
-from lightfm_clone.explain import Explanation, explain
-from lightfm_clone.fold_in import fold_in_items, fold_in_users
-from lightfm_clone.persistence import ARRAYS
-from lightfm_clone.recommend import recommend, similar
+from lightfm_clone._model.explain import Explanation, explain
+from lightfm_clone._model.fold_in import fold_in_items, fold_in_users
+from lightfm_clone._model.progress import Reports, check_reports
+from lightfm_clone._model.recommend import recommend, similar
+from lightfm_clone._model.state import ARRAYS, SIDES
 
-_SIDES = ("item", "user")
 # What a schedule remembers of each parameter.
 _STATES = {"adagrad": ["gradients"], "adadelta": ["gradients", "momentum"], "sgd": []}
 
@@ -215,7 +214,7 @@ class LightFM:
         """
         schedule = self._settings()["learning_schedule"]
         first_gradient = 1.0 if schedule == "adagrad" else 0.0
-        for side, n_features in zip(_SIDES, (no_item_features, no_user_features), strict=True):
+        for side, n_features in zip(SIDES, (no_item_features, no_user_features), strict=True):
             shape = (n_features, no_components)
             if self.loss == "softmax":  # a length of 0 has no direction
                 embeddings = self.random_state.normal(0.0, 0.1, shape)
@@ -358,7 +357,7 @@ class LightFM:
                     checks.warn_without_features(name)
             if resize:
                 self.resize(features["user"].n_columns, features["item"].n_columns)
-            self._fitted_with |= {f"{side}_features" for side in _SIDES if features[side].parts}
+            self._fitted_with |= {f"{side}_features" for side in SIDES if features[side].parts}
             if epochs:
                 self._train(examples, features, epochs, threads, reports)
         return self
@@ -403,7 +402,7 @@ class LightFM:
         with self._restored_when_refused():
             self._make_trainable()
             n_new = {}
-            for side, n in zip(_SIDES, (n_item_features, n_user_features), strict=True):
+            for side, n in zip(SIDES, (n_item_features, n_user_features), strict=True):
                 n_rows = len(getattr(self, f"{side}_embeddings"))
                 n_new[side] = checks.check_growth(n, f"n_{side}_features", n_rows)
             if not any(n_new.values()):
@@ -462,7 +461,7 @@ class LightFM:
         if self.item_embeddings is None:
             raise ValueError("the model is not fitted yet: call fit first")
         width = np.shape(self.item_embeddings)[-1:]
-        for side in _SIDES:
+        for side in SIDES:
             shape = np.shape(getattr(self, f"{side}_embeddings"))
             biases = np.shape(getattr(self, f"{side}_biases"))
             if len(shape) != 2 or shape[1:] != width or biases != shape[:1]:
@@ -514,8 +513,8 @@ class LightFM:
         live = {name: getattr(self, name) for name in ARRAYS}
         settings = self._settings()
         schedule = settings["learning_schedule"]
-        arrays = {side: self._packed(side, schedule) for side in _SIDES}
-        parameters = {side: _core.Parameters(*arrays[side]) for side in _SIDES}
+        arrays = {side: self._packed(side, schedule) for side in SIDES}
+        parameters = {side: _core.Parameters(*arrays[side]) for side in SIDES}
         rows, cols, positive, values, weights, (n_users, _) = examples
         if values is not None:
             values = (values - self.global_mean_).astype(np.float32)
@@ -531,11 +530,11 @@ class LightFM:
         )
 
         def is_finite() -> bool:
-            return all(parameters[side].is_finite() for side in _SIDES)
+            return all(parameters[side].is_finite() for side in SIDES)
 
         def unpack() -> None:
             self.__dict__.update(live)  # a callback may have assigned others
-            for side in _SIDES:
+            for side in SIDES:
                 parameters[side].unpack(*arrays[side])
 
         self.history_ = [*self.history_]  # the old list stays as it is if this is refused

@@ -34,7 +34,8 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 
-from lightfm_clone import _validation as validation
+from lightfm_clone import _checks as checks
+from lightfm_clone._model.state import ARRAYS, SIDES
 from lightfm_clone._version import __version__
 
 FORMAT_VERSION = 1
@@ -45,21 +46,6 @@ _ALIGNMENT = 64  # a cache line, so that mapped arrays are as good as any others
 _DTYPES = ("<f4", "<f8", "<i8", "|u1")
 
 _MAX_ALIKE = 10_000  # ids of the same hash
-
-_SIDES = ("item", "user")
-# The model's arrays and their numbers of dimensions.
-ARRAYS = {
-    f"{side}_{name}": n_dimensions
-    for side in _SIDES
-    for name, n_dimensions in (
-        ("embeddings", 2),
-        ("embedding_gradients", 2),
-        ("embedding_momentum", 2),
-        ("biases", 1),
-        ("bias_gradients", 1),
-        ("bias_momentum", 1),
-    )
-}
 
 _T = TypeVar("_T")
 _Path = str | os.PathLike[str]
@@ -112,7 +98,7 @@ _ATTRIBUTES = {
 
 def save_model(model: Any, path: _Path) -> None:
     """Write a model to a file; see `LightFM.save`."""
-    parameters = validation.check_parameters(model.get_params(), least_max_sampled=0)
+    parameters = checks.check_parameters(model.get_params(), least_max_sampled=0)
     random_state = _random_state_to_plain(parameters.pop("random_state"))
     plain = {name: _to_plain(value, f"the parameter {name}") for name, value in parameters.items()}
     attributes = {}
@@ -158,7 +144,7 @@ def load_model(cls: type[_T], path: _Path, *, mmap: bool = False) -> _T:
         saved = _from_plain(header["parameters"])
         parameters |= {name: value for name, value in saved.items() if name in defaults}
         parameters["random_state"] = _random_state_from_plain(header["random_state"])
-        state = validation.check_parameters(parameters, least_max_sampled=0)
+        state = checks.check_parameters(parameters, least_max_sampled=0)
         attributes = header["attributes"]
         for name, (default, _, from_plain) in _ATTRIBUTES.items():
             state[name] = from_plain(_from_plain(attributes.get(name, default)))
@@ -245,7 +231,7 @@ def save_dataset(dataset: Any, path: _Path) -> None:
     """Write a dataset to a file; see `Dataset.save`."""
     mappings: dict[str, Any] = {}
     arrays: dict[str, np.ndarray] = {}
-    for side in reversed(_SIDES):
+    for side in reversed(SIDES):
         ids = _keys_in_order(getattr(dataset, f"_{side}_id_mapping"), f"{side} ids")
         features = _keys_in_order(getattr(dataset, f"_{side}_feature_mapping"), f"{side} features")
         # Identity features come first, and are the ids themselves.
@@ -254,7 +240,7 @@ def save_dataset(dataset: Any, path: _Path) -> None:
             mappings[name], parts = _keys_to_arrays(keys, f"{side} {name[5:-1]}")
             arrays |= {f"{name}{suffix}": array for suffix, array in parts.items()}
         mappings[f"{side}_features"]["ids_first"] = shared
-    flags = [f"{side}_identity_features" for side in reversed(_SIDES)]
+    flags = [f"{side}_identity_features" for side in reversed(SIDES)]
     header = {
         "class": f"{type(dataset).__module__}.{type(dataset).__qualname__}",
         "required": [],
@@ -271,7 +257,7 @@ def load_dataset(cls: type[_T], path: _Path) -> _T:
     with _named_in_errors(path):
         header, arrays = _read(path, "Dataset")
         _check_required(header, set(), cls)
-        for side in reversed(_SIDES):
+        for side in reversed(SIDES):
             flag = f"{side}_identity_features"
             if type(header[flag]) is not bool:
                 raise ValueError(f"{flag} must be true or false, got {header[flag]!r}")

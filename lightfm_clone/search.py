@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from lightfm_clone._validation import check_ids
+from lightfm_clone._checks import check_ids
 from lightfm_clone.evaluation import evaluate
 from lightfm_clone.lightfm import LightFM
 

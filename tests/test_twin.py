@@ -14,7 +14,7 @@ import pytest
 import reference
 import scipy.sparse as sp
 
-from lightfm_clone import LightFM, _core, _validation
+from lightfm_clone import LightFM, _checks, _core
 
 LOSSES, SCHEDULES = (*reference.LOSSES, "softmax"), tuple(reference.SCHEDULES)
 N_USERS, N_ITEMS, N_ENTRIES = 30, 25, 200
@@ -23,7 +23,7 @@ N_USERS, N_ITEMS, N_ENTRIES = 30, 25, 200
 @pytest.fixture(autouse=True)
 def settings_taken_as_they_stand(monkeypatch):
     """No loss has a schedule or a rate of its own in place of the constructor's defaults."""
-    monkeypatch.setattr(_validation, "_OF_LOSS", {})
+    monkeypatch.setattr(_checks, "_OF_LOSS", {})
 
 
 def interactions_of(

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from lightfm_clone._validation import check_random_state
+from lightfm_clone._checks import check_random_state
 from lightfm_clone.datasets._catalogue import Catalogue, tag_matrix
 
 # A genre, and nouns for the titles of its films.

@@ -22,7 +22,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from lightfm_clone import LightFM, cross_validation, evaluation
-from lightfm_clone import _validation as validation
+from lightfm_clone import _checks as checks
 from lightfm_clone.data import Dataset
 
 from . import hostile
@@ -122,7 +122,7 @@ def matrices(c: Any) -> None:
     given = hostile.matrix(c, N_USERS, N_ITEMS)
     known = hostile.entries(given) if sp.issparse(given) and given.format in ENTRIES else None
     with outcome(given=given):
-        csr = validation.as_csr(given, "given")
+        csr = checks.as_csr(given, "given")
         if sp.issparse(given) and given.format in ENTRIES:
             require(known is not None, "a matrix that is none was taken")
             found = hostile.entries(csr)

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from lightfm_clone import _checks as checks
 from lightfm_clone import _core
-from lightfm_clone import _validation as validation
 
 _BLOCK = 4096  # users whose vectors are made at a time
 _FEW = 12  # up to this many users, packing the items costs more than it saves
@@ -38,12 +38,12 @@ def recommend(
     num_threads: int | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """See `LightFM.recommend`."""
-    threads = validation.check_num_threads(num_threads)
+    threads = checks.check_num_threads(num_threads)
     item_csr = model._check_prediction_features(item_features, "item", exact=False)
     n_items = len(model.item_biases) if item_csr is None else item_csr.shape[0]
     candidates = None
     if items is not None:
-        candidates = np.unique(validation.check_ids(items, "items", n_items, "items"))
+        candidates = np.unique(checks.check_ids(items, "items", n_items, "items"))
         if len(candidates) == n_items:
             candidates = None
 
@@ -60,7 +60,7 @@ def recommend(
             "user_features and user_representations both say who the users are; pass one of them"
         )
     else:
-        biases, vectors = validation.check_representations(
+        biases, vectors = checks.check_representations(
             user_representations, "user_representations", model.item_embeddings.shape[1]
         )
         n_users, rows_name = len(biases), "rows of user_representations"
@@ -70,11 +70,11 @@ def recommend(
 
     users = np.arange(n_users, dtype=np.int32)
     if user_ids is not None:
-        users = validation.check_ids(user_ids, "user_ids", n_users, rows_name)
+        users = checks.check_ids(user_ids, "user_ids", n_users, rows_name)
     known = None
     if exclude is not None:
         least_rows = n_users if user_ids is None else int(users.max()) + 1
-        known = validation.check_exclude(exclude, least_rows, user_ids is None, n_items)
+        known = checks.check_exclude(exclude, least_rows, user_ids is None, n_items)
     shift = np.float32(model.global_mean_)
 
     def users_at(at: slice) -> _Users:
@@ -82,7 +82,7 @@ def recommend(
         return biases + shift, vectors, *_places(known, users[at], candidates)
 
     item_biases, item_vectors = model._representations("item", item_csr, candidates)
-    items_given = validation.check_rankable("item", item_biases, item_vectors)
+    items_given = checks.check_rankable("item", item_biases, item_vectors)
     ids, scores = _best(len(users), users_at, items_given, k, threads)
     return _ids_among(candidates, ids), scores
 
@@ -99,7 +99,7 @@ def similar(
     num_threads: int | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """See `LightFM.similar_items`; `side` is "item" or "user"."""
-    threads = validation.check_num_threads(num_threads)
+    threads = checks.check_num_threads(num_threads)
     if metric not in ("cosine", "dot"):
         raise ValueError(f"metric must be 'cosine' or 'dot', got {metric!r}")
     csr, n_rows, rows_name = None, len(getattr(model, f"{side}_biases")), f"{side} features"
@@ -108,13 +108,13 @@ def similar(
         n_rows, rows_name = csr.shape[0], f"rows of {side}_features"
     asked = candidates = np.arange(n_rows, dtype=np.int32)
     if ids is not None:
-        asked = validation.check_ids(ids, f"{side}_ids", n_rows, rows_name)
+        asked = checks.check_ids(ids, f"{side}_ids", n_rows, rows_name)
     if among is not None:
-        candidates = np.unique(validation.check_ids(among, "among", n_rows, rows_name))
+        candidates = np.unique(checks.check_ids(among, "among", n_rows, rows_name))
 
     _, vectors = model._representations(side, csr)
     no_biases = np.zeros(n_rows, dtype=np.float32)
-    validation.check_rankable(side, no_biases, vectors)
+    checks.check_rankable(side, no_biases, vectors)
     if metric == "cosine":
         # In double precision, where squares of small components do not vanish; `out` spares a copy
         # in double precision of all vectors.
@@ -149,15 +149,15 @@ def _best(
 
     `users_at` makes a slice of the users; `items` are biases and vectors of all items.
     """
-    if not isinstance(k, Integral) or not 1 <= k <= validation.MAX_ID:
-        raise ValueError(f"k must be an integer from 1 to {validation.MAX_ID}, got {k!r}")
+    if not isinstance(k, Integral) or not 1 <= k <= checks.MAX_ID:
+        raise ValueError(f"k must be an integer from 1 to {checks.MAX_ID}, got {k!r}")
     ids = np.empty((n_users, k), dtype=np.int32)
     scores = np.empty((n_users, k), dtype=np.float32)
     packed = _core.Items(*items, n_users > _FEW)
     for first in range(0, n_users, _BLOCK):
         at = slice(first, first + _BLOCK)
         biases, vectors, begins, ends, excluded = users_at(at)
-        validation.check_rankable("user", biases, vectors)
+        checks.check_rankable("user", biases, vectors)
         packed.best(biases, vectors, begins, ends, excluded, ids[at], scores[at], threads)
     return ids, scores
 
@@ -173,7 +173,7 @@ def _places(
     if candidates is not None:
         rows = rows[:, candidates]
     rows.sort_indices()
-    indptr, indices, _ = validation.csr_parts(rows)
+    indptr, indices, _ = checks.csr_parts(rows)
     return indptr[:-1], indptr[1:], indices
 
 

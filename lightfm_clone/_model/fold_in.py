@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from lightfm_clone import _checks as checks
 from lightfm_clone import _core
-from lightfm_clone import _validation as validation
-from lightfm_clone._validation import TrainingSet
+from lightfm_clone._checks import TrainingSet
 
 _OF_SINGLE_SCORES = ("logistic", "mse")
 _SAMPLED_STATES = 4096  # about so many rows are looked at for the median state
@@ -44,14 +44,14 @@ def fold_in_users(
 ) -> _Vectors:
     """See `LightFM.fold_in_users`."""
     model._check_fitted()
-    examples = validation.check_training_set(interactions, sample_weight, model.loss)
+    examples = checks.check_training_set(interactions, sample_weight, model.loss)
     n_users, n_items = examples.shape
     items = _known(model, "item", item_features, n_items)
     examples = examples._replace(shape=(n_users, len(items[0])))
     if model.loss == "bpr":
         examples = _with_catalogue(examples)
 
-    drawn = model._drawn(examples.shape[0], 0, validation.check_random_state(random_state))
+    drawn = model._drawn(examples.shape[0], 0, checks.check_random_state(random_state))
     for state in ("gradients", "momentum"):
         for kind in ("embedding", "bias"):
             name = f"user_{kind}_{state}"
@@ -79,7 +79,7 @@ def fold_in_items(
 ) -> _Vectors:
     """See `LightFM.fold_in_items`."""
     model._check_fitted()
-    examples = validation.check_training_set(interactions, sample_weight, model.loss)
+    examples = checks.check_training_set(interactions, sample_weight, model.loss)
     n_users, n_new = examples.shape
     users = _known(model, "user", user_features, n_users)
     items = _known(model, "item", item_features)
@@ -88,25 +88,25 @@ def fold_in_items(
         cols=examples.cols + np.int32(n_known), shape=(n_users, n_known + n_new)
     )
     if train_interactions is not None:
-        train = validation.as_coo(train_interactions, "train_interactions")
+        train = checks.as_coo(train_interactions, "train_interactions")
         if train.shape[0] != n_users or train.shape[1] > n_known:
             raise ValueError(
                 "train_interactions must have the users of interactions and the items of the fit, "
                 f"shape {(n_users, n_known)}, got {train.shape}"
             )
-        examples = _joined(examples, validation.check_training_set(train, None, model.loss))
+        examples = _joined(examples, checks.check_training_set(train, None, model.loss))
     elif model.loss == "bpr":
         examples = _with_catalogue(examples)
         users = tuple(np.concatenate([of, np.zeros_like(of[:1])]) for of in users)
 
-    drawn = model._drawn(0, n_new, validation.check_random_state(random_state))
+    drawn = model._drawn(0, n_new, checks.check_random_state(random_state))
     return _train(drawn, "item", examples, items, users, epochs, num_threads)
 
 
 def _known(model: Any, side: str, features: Any, n: int | None = None) -> _Vectors:
     """Vectors of the model's users or items; `n` is the number of those in the interactions."""
     csr = model._check_prediction_features(features, side, exact=True)
-    vectors = validation.check_rankable(side, *model._representations(side, csr))
+    vectors = checks.check_rankable(side, *model._representations(side, csr))
     n_rows = len(vectors[0])
     if n is not None and (n_rows < n or (csr is None and n_rows != n)):
         where = f"rows of {side}_features"
@@ -178,9 +178,9 @@ def _train(
 
     `others` are the vectors of the other side. The known rows stay as they are.
     """
-    epochs = validation.check_epochs(epochs)
-    threads = validation.check_num_threads(num_threads)
-    settings = validation.training_settings(drawn.get_params())
+    epochs = checks.check_epochs(epochs)
+    threads = checks.check_num_threads(num_threads)
+    settings = checks.training_settings(drawn.get_params())
     schedule = settings["learning_schedule"]
     n_known = len(known[0])
     arrays = []

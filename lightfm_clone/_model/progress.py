@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from lightfm_clone import _validation as validation
+from lightfm_clone import _checks as checks
 from lightfm_clone.evaluation import _metric, evaluate
 
 _DEFAULT_METRICS = ("ndcg@10",)
@@ -43,7 +43,7 @@ class Validation:
             _metric(name)
         settings = {**training, **given}
         self._features = {name: settings[name] for name in ("user_features", "item_features")}
-        self._test = validation.as_csr(settings["interactions"], "validation")
+        self._test = checks.as_csr(settings["interactions"], "validation")
         if self._test.nnz == 0:
             raise ValueError("validation must hold interactions to be ranked, got none")
         self._exclude = settings["exclude"]
@@ -51,7 +51,7 @@ class Validation:
             return
         of_training = "exclude" not in given
         name = "interactions" if of_training else "validation['exclude']"
-        self._exclude = validation.as_csr(self._exclude, name)
+        self._exclude = checks.as_csr(self._exclude, name)
         fix = "; pass validation={'interactions': ..., 'exclude': None} to leave nothing out"
         if self._exclude.shape != self._test.shape:
             raise ValueError(

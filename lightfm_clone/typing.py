@@ -1,0 +1,31 @@
+"""Names for the types of arguments, for annotations of your own code as well."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+# A sparse matrix or array of SciPy, of any format and numeric dtype.
+SparseMatrix: TypeAlias = sp.spmatrix | sp.sparray
+# [n_users, n_items]: the stored entries; of a dense array those that are not 0.
+Interactions: TypeAlias = SparseMatrix | npt.NDArray[Any]
+# [n_users or n_items, n_features]
+FeatureMatrix: TypeAlias = SparseMatrix | npt.NDArray[Any]
+# With the very entries of the interactions, in the same order.
+SampleWeight: TypeAlias = sp.coo_matrix | sp.coo_array
+Seed: TypeAlias = int | np.random.RandomState | np.random.Generator | None
+# Row numbers of users or items; pandas Series and Index will do, too.
+Rows: TypeAlias = int | np.integer[Any] | range | Sequence[int] | npt.NDArray[Any]
+# What the caller knows users, items and features by.
+Id: TypeAlias = Hashable
+# A data frame of pandas or polars, or a table of pyarrow.
+Table: TypeAlias = Any
+Path: TypeAlias = str | os.PathLike[str]
+Floats: TypeAlias = npt.NDArray[np.float32]
+# Biases [n] and embeddings [n, no_components].
+Representations: TypeAlias = tuple[Floats, Floats]
