@@ -1,16 +1,18 @@
-"""Every check and conversion of what a caller passes to a model.
+"""Checks and conversions of what a caller passes to a model, whatever it is passed for.
 
 The functions return what the compiled core takes and leave the caller's objects as they were.
+(The constructor's parameters are checked in `_model/parameters.py`.)
 """
 
 from __future__ import annotations
 
-import os
-import sys
-import warnings
+import difflib
+import functools
+import inspect
+from collections.abc import Callable
 from copy import copy
-from numbers import Integral, Real
-from typing import Any, NamedTuple
+from numbers import Integral
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,22 +20,77 @@ import scipy.sparse as sp
 from lightfm_clone import _core
 
 MAX_ID = np.iinfo(np.int32).max
-MAX_COMPONENTS = 2**20
-MAX_NEGATIVES = 2**16
-
-# What a loss makes of the constructor's defaults.
-_OF_LOSS = {"softmax": {"learning_schedule": ("adagrad", "sgd"), "learning_rate": (0.05, 0.1)}}
-
-
-class ParameterError(ValueError, AssertionError):
-    """A parameter has a bad value. (LightFM raised AssertionError for most of them.)"""
 
 
 class UnsupportedError(ValueError, NotImplementedError):
     """A combination of arguments that is not supported."""
 
 
-# ---- parameters ----------------------------------------------------------------------------------
+# ---- names ---------------------------------------------------------------------------------------
+
+# What other libraries call an argument, and what it is called here, where a function has it.
+_OURS = {
+    "n_jobs": ("num_threads",),
+    "n_threads": ("num_threads",),
+    "threads": ("num_threads",),
+    "N": ("k",),
+    "top_k": ("k",),
+    "topk": ("k",),
+    "factors": ("no_components",),
+    "n_factors": ("no_components",),
+    "num_factors": ("no_components",),
+    "n_components": ("no_components",),
+    "num_components": ("no_components",),
+    "embedding_dim": ("no_components",),
+    "weight": ("sample_weight",),
+    "weights": ("sample_weight",),
+    "sample_weights": ("sample_weight",),
+    "features": ("user_features", "item_features"),
+    "iterations": ("epochs",),
+    "n_iter": ("epochs",),
+    "n_epochs": ("epochs",),
+    "num_epochs": ("epochs",),
+    "lr": ("learning_rate",),
+    "seed": ("random_state",),
+    "regularization": ("item_alpha", "user_alpha"),
+    "alpha": ("item_alpha", "user_alpha"),
+    "filter_items": ("exclude",),
+    "train_interactions": ("exclude",),
+    "interactions": ("exclude", "test_interactions"),
+    "users": ("user_ids",),
+    "items": ("item_ids",),
+    "userid": ("user_ids",),
+    "itemid": ("item_ids",),
+}
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def names_ours(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Make a function answer an unknown keyword with the name it has here."""
+    taken = frozenset(inspect.signature(function).parameters)
+
+    @functools.wraps(function)
+    def checked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        if not kwargs.keys() <= taken:
+            name = next(name for name in kwargs if name not in taken)
+            ours = [one for one in _OURS.get(name, ()) if one in taken]
+            ours = ours or difflib.get_close_matches(name, taken, 1)
+            hint = (
+                f"it is called {' or '.join(ours)} here"
+                if ours
+                else (f"the arguments are {', '.join(sorted(taken - {'self'}))}")
+            )
+            raise TypeError(
+                f"{function.__qualname__}() got an unexpected keyword argument {name!r}; {hint}"
+            )
+        return function(*args, **kwargs)
+
+    return checked
+
+
+# ---- numbers -------------------------------------------------------------------------------------
 
 
 def check_random_state(random_state: Any) -> np.random.RandomState:
@@ -54,63 +111,6 @@ def check_random_state(random_state: Any) -> np.random.RandomState:
         "random_state must be None, an integer from 0 to 2**32 - 1, a numpy RandomState or "
         f"a numpy Generator, got {random_state!r}"
     )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and bool(np.isfinite(value))
-
-
-def check_parameters(parameters: dict[str, Any], *, least_max_sampled: int = 1) -> dict[str, Any]:
-    """The constructor's parameters, with `k`, `n` as int and `random_state` as a RandomState.
-
-    Raises ParameterError for the first bad value.
-    """
-
-    def require(name: str, holds: bool, expected: str) -> None:
-        if not holds:
-            raise ParameterError(f"{name} must be {expected}, got {parameters[name]!r}")
-
-    checked = dict(parameters)
-    for name in ("k", "n"):
-        require(name, _is_number(parameters[name]), "an integer >= 1")
-        checked[name] = int(parameters[name])
-    checked["random_state"] = check_random_state(parameters["random_state"])
-    least = {"no_components": 1, "k": 1, "n": 1, "max_sampled": least_max_sampled}
-    least["n_negatives"] = 1
-    most = {"no_components": MAX_COMPONENTS, "n_negatives": MAX_NEGATIVES}
-    for name, low in least.items():
-        high = most.get(name, MAX_ID)
-        holds = isinstance(checked[name], Integral) and low <= checked[name] <= high
-        require(name, holds, f"an integer from {low} to {high}")
-    for name, names in (("loss", _core.LOSSES), ("learning_schedule", _core.SCHEDULES)):
-        require(name, parameters[name] in names, f"one of {', '.join(map(repr, names))}")
-        checked[name] = str(parameters[name])  # a search may give a numpy.str_
-    for name in ("item_alpha", "user_alpha", "epsilon"):
-        require(name, _is_number(parameters[name]) and parameters[name] >= 0, "a number >= 0")
-    holds = _is_number(parameters["rho"]) and 0 < parameters["rho"] < 1
-    require("rho", holds, "a number in (0, 1)")
-    share = parameters["stored_negatives"]
-    require("stored_negatives", _is_number(share) and 0 <= share <= 1, "a number in [0, 1]")
-    holds = _is_number(parameters["temperature"]) and parameters["temperature"] > 0
-    require("temperature", holds, "a number > 0")
-    require("learning_rate", _is_number(parameters["learning_rate"]), "a finite number")
-    return checked
-
-
-def training_settings(parameters: dict[str, Any]) -> dict[str, Any]:
-    """The parameters a fit works with: checked, and defaults replaced by those of the loss."""
-    settings = check_parameters(parameters, least_max_sampled=0)
-    for name, (default, meant) in _OF_LOSS.get(settings["loss"], {}).items():
-        if settings[name] == default:
-            settings[name] = meant
-    return settings
-
-
-def directions(vectors: np.ndarray) -> np.ndarray:
-    """Vectors float32 [n, d] divided by their lengths; a vector of zeros stays one."""
-    # In double precision, where squares of small components do not vanish.
-    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
-    return (vectors / np.where(norms == 0, 1, norms)[:, None]).astype(np.float32)
 
 
 def check_num_threads(num_threads: int | None) -> int:
@@ -145,7 +145,7 @@ def check_epochs(epochs: int) -> int:
 # ---- arrays --------------------------------------------------------------------------------------
 
 
-def contiguous(array: Any, dtype: Any = None) -> np.ndarray:
+def contiguous(array: Any, dtype: Any = None) -> Any:
     """A contiguous and aligned array, as the core reads it; the same one where it is both."""
     array = np.ascontiguousarray(array, dtype=dtype)
     return array if array.flags.aligned else array.copy()  # views of other types' bytes are not
@@ -218,14 +218,13 @@ def _checked(matrix: Any) -> Any:
     return coo
 
 
-def _as_sparse(matrix: Any, name: str) -> Any:
-    """A COO or compressed matrix of numbers whose indices are within its shape."""
+def check_matrix(matrix: Any, name: str) -> None:
+    """Check what can be told of a matrix without looking at its entries."""
     is_dense = isinstance(matrix, np.ndarray) and not isinstance(matrix, np.ma.MaskedArray)
     if not sp.issparse(matrix) and not (is_dense and matrix.ndim == 2):
         raise ValueError(
             f"{name} must be a scipy sparse matrix or a two-dimensional numpy array, got "
-            f"{type(matrix).__name__}; build one with lightfm_clone.data.Dataset or "
-            "scipy.sparse.coo_matrix"
+            f"{type(matrix).__name__}; {_matrix_maker(matrix)}"
         )
     if matrix.ndim != 2:
         raise ValueError(f"{name} must have two dimensions, got shape {matrix.shape}")
@@ -233,34 +232,73 @@ def _as_sparse(matrix: Any, name: str) -> Any:
         raise ValueError(f"{name} may have at most 2**31 - 1 rows and columns, got {matrix.shape}")
     dtype = getattr(matrix, "dtype", None)  # SciPy asks the data, whatever it has been replaced by
     if dtype is not None and dtype.kind not in "biuf":
-        raise ValueError(f"{name} must hold real numbers, got dtype {dtype}")
-    return as_valid_sparse(matrix, name)
+        raise ValueError(
+            f"{name} must hold real numbers, got dtype {dtype}; convert it with astype('float32')"
+        )
 
 
-def _check_finite(values: np.ndarray, name: str) -> None:
+def _matrix_maker(given: Any) -> str:
+    """What makes a matrix of what was given."""
+    if type(given).__module__.split(".")[0] in ("pandas", "polars", "pyarrow"):
+        return (
+            "lightfm_clone.data.Dataset.from_frame makes matrices of a table with a row for each "
+            "interaction, and scipy.sparse.coo_matrix(table.to_numpy()) of one with a row for each "
+            "user and a column for each item, 0 where there is none"
+        )
+    return "build one with lightfm_clone.data.Dataset or scipy.sparse.coo_matrix"
+
+
+def check_finite(values: Any, name: str) -> None:
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise ValueError(f"{name} must be finite, got NaN or infinity; remove or replace them")
+        raise ValueError(
+            f"{name} must be finite, got NaN or infinity; remove or replace them: in a table "
+            "with NaN for pairs that are missing, numpy.nan_to_num(table) leaves these out"
+        )
+
+
+def as_float32(values: Any, name: str) -> Any:
+    """The values as a contiguous float32 array, if all are finite in it."""
+    with np.errstate(over="ignore"):
+        single = contiguous(values, dtype=np.float32)
+    check_finite(single, name)
+    return single
 
 
 def as_coo(matrix: Any, name: str) -> Any:
     """A COO matrix with valid entries; shares its arrays with the caller's where it can."""
-    coo = _as_sparse(matrix, name).tocoo()
-    _check_finite(coo.data, name)
+    check_matrix(matrix, name)
+    coo = as_valid_sparse(matrix, name).tocoo()
+    check_finite(coo.data, name)
     return coo
+
+
+class CheckedCsr(sp.csr_matrix):  # type: ignore[misc]
+    """A CSR float32 matrix that has been checked, so that it is not checked again."""
+
+
+def trusted(csr: Any) -> CheckedCsr:
+    """A valid CSR matrix as float32, which is not checked again, its rows sorted."""
+    with np.errstate(over="ignore"):
+        data = csr.data.astype(np.float32, copy=False)
+    matrix = CheckedCsr((data, csr.indices, csr.indptr), shape=csr.shape)
+    return matrix if matrix.has_sorted_indices else matrix.sorted_indices()
 
 
 def as_csr(matrix: Any, name: str) -> Any:
     """A CSR float32 matrix with valid entries; shares its arrays with the caller's where it can."""
-    csr = _as_sparse(matrix, name).tocsr()
-    _check_finite(csr.data, name)
+    if isinstance(matrix, CheckedCsr):
+        return matrix
+    check_matrix(matrix, name)
+    csr = as_valid_sparse(matrix, name).tocsr()
+    check_finite(csr.data, name)
     if csr.dtype != np.float32:
         with np.errstate(over="ignore"):
             csr = csr.astype(np.float32)
-        _check_finite(csr.data, name)
+        check_finite(csr.data, name)
     return csr
 
 
-def csr_parts(csr: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def csr_parts(csr: Any) -> tuple[Any, Any, Any]:
     """What the core reads of a CSR matrix: indptr int64, indices int32, data."""
     return (
         contiguous(csr.indptr, dtype=np.int64),
@@ -269,71 +307,61 @@ def csr_parts(csr: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     )
 
 
-class TrainingSet(NamedTuple):
-    """Stored interactions as parallel arrays in the caller's order."""
+def csr_rows(csr: Any, rows: Any, name: str) -> tuple[Any, Any, Any, Any]:
+    """Arrays for `_core.sum_features`: indptr, indices, data, and which rows of them.
 
-    rows: np.ndarray  # int32
-    cols: np.ndarray  # int32
-    positive: np.ndarray | None  # bool, None when every value is > 0
-    values: np.ndarray | None  # float64, None unless the loss uses them
-    weights: np.ndarray | None  # float32, None when every weight is 1
-    shape: tuple[int, int]
-
-    def mean(self) -> float:
-        """The weighted mean of the values; 0 where there are none."""
-        weights = np.ones(len(self.rows)) if self.weights is None else self.weights
-        total = weights.sum(dtype=np.float64)
-        return float(np.dot(self.values, weights) / total) if total > 0 else 0.0
-
-
-def _check_weights(sample_weight: Any, interactions: Any, coo: Any) -> np.ndarray | None:
-    """Sample weights as float32 [nnz], or None where all are 1; `coo` are the interactions."""
-    if not sp.issparse(sample_weight) or sample_weight.format != "coo":
-        raise ValueError(
-            "sample_weight must be a COO matrix with the entries of interactions, got "
-            f"{type(sample_weight).__name__}; Dataset.build_interactions makes one"
-        )
-    if sample_weight.shape != coo.shape:
-        raise ValueError(
-            f"sample_weight must have the shape of interactions, {coo.shape}, got "
-            f"{sample_weight.shape}"
-        )
-    given = coo if sample_weight is interactions else as_coo(sample_weight, "sample_weight")
-    if not (np.array_equal(given.row, coo.row) and np.array_equal(given.col, coo.col)):
-        raise ValueError(
-            "sample_weight must have the entries of interactions in the same order: its row "
-            "and col arrays differ from theirs"
-        )
-    with np.errstate(over="ignore"):
-        weights = contiguous(given.data, dtype=np.float32)
-    _check_finite(weights, "sample_weight")
-    return None if (weights == 1).all() else weights
+    Those of the matrix itself where the core reads their types, whatever its size; else copies of
+    the rows asked for. What they hold is checked by the core.
+    """
+    indptr, indices, data = csr.indptr, csr.indices, csr.data
+    for part in (indptr, indices, data):
+        if not isinstance(part, np.ndarray) or part.ndim != 1 or np.ma.isMaskedArray(part):
+            raise ValueError(f"{name} is not a valid sparse matrix: its parts must be flat arrays")
+    if len(indptr) != csr.shape[0] + 1 or len(indices) != len(data):
+        raise ValueError(f"{name} is not a valid sparse matrix: its parts do not fit its shape")
+    readable = all(
+        part.flags.c_contiguous and part.flags.aligned for part in (indptr, indices, data)
+    )
+    if readable and indptr.dtype == indices.dtype and indices.dtype.str[1:] in ("i4", "i8"):
+        if data.dtype.str[1:] in ("f4", "f8") and all(
+            part.dtype.isnative for part in (indptr, indices, data)
+        ):
+            return indptr, indices, data, rows
+    begins, ends = indptr[rows].astype(np.int64), indptr[rows + 1].astype(np.int64)
+    if (begins < 0).any() or (ends < begins).any() or (ends > len(indices)).any():
+        raise ValueError(f"{name} is not a valid sparse matrix: index pointers must not fall")
+    of_rows = np.append(0, np.cumsum(ends - begins))
+    at = np.arange(of_rows[-1]) + np.repeat(begins - of_rows[:-1], ends - begins)
+    return (
+        of_rows,
+        indices[at].astype(np.int64),
+        data[at].astype(np.float64),
+        np.arange(len(rows), dtype=np.int32),
+    )
 
 
-def check_training_set(interactions: Any, sample_weight: Any, loss: str) -> TrainingSet:
-    """Check interactions and their weights."""
-    coo = as_coo(interactions, "interactions")
-    positive = coo.data > 0
-    values = weights = None
-    if loss == "mse":
-        with np.errstate(over="ignore"):
-            _check_finite(coo.data.astype(np.float32), "interactions")
-        values = coo.data.astype(np.float64)
-    if sample_weight is not None:
-        try:
-            weights = _check_weights(sample_weight, interactions, coo)
-        except ValueError as error:
-            if loss != "warp-kos":
-                raise
-            # LightFM has no weights for warp-kos and raises NotImplementedError for any.
-            raise UnsupportedError(str(error)) from error
-    return TrainingSet(
-        contiguous(coo.row, dtype=np.int32),
-        contiguous(coo.col, dtype=np.int32),
-        None if positive.all() else positive,
-        values,
-        weights,
-        coo.shape,
+def check_pairs(interactions: Any) -> None:
+    """Refuse a dense array whose rows are pairs of ids, with a weight perhaps.
+
+    Read as a table with a row for each user and a column for each item it would train silently on
+    two or three items. Whole numbers above 1 in so few columns are hardly ever anything else.
+    """
+    if not isinstance(interactions, np.ndarray) or interactions.ndim != 2:
+        return
+    n, width = interactions.shape
+    if width not in (2, 3) or n < 2 or interactions.dtype.kind not in "iuf":
+        return
+    ids = interactions[:, :2]
+    if ids.min() < 0 or ids.max() <= 1 or (ids % 1 != 0).any():  # NaN is no whole number
+        return
+    if len(np.unique(ids)) <= 5 and ids.max() <= 5 and interactions.dtype.kind == "f":
+        return  # a toy table of ratings
+    what = "user, item" if width == 2 else "user, item, weight"
+    raise ValueError(
+        f"interactions must be a matrix [n_users, n_items], got an array of shape {(n, width)} "
+        f"that looks like rows of ({what}); scipy.sparse.coo_matrix((values, (users, items))) makes "
+        "the matrix of row numbers, and Dataset.build_interactions that of ids. If it is one with "
+        f"{width} items, pass scipy.sparse.coo_matrix(array)"
     )
 
 
@@ -342,13 +370,14 @@ class Features(NamedTuple):
 
     n_rows: int
     n_columns: int
-    parts: tuple[np.ndarray, np.ndarray, np.ndarray] | None  # of CSR; None is the identity
+    parts: tuple[Any, Any, Any] | None  # of CSR; None is the identity
+    matrix: Any  # the whole, checked; None where none was given
 
 
 def check_features(features: Any, name: str, n_rows: int) -> Features:
     """Check a feature matrix for the users or items of the interactions; None is the identity."""
     if features is None:
-        return Features(n_rows, n_rows, None)
+        return Features(n_rows, n_rows, None, None)
     csr = as_csr(features, name)
     if csr.shape[0] < n_rows:
         raise ValueError(
@@ -356,22 +385,7 @@ def check_features(features: Any, name: str, n_rows: int) -> Features:
             f"interactions, got {csr.shape[0]} rows"
         )
     # An explicit identity is the same model as none, and trains faster as none.
-    return Features(*csr.shape, None if is_identity(csr) else csr_parts(csr))
-
-
-def warn_without_features(name: str) -> None:
-    """Warn that a model fitted with a feature matrix is used without one, where that is done."""
-    # The first caller outside this package, however many of its functions lie between.
-    # (Python 3.12 has skip_file_prefixes for this.)
-    package = os.path.join(os.path.dirname(__file__), "")
-    frame, level = sys._getframe(), 1
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(
-        f"the model was fitted with {name} and is used without: ids are taken as single features; "
-        f"pass the {name} of the fit",
-        stacklevel=level,
-    )
+    return Features(*csr.shape, None if is_identity(csr) else csr_parts(csr), csr)
 
 
 def is_identity(csr: Any) -> bool:
@@ -389,18 +403,25 @@ def is_identity(csr: Any) -> bool:
 # ---- ids -----------------------------------------------------------------------------------------
 
 
-def check_ids(ids: Any, name: str, n_rows: int, rows_name: str) -> np.ndarray:
-    """Ids of [0, n_rows) as an int32 array [n], or [1] for a single integer.
+def check_ids(ids: Any, name: str, n_rows: int, noun: str, side: str | None = None) -> Any:
+    """Row numbers in [0, n_rows) as an int32 array [n], or [1] for a single integer.
 
     Lists, tuples, ranges, pandas Series and Index, arrays of any integer dtype, and floats that
-    are whole numbers are accepted.
+    are whole numbers are accepted. `noun` says what the rows are, `side` whose.
     """
-    if np.ma.is_masked(ids):  # the values behind the mask would escape the checks below
+    if isinstance(ids, np.ma.MaskedArray) and np.ma.is_masked(ids):
+        # The values behind the mask would escape the checks below.
         raise ValueError(f"{name} must not be masked; leave out what is missing")
+    remedy = f"Dataset.{side}s_to_ids gives the row numbers of your own ids" if side else ""
     if isinstance(ids, np.ndarray) and ids.dtype.kind == "i" and ids.ndim == 1 and ids.size:
         array = np.asarray(ids)
     elif isinstance(ids, str | bytes):
-        raise ValueError(f"{name} must be integers, got the string {ids!r}")
+        raise ValueError(f"{name} must be integers, row numbers, got the text {ids!r}; {remedy}")
+    elif sp.issparse(ids) or getattr(ids, "ndim", 1) > 1:
+        raise ValueError(
+            f"{name} must be one-dimensional row numbers, got a matrix of shape {ids.shape}"
+            + ("; to leave out known items, pass exclude=matrix" if side == "user" else "")
+        )
     else:
         try:
             array = np.asarray(ids)
@@ -417,16 +438,16 @@ def check_ids(ids: Any, name: str, n_rows: int, rows_name: str) -> np.ndarray:
         elif array.dtype.kind == "O":
             if not all(isinstance(value, Integral) for value in array.tolist()):
                 raise ValueError(
-                    f"{name} must be integers that fit 32 bits, got objects; map your own ids to "
-                    "row numbers with Dataset.mapping()"
+                    f"{name} must be integers that fit 32 bits, got objects such as "
+                    f"{array.tolist()[0]!r}; {remedy}"
                 )
         elif array.dtype.kind not in "iu":
             raise ValueError(
-                f"{name} must be integers, got {array.dtype}; map your own ids to row numbers "
-                "with Dataset.mapping()"
+                f"{name} must be integers, row numbers, got {array.dtype} such as "
+                f"{array.tolist()[0]!r}; {remedy}"
             )
     if array.dtype.kind == "i":  # negative ones are the highest of all when read as unsigned
-        fits = array.view(array.dtype.str.replace("i", "u")).max() < n_rows
+        fits = array.view(_UNSIGNED[array.dtype.str]).max() < n_rows
     else:
         fits = array.min() >= 0 and array.max() < n_rows
     if not fits:
@@ -435,8 +456,15 @@ def check_ids(ids: Any, name: str, n_rows: int, rows_name: str) -> np.ndarray:
             raise ValueError(f"{name} must not be negative, got {low}")
         if high > MAX_ID:
             raise ValueError(f"{name} must fit a 32-bit integer, got {high}")
-        raise ValueError(f"{name} must be below {n_rows}, the number of {rows_name}, got {high}")
+        raise ValueError(f"{name} must be below {n_rows}, the number of {noun}, got {high}")
     return contiguous(array, dtype=np.int32)
+
+
+# The unsigned integers of the same bytes.
+_UNSIGNED = {
+    f"{order}i{size}": np.dtype(f"{order}u{size}")
+    for order, size in [("|", 1), *((order, size) for order in "<>" for size in (2, 4, 8))]
+}
 
 
 def check_exclude(exclude: Any, n_rows: int, exactly: bool, n_items: int) -> Any:
@@ -444,7 +472,8 @@ def check_exclude(exclude: Any, n_rows: int, exactly: bool, n_items: int) -> Any
 
     Shares its arrays with the caller's where it can; the values mean nothing, and stay as they are.
     """
-    csr = _as_sparse(exclude, "exclude").tocsr()
+    check_matrix(exclude, "exclude")
+    csr = as_valid_sparse(exclude, "exclude").tocsr()
     if csr.shape[0] < n_rows or (exactly and csr.shape[0] != n_rows):
         raise ValueError(
             f"exclude must have {n_rows} rows{'' if exactly else ' or more'}, one for each user"
@@ -459,9 +488,7 @@ def check_exclude(exclude: Any, n_rows: int, exactly: bool, n_items: int) -> Any
     return type(csr)((csr.data, csr.indices, csr.indptr), shape=(csr.shape[0], n_items))
 
 
-def check_representations(
-    given: Any, name: str, no_components: int
-) -> tuple[np.ndarray, np.ndarray]:
+def check_representations(given: Any, name: str, no_components: int) -> tuple[Any, Any]:
     """Biases float32 [n] and embeddings float32 [n, no_components]."""
     try:
         biases, embeddings = (contiguous(part, dtype=np.float32) for part in given)
@@ -478,10 +505,8 @@ def check_representations(
     return biases, embeddings
 
 
-def check_rankable(
-    side: str, biases: np.ndarray, vectors: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The representations of users or items, if there is an order among what they score."""
+def check_rankable(side: str, biases: Any, vectors: Any) -> tuple[Any, Any]:
+    """The representations, if there is an order among what they score."""
     if not (np.isfinite(biases).all() and np.isfinite(vectors).all()):
         raise ValueError(
             f"the representations of some {side}s are NaN or infinite, so there is no ranking; "
@@ -490,7 +515,7 @@ def check_rankable(
     return biases, vectors
 
 
-def check_lists(ids: Any, n_items: int) -> np.ndarray:
+def check_lists(ids: Any, n_items: int) -> Any:
     """Recommended lists, one per row, as an integer array [n, k]; -1 stands for no item."""
     try:
         array = np.asarray(ids)

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-import inspect
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from copy import copy
-from time import perf_counter
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from lightfm_clone import _checks as checks
-from lightfm_clone import _core, persistence
+from lightfm_clone import persistence
+from lightfm_clone._checks import names_ours
+from lightfm_clone._model import fit, parameters, representations, state
 from lightfm_clone._model.explain import Explanation, explain
 from lightfm_clone._model.fold_in import fold_in_items, fold_in_users
-from lightfm_clone._model.progress import Reports, check_reports
+from lightfm_clone._model.parameters import LEARNING_RATE, LEARNING_SCHEDULE
+from lightfm_clone._model.predict import predict, predict_rank
+from lightfm_clone._model.progress import Callback
 from lightfm_clone._model.recommend import recommend, similar
-from lightfm_clone._model.state import ARRAYS, SIDES
 
-# What a schedule remembers of each parameter.
-_STATES = {"adagrad": ["gradients"], "adadelta": ["gradients", "momentum"], "sgd": []}
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from lightfm_clone.data import Dataset
+
+from lightfm_clone.typing import (
+    FeatureMatrix,
+    Floats,
+    Interactions,
+    Path,
+    Representations,
+    Rows,
+    SampleWeight,
+    Seed,
+)
 
 
 class LightFM:
     """Hybrid matrix factorisation over features of users and items.
 
     The score of user u and item i is ``q_u · p_i + b_u + b_i``, where a user's (an item's)
-    embedding and bias are the sums of those of her (its) features, weighted by the feature
+    embedding and bias are the sums of those of their features, weighted by the feature
     matrix. Without features every user and item is its own feature, which is plain matrix
     factorisation. (Kula, "Metadata embeddings for user and item cold-start recommendations",
     2015.) For ``loss="softmax"`` q_u and p_i are these sums divided by their lengths.
@@ -103,20 +111,21 @@ class LightFM:
     the last digits and beyond, within the noise between seeds.
     """
 
+    @names_ours
     def __init__(
         self,
         no_components: int = 10,
         k: int = 5,
         n: int = 10,
-        learning_schedule: str = "adagrad",
+        learning_schedule: str = LEARNING_SCHEDULE,
         loss: str = "logistic",
-        learning_rate: float = 0.05,
+        learning_rate: float = LEARNING_RATE,
         rho: float = 0.95,
         epsilon: float = 1e-6,
         item_alpha: float = 0.0,
         user_alpha: float = 0.0,
         max_sampled: int = 10,
-        random_state: Any = None,
+        random_state: Seed = None,
         *,
         stored_negatives: float = 0.0,
         temperature: float = 0.1,
@@ -137,42 +146,43 @@ class LightFM:
         self.stored_negatives = stored_negatives
         self.temperature = temperature
         self.n_negatives = n_negatives
-        self.__dict__.update(checks.check_parameters(self.get_params()))
+        self.__dict__.update(parameters.check(parameters.of(self)))
         self.initial_random_state = random_state
-        self._clear()
+        state.clear(self)
 
-    def _clear(self) -> None:
-        for name in ARRAYS:
-            setattr(self, name, None)
-        # Names of the feature matrices the arrays were fitted with: a model that is asked without
-        # them gives scores, but of single features.
-        self._fitted_with: frozenset[str] = frozenset()
-        self.history_: list[dict[str, Any]] = []
-        self.global_mean_ = 0.0
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_marks_defaults": True}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        # Dumps of LightFM, and older ones of ours, know nothing of these.
-        self._clear()
+    def __setstate__(self, given: dict[str, Any]) -> None:
+        # Dumps of LightFM, and older ones of ours, lack some of it.
+        state.clear(self)
         self.initial_random_state = None
-        for name, parameter in _PARAMETERS.items():
-            setattr(self, name, parameter.default)
-        self.__dict__.update(state)
+        for name in parameters.NAMES:
+            setattr(self, name, _DEFAULTS[name])
+        given = dict(given)
+        if not given.pop("_marks_defaults", False):
+            parameters.mark_defaults(given)
+        self.__dict__.update(given)
 
     def __repr__(self) -> str:
         shown = [
             f"{name}={value!r}"
-            for name, value in self.get_params().items()
-            if name != "random_state" and value != _PARAMETERS[name].default
+            for name, value in parameters.of(self).items()
+            if name != "random_state" and parameters.is_chosen(self, name, _DEFAULTS[name])
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
 
     # ---- parameters ------------------------------------------------------------------------------
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The constructor's parameters; `random_state` is the live RandomState."""
-        return {name: getattr(self, name) for name in _PARAMETERS}
+        """The constructor's parameters by name; `random_state` is the live RandomState.
 
-    def set_params(self, **params: Any) -> LightFM:
+        Of a subclass, LightFM's own twelve, and the others that its constructor takes.
+        """
+        names = parameters.public_names(type(self))
+        return {name: getattr(self, name) for name in names if hasattr(self, name)}
+
+    def set_params(self, **params: Any) -> Self:
         """Set constructor parameters by name.
 
         Raises
@@ -180,12 +190,14 @@ class LightFM:
         ValueError
             For an unknown name or a bad value; nothing is changed then.
         """
-        unknown = sorted(set(params) - set(_PARAMETERS))
+        names = dict.fromkeys((*parameters.NAMES, *parameters.public_names(type(self))))
+        unknown = sorted(set(params) - set(names))
         if unknown:
             raise ValueError(
-                f"unknown parameter {unknown[0]!r}; the parameters are {', '.join(_PARAMETERS)}"
+                f"unknown parameter {unknown[0]!r}; the parameters are {', '.join(names)}"
             )
-        self.__dict__.update(checks.check_parameters({**self.get_params(), **params}))
+        checked = parameters.check(parameters.of(self) | params)
+        self.__dict__.update(checked)
         return self
 
     def __sklearn_tags__(self) -> Any:
@@ -200,45 +212,36 @@ class LightFM:
 
     # ---- training --------------------------------------------------------------------------------
 
-    def _settings(self) -> dict[str, Any]:
-        """What training works with; a seed that was assigned becomes the stream it stands for."""
-        settings = checks.training_settings(self.get_params())
-        self.random_state = settings["random_state"]
-        return settings
-
     def _initialize(self, no_components: int, no_item_features: int, no_user_features: int) -> None:
         """Draw fresh parameters. Subclasses may override this.
 
         All rows that are ever drawn come from here: those of a first fit, and those that `resize`
         and folding in add, for which it is called on a copy, with the numbers of new rows.
         """
-        schedule = self._settings()["learning_schedule"]
-        first_gradient = 1.0 if schedule == "adagrad" else 0.0
-        for side, n_features in zip(SIDES, (no_item_features, no_user_features), strict=True):
-            shape = (n_features, no_components)
-            if self.loss == "softmax":  # a length of 0 has no direction
-                embeddings = self.random_state.normal(0.0, 0.1, shape)
-            else:
-                embeddings = (self.random_state.rand(*shape) - 0.5) / no_components
-            setattr(self, f"{side}_embeddings", embeddings.astype(np.float32))
-            for kind, of in (("embedding", shape), ("bias", n_features)):
-                setattr(self, f"{side}_{kind}_gradients", np.full(of, first_gradient, np.float32))
-                setattr(self, f"{side}_{kind}_momentum", np.zeros(of, np.float32))
-            setattr(self, f"{side}_biases", np.zeros(n_features, np.float32))
+        fit.initialize(self, no_components, no_item_features, no_user_features)
 
+    def _reset_state(self) -> None:
+        """Forget all that has been learned. LightFM's subclasses call this."""
+        state.clear(self)
+
+    def _check_initialized(self) -> None:
+        """Raise ValueError where the model is not fitted. LightFM's subclasses call this."""
+        state.check_fitted(self)
+
+    @names_ours
     def fit(
         self,
-        interactions: Any,
-        user_features: Any = None,
-        item_features: Any = None,
-        sample_weight: Any = None,
+        interactions: Interactions,
+        user_features: FeatureMatrix | None = None,
+        item_features: FeatureMatrix | None = None,
+        sample_weight: SampleWeight | None = None,
         epochs: int = 1,
         num_threads: int | None = 1,
         verbose: bool = False,
         *,
-        validation: Any = None,
-        callbacks: Any = (),
-    ) -> LightFM:
+        validation: Interactions | Mapping[str, Any] | None = None,
+        callbacks: Sequence[Callback] | Callback = (),
+    ) -> Self:
         """Train a new model, forgetting what an earlier fit has learned.
 
         Parameters
@@ -282,8 +285,13 @@ class LightFM:
             the call, but `random_state` has gone on if training had begun. An interrupt from the
             keyboard leaves what has been trained up to then.
         """
-        with self._restored_when_refused():
-            self._clear()
+        further: dict[str, Any] = {}
+        if validation is not None:
+            further["validation"] = validation
+        if callbacks != ():  # a subclass may know of LightFM's own arguments alone
+            further["callbacks"] = callbacks
+        with state.restored_after_errors(self):
+            self._reset_state()
             return self.fit_partial(
                 interactions,
                 user_features=user_features,
@@ -292,24 +300,24 @@ class LightFM:
                 epochs=epochs,
                 num_threads=num_threads,
                 verbose=verbose,
-                validation=validation,
-                callbacks=callbacks,
+                **further,
             )
 
+    @names_ours
     def fit_partial(
         self,
-        interactions: Any,
-        user_features: Any = None,
-        item_features: Any = None,
-        sample_weight: Any = None,
+        interactions: Interactions,
+        user_features: FeatureMatrix | None = None,
+        item_features: FeatureMatrix | None = None,
+        sample_weight: SampleWeight | None = None,
         epochs: int = 1,
         num_threads: int | None = 1,
         verbose: bool = False,
         *,
-        validation: Any = None,
-        callbacks: Any = (),
+        validation: Interactions | Mapping[str, Any] | None = None,
+        callbacks: Sequence[Callback] | Callback = (),
         resize: bool = False,
-    ) -> LightFM:
+    ) -> Self:
         """Go on training from the present parameters, or start if there are none.
 
         Parameters, returned value and errors are those of `fit`, and `resize`: whether the model
@@ -317,54 +325,24 @@ class LightFM:
         method `resize`. Without it, the feature matrices must have the columns the model was
         fitted with.
         """
-        epochs = checks.check_epochs(epochs)
-        threads = checks.check_num_threads(num_threads)
-        checks.training_settings(self.get_params())
-        examples = checks.check_training_set(interactions, sample_weight, self.loss)
-        n_users, n_items = examples.shape
-        features = {
-            "item": checks.check_features(item_features, "item_features", n_items),
-            "user": checks.check_features(user_features, "user_features", n_users),
-        }
-        training = {
-            "exclude": interactions,
-            "item_features": item_features,
-            "user_features": user_features,
-        }
-        reports = check_reports(callbacks, validation, training, verbose)
-        with self._restored_when_refused(contents=reports.need_arrays):
-            if self.item_embeddings is None:
-                self._initialize(
-                    self.no_components, features["item"].n_columns, features["user"].n_columns
-                )
-                if self.loss == "mse":
-                    self.global_mean_ = examples.mean()
-            self._make_trainable()
-            for side, given in features.items():
-                name = f"{side}_features"
-                fitted = len(getattr(self, f"{side}_embeddings"))
-                # Of a model that was fitted with features, ids alone do not say how it grows.
-                lacks_matrix = given.parts is None and name in self._fitted_with
-                may_grow = given.n_columns > fitted and not lacks_matrix
-                if given.n_columns != fitted and not (may_grow and resize):
-                    raise ValueError(
-                        f"{name} must have the {fitted} columns the model was fitted with, got "
-                        f"{given.n_columns}{'' if given.parts else ' (identity)'}; pass the same "
-                        f"features{', or resize=True to grow' if may_grow else ''}, or call fit to "
-                        "start afresh"
-                    )
-                if lacks_matrix:
-                    checks.warn_without_features(name)
-            if resize:
-                self.resize(features["user"].n_columns, features["item"].n_columns)
-            self._fitted_with |= {f"{side}_features" for side in SIDES if features[side].parts}
-            if epochs:
-                self._train(examples, features, epochs, threads, reports)
+        fit.fit_partial(
+            self,
+            interactions,
+            user_features=user_features,
+            item_features=item_features,
+            sample_weight=sample_weight,
+            epochs=epochs,
+            num_threads=num_threads,
+            verbose=verbose,
+            validation=validation,
+            callbacks=callbacks,
+            resize=resize,
+        )
         return self
 
     def resize(
         self, n_user_features: int | None = None, n_item_features: int | None = None
-    ) -> LightFM:
+    ) -> Self:
         """Make room for new users, items and features, and keep all that has been learned.
 
         Rows are appended to all arrays of a side, values and states of the learning schedule: the
@@ -399,240 +377,21 @@ class LightFM:
         >>> model.resize(*dataset.model_dimensions()).user_embeddings.shape
         (3, 10)
         """
-        with self._restored_when_refused():
-            self._make_trainable()
-            n_new = {}
-            for side, n in zip(SIDES, (n_item_features, n_user_features), strict=True):
-                n_rows = len(getattr(self, f"{side}_embeddings"))
-                n_new[side] = checks.check_growth(n, f"n_{side}_features", n_rows)
-            if not any(n_new.values()):
-                return self
-            drawn = self._drawn(n_new["user"], n_new["item"], self._settings()["random_state"])
-            grown = {
-                name: np.concatenate([getattr(self, name), getattr(drawn, name)])
-                for name in ARRAYS
-                if n_new[name.split("_")[0]]
-            }
-            self.__dict__.update(grown)
+        with state.restored_after_errors(self):
+            state.grow(self, n_user_features, n_item_features)
         return self
-
-    def _drawn(
-        self, n_user_features: int, n_item_features: int, random_state: np.random.RandomState
-    ) -> LightFM:
-        """A copy of the model whose arrays are so many fresh rows."""
-        drawn = copy(self)
-        drawn.random_state = random_state
-        drawn._initialize(self.item_embeddings.shape[1], n_item_features, n_user_features)
-        for name in ARRAYS:
-            array = np.asarray(getattr(drawn, name), np.float32)
-            n = n_user_features if name.startswith("user") else n_item_features
-            expected = (n, *np.shape(getattr(self, name))[1:])
-            if array.shape != expected:
-                raise ValueError(
-                    f"_initialize must draw the rows it is asked for, {name} of shape {expected}, "
-                    f"got {array.shape}; it is called for new rows alone, too"
-                )
-            setattr(drawn, name, array)
-        return drawn
-
-    @contextmanager
-    def _restored_when_refused(self, contents: bool = False) -> Iterator[None]:
-        """Put all back after an error, or an interrupt before all arrays were drawn.
-
-        `contents` says whether the arrays may be written to before an error.
-        """
-        names = (*ARRAYS, "_fitted_with", "history_", "global_mean_")
-        before = {name: getattr(self, name) for name in names}
-        copies = {}
-        if contents:
-            copies = {name: np.array(before[name]) for name in ARRAYS if before[name] is not None}
-        try:
-            yield
-        except BaseException as error:
-            if isinstance(error, Exception) or any(getattr(self, name) is None for name in ARRAYS):
-                self.__dict__.update(before)
-                for name, copy in copies.items():
-                    if before[name].flags.writeable:  # training writes to no others
-                        before[name][...] = copy
-            raise
-
-    def _check_fitted(self) -> None:
-        """Check that there are parameters and that they fit each other; users may assign any."""
-        if self.item_embeddings is None:
-            raise ValueError("the model is not fitted yet: call fit first")
-        width = np.shape(self.item_embeddings)[-1:]
-        for side in SIDES:
-            shape = np.shape(getattr(self, f"{side}_embeddings"))
-            biases = np.shape(getattr(self, f"{side}_biases"))
-            if len(shape) != 2 or shape[1:] != width or biases != shape[:1]:
-                raise ValueError(
-                    f"{side}_embeddings must have shape [n_features, no_components], with the "
-                    f"no_components of item_embeddings, and {side}_biases [n_features]; got "
-                    f"{shape} and {biases}; assign all arrays, or call fit"
-                )
-
-    def _make_trainable(self) -> None:
-        """Check all twelve arrays; replace those that cannot be trained in place by copies."""
-        self._check_fitted()
-        for name in ARRAYS:
-            side = name.split("_")[0]
-            values = getattr(self, f"{side}_{'embeddings' if 'embedding' in name else 'biases'}")
-            given = getattr(self, name)
-            try:
-                array = np.require(given, np.float32, ["C", "A", "W"])
-            except (TypeError, ValueError, OverflowError) as error:
-                raise ValueError(f"{name} must be an array of numbers: {error}") from error
-            if array.shape != np.shape(values):
-                raise ValueError(
-                    f"{name} must have shape {np.shape(values)}, as the values it belongs to, got "
-                    f"{array.shape}; assign all arrays, or call fit"
-                )
-            # States may overflow to infinity, under a strong L2 for one: that parameter then rests.
-            if values is given and not np.isfinite(array).all():
-                raise ValueError(f"{name} must be finite, got NaN or infinity; assign other values")
-            setattr(self, name, array)
-
-    def _packed(self, side: str, schedule: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Embeddings and biases of one side, each with the states the schedule uses."""
-        states = _STATES[schedule]
-        kinds = (
-            ["embeddings", *(f"embedding_{state}" for state in states)],
-            ["biases", *(f"bias_{state}" for state in states)],
-        )
-        embeddings, biases = ([getattr(self, f"{side}_{name}") for name in of] for of in kinds)
-        return embeddings, biases
-
-    def _train(
-        self,
-        examples: checks.TrainingSet,
-        features: dict[str, checks.Features],
-        epochs: int,
-        threads: int,
-        reports: Reports,
-    ) -> None:
-        live = {name: getattr(self, name) for name in ARRAYS}
-        settings = self._settings()
-        schedule = settings["learning_schedule"]
-        arrays = {side: self._packed(side, schedule) for side in SIDES}
-        parameters = {side: _core.Parameters(*arrays[side]) for side in SIDES}
-        rows, cols, positive, values, weights, (n_users, _) = examples
-        if values is not None:
-            values = (values - self.global_mean_).astype(np.float32)
-        trainer = _core.Trainer(
-            _core.Interactions(
-                rows, cols, positive, values, weights, n_users, features["item"].n_rows
-            ),
-            parameters["user"],
-            parameters["item"],
-            features["user"].parts,
-            features["item"].parts,
-            schedule,
-        )
-
-        def is_finite() -> bool:
-            return all(parameters[side].is_finite() for side in SIDES)
-
-        def unpack() -> None:
-            self.__dict__.update(live)  # a callback may have assigned others
-            for side in SIDES:
-                parameters[side].unpack(*arrays[side])
-
-        self.history_ = [*self.history_]  # the old list stays as it is if this is refused
-        reports.begin(self)
-        try:
-            for epoch in reports.epochs(epochs):
-                # Read at every epoch, because a callback or another thread may reassign them.
-                settings = self._settings()
-                seed = self.random_state.randint(np.iinfo(np.int64).max, dtype=np.int64)
-                number = len(self.history_) + 1
-                start = perf_counter()
-                # What overflows is told below, and not by NumPy as well.
-                with np.errstate(over="ignore", invalid="ignore"):
-                    sums = trainer.epoch(
-                        settings, seed, threads, epoch / epochs, (epoch + 1) / epochs
-                    )
-                if not is_finite():
-                    given, higher = f"learning_rate={settings['learning_rate']}", ""
-                    if self.loss == "softmax":  # its gradients grow with 1 / temperature
-                        given += f" and temperature={settings['temperature']}"
-                        higher = "a higher temperature, "
-                    raise ValueError(
-                        f"the model diverged in epoch {number}: some parameters are NaN or "
-                        f"infinite with {given}; use a smaller learning_rate, {higher}smaller "
-                        "alphas, or smaller values and weights"
-                    )
-                record = _record(number, perf_counter() - start, self.loss, *sums)
-                self.history_.append(record)
-                if reports.need_arrays:
-                    unpack()
-                if reports.epoch(self, record, threads):
-                    break
-        finally:
-            # Reached after an interrupt, too. A diverged model is not written back.
-            if is_finite():
-                unpack()
-        reports.end(self)
 
     # ---- prediction ------------------------------------------------------------------------------
 
-    def _sums(
-        self, side: str, features: Any, rows: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Biases [n] and embeddings [n, no_components] of the given rows of `features`, or of all.
-
-        `features` is a checked CSR matrix, or None for the features themselves.
-        """
-        biases = checks.contiguous(getattr(self, f"{side}_biases"), np.float32)
-        embeddings = checks.contiguous(getattr(self, f"{side}_embeddings"), np.float32)
-        if features is not None:
-            if rows is not None:
-                features = features[rows]
-            n_columns = features.shape[1]  # features the model knows beyond those count as zero
-            biases, embeddings = features @ biases[:n_columns], features @ embeddings[:n_columns]
-        elif rows is not None:
-            biases, embeddings = biases[rows], embeddings[rows]
-        return biases, embeddings
-
-    def _representations(
-        self, side: str, features: Any, rows: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Biases and embeddings whose inner product and biases make the score, as `_sums`."""
-        biases, embeddings = self._sums(side, features, rows)
-        return biases, checks.directions(embeddings) if self.loss == "softmax" else embeddings
-
-    def _check_prediction_features(self, features: Any, side: str, exact: bool) -> Any:
-        """A feature matrix for prediction as CSR float32, or None."""
-        name = f"{side}_features"
-        fitted = np.shape(getattr(self, f"{side}_embeddings"))[0]
-        if features is None:
-            if name in self._fitted_with:
-                checks.warn_without_features(name)
-            return None
-        csr = checks.as_csr(features, name)
-        if csr.shape[1] > fitted or (exact and csr.shape[1] != fitted):
-            raise ValueError(
-                f"{name} must have the {fitted} columns the model was fitted with, got "
-                f"{csr.shape[1]}"
-            )
-        return csr
-
-    def _check_rows(self, ids: Any, name: str, features: Any, side: str) -> tuple[Any, np.ndarray]:
-        """The feature matrix as CSR float32, or None, and the ids, int32 [n], of rows in it."""
-        csr = self._check_prediction_features(features, side, exact=False)
-        if csr is None:
-            n_rows, rows_name = len(getattr(self, f"{side}_biases")), f"{side}s of the fit"
-        else:
-            n_rows, rows_name = csr.shape[0], f"rows of {side}_features"
-        return csr, checks.check_ids(ids, name, n_rows, rows_name)
-
+    @names_ours
     def predict(
         self,
-        user_ids: Any,
-        item_ids: Any,
-        item_features: Any = None,
-        user_features: Any = None,
+        user_ids: Rows,
+        item_ids: Rows,
+        item_features: FeatureMatrix | None = None,
+        user_features: FeatureMatrix | None = None,
         num_threads: int | None = 1,
-    ) -> np.ndarray:
+    ) -> Floats:
         """Scores of pairs of users and items.
 
         Parameters
@@ -656,41 +415,24 @@ class LightFM:
             If the model is not fitted, the lengths differ, or ids are empty, not whole numbers,
             negative, or beyond the feature rows.
         """
-        self._check_fitted()
-        threads = checks.check_num_threads(num_threads)
-        vectors = []
-        lengths = []
-        sides = (("user", user_ids, user_features), ("item", item_ids, item_features))
-        for side, given, features in sides:
-            csr, ids = self._check_rows(given, f"{side}_ids", features, side)
-            lengths.append(len(ids))
-            if csr is not None and len(ids) < csr.shape[0]:
-                rows, ids = np.unique(ids, return_inverse=True)
-                vectors += [*self._representations(side, csr, rows), ids.astype(np.int32)]
-            else:
-                vectors += [*self._representations(side, csr), ids]
-        n_users, n_items = lengths
-        if n_users != n_items and np.ndim(user_ids):
-            raise ValueError(
-                f"user_ids and item_ids must have the same length, got {n_users} and {n_items}; "
-                "a single integer user is paired with every item"
-            )
-        user_biases, user_vectors, users, item_biases, item_vectors, items = vectors
-        scores = _core.score_pairs(
-            user_biases, user_vectors, item_biases, item_vectors, users, items, threads
+        return predict(
+            self,
+            user_ids,
+            item_ids,
+            user_features=user_features,
+            item_features=item_features,
+            num_threads=num_threads,
         )
-        if self.global_mean_:
-            scores += np.float32(self.global_mean_)
-        return scores
 
+    @names_ours
     def explain(
         self,
         user_id: int,
         item_id: int,
         *,
-        user_features: Any = None,
-        item_features: Any = None,
-        dataset: Any = None,
+        user_features: FeatureMatrix | None = None,
+        item_features: FeatureMatrix | None = None,
+        dataset: Dataset | None = None,
     ) -> Explanation:
         """Why an item scores as it does for a user: the exact terms of the score.
 
@@ -738,18 +480,19 @@ class LightFM:
         """
         return explain(self, user_id, item_id, user_features, item_features, dataset)
 
+    @names_ours
     def recommend(
         self,
-        user_ids: Any = None,
+        user_ids: Rows | None = None,
         k: int = 10,
         *,
-        user_features: Any = None,
-        item_features: Any = None,
-        exclude: Any = None,
-        items: Any = None,
-        user_representations: Any = None,
+        user_features: FeatureMatrix | None = None,
+        item_features: FeatureMatrix | None = None,
+        exclude: Interactions | None = None,
+        items: Rows | None = None,
+        user_representations: Representations | None = None,
         num_threads: int | None = 1,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[Any, Any]:
         """The k best items of each user, best first.
 
         Parameters
@@ -797,7 +540,6 @@ class LightFM:
         >>> ids.shape, bool((scores[:, 0] >= scores[:, 1]).all())
         ((2, 4), True)
         """
-        self._check_fitted()
         return recommend(
             self,
             user_ids,
@@ -810,16 +552,17 @@ class LightFM:
             num_threads=num_threads,
         )
 
+    @names_ours
     def similar_items(
         self,
-        item_ids: Any = None,
+        item_ids: Rows | None = None,
         k: int = 10,
         *,
-        item_features: Any = None,
+        item_features: FeatureMatrix | None = None,
         metric: str = "cosine",
-        among: Any = None,
+        among: Rows | None = None,
         num_threads: int | None = 1,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[Any, Any]:
         """The k items nearest to each of the given ones, nearest first.
 
         Parameters
@@ -858,7 +601,6 @@ class LightFM:
         >>> ids.shape, bool(similarities.max() <= 1.0001)
         ((1, 3), True)
         """
-        self._check_fitted()
         return similar(
             self,
             "item",
@@ -870,18 +612,18 @@ class LightFM:
             num_threads=num_threads,
         )
 
+    @names_ours
     def similar_users(
         self,
-        user_ids: Any = None,
+        user_ids: Rows | None = None,
         k: int = 10,
         *,
-        user_features: Any = None,
+        user_features: FeatureMatrix | None = None,
         metric: str = "cosine",
-        among: Any = None,
+        among: Rows | None = None,
         num_threads: int | None = 1,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[Any, Any]:
         """The k users nearest to each of the given ones; all is as in `similar_items`."""
-        self._check_fitted()
         return similar(
             self,
             "user",
@@ -893,12 +635,13 @@ class LightFM:
             num_threads=num_threads,
         )
 
+    @names_ours
     def predict_rank(
         self,
-        test_interactions: Any,
-        train_interactions: Any = None,
-        item_features: Any = None,
-        user_features: Any = None,
+        test_interactions: Interactions,
+        train_interactions: Interactions | None = None,
+        item_features: FeatureMatrix | None = None,
+        user_features: FeatureMatrix | None = None,
         num_threads: int | None = 1,
         check_intersections: bool = True,
     ) -> Any:
@@ -909,7 +652,7 @@ class LightFM:
         test_interactions : sparse matrix [n_users, n_items]
             Its stored entries are ranked, whatever their values.
         train_interactions : sparse matrix [n_users, n_items], optional
-            Items a user is known to like, left out of her ranking.
+            Items a user is known to like, left out of their ranking.
         item_features, user_features : sparse matrices, default identity
         num_threads : int or None, default 1
         check_intersections : bool, default True
@@ -927,69 +670,39 @@ class LightFM:
         ValueError
             If the model is not fitted, shapes do not fit, or test and train share entries.
         """
-        self._check_fitted()
-        threads = checks.check_num_threads(num_threads)
-        test = checks.as_csr(test_interactions, "test_interactions")
-        n_users, n_items = test.shape
-        if train_interactions is None:
-            train = type(test)(test.shape, dtype=np.float32)
-        else:
-            train = checks.as_csr(train_interactions, "train_interactions").sorted_indices()
-            if train.shape != test.shape:
-                raise ValueError(
-                    f"train_interactions must have the shape of test_interactions, {test.shape}, "
-                    f"got {train.shape}"
-                )
-        vectors = []
-        sides = (("user", n_users, user_features), ("item", n_items, item_features))
-        for side, n, features in sides:
-            csr = self._check_prediction_features(features, side, exact=True)
-            n_rows = len(getattr(self, f"{side}_biases")) if csr is None else csr.shape[0]
-            if n_rows < n or (csr is None and n_rows != n):
-                where = f"rows of {side}_features"
-                if csr is None:
-                    where = f"{side} features in the model; pass the {side}_features of the fit"
-                raise ValueError(
-                    f"test_interactions have {n} {side}s, but there are {n_rows} {where}"
-                )
-            rows = None if n_rows == n else np.arange(n)
-            vectors.append(checks.check_rankable(side, *self._representations(side, csr, rows)))
-        users, items = vectors
-        ranks = test.astype(np.float32)
-        indptr, indices, _ = checks.csr_parts(test)
-        train_indptr, train_indices, _ = checks.csr_parts(train)
-        ranks.data, in_train = _core.Items(*items, packed=True).ranks(
-            *users, indptr, indices, train_indptr, train_indices, threads
+        return predict_rank(
+            self,
+            test_interactions,
+            train_interactions,
+            user_features=user_features,
+            item_features=item_features,
+            num_threads=num_threads,
+            check_intersections=check_intersections,
         )
-        # An entry that is stored as 0 on either side is not shared.
-        if check_intersections and in_train.any() and test.astype(bool).multiply(train).nnz:
-            raise ValueError(
-                "test_interactions and train_interactions share entries, so the ranks would be too "
-                "good; remove them from one, or pass check_intersections=False"
-            )
-        return ranks
 
-    def get_item_representations(self, features: Any = None) -> tuple[np.ndarray, np.ndarray]:
+    def get_item_representations(self, features: FeatureMatrix | None = None) -> Representations:
         """Biases float32 [n] and embeddings float32 [n, no_components] of items.
 
         `features` is a sparse matrix with a row per item; without it the item features' own
         arrays are returned, live. For ``softmax`` the embeddings are divided by their lengths, a
         copy in any case.
         """
-        return self._get_representations("item", features)
+        return representations.of(self, "item", features)
 
-    def get_user_representations(self, features: Any = None) -> tuple[np.ndarray, np.ndarray]:
+    def get_user_representations(self, features: FeatureMatrix | None = None) -> Representations:
         """Biases float32 [n] and embeddings float32 [n, no_components] of users.
 
         `features` is a sparse matrix with a row per user; without it the user features' own
         arrays are returned, live. For ``softmax`` the embeddings are divided by their lengths, a
         copy in any case.
         """
-        return self._get_representations("user", features)
+        return representations.of(self, "user", features)
 
     def score_vectors(
-        self, user_features: Any = None, item_features: Any = None
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self,
+        user_features: FeatureMatrix | None = None,
+        item_features: FeatureMatrix | None = None,
+    ) -> tuple[Floats, Floats]:
         """Vectors of users and items whose plain inner product is the score.
 
         For any index or database of vectors that searches by inner product: put the item vectors
@@ -1029,40 +742,21 @@ class LightFM:
         >>> np.allclose(users[7] @ items.T, model.predict(7, range(600)), atol=1e-4)
         True
         """
-        self._check_fitted()
-        global_mean = np.float32(self.global_mean_)
-        given = {"user": user_features, "item": item_features}
-        vectors = []
-        for side, features in given.items():
-            csr = self._check_prediction_features(features, side, exact=True)
-            biases, embeddings = self._representations(side, csr)
-            ones = np.ones_like(biases)
-            columns = (biases + global_mean, ones) if side == "user" else (ones, biases)
-            vectors.append(np.column_stack([embeddings, *columns]))
-        return vectors[0], vectors[1]
-
-    def _get_representations(self, side: str, features: Any) -> tuple[np.ndarray, np.ndarray]:
-        self._check_fitted()
-        if features is None and self.loss != "softmax":
-            return getattr(self, f"{side}_biases"), getattr(self, f"{side}_embeddings")
-        if features is None:
-            return self._representations(side, None)
-        return self._representations(
-            side, self._check_prediction_features(features, side, exact=True)
-        )
+        return representations.score_vectors(self, user_features, item_features)
 
     # ---- new users and items ---------------------------------------------------------------------
 
+    @names_ours
     def fold_in_users(
         self,
-        interactions: Any,
+        interactions: Interactions,
         *,
-        item_features: Any = None,
-        sample_weight: Any = None,
+        item_features: FeatureMatrix | None = None,
+        sample_weight: SampleWeight | None = None,
         epochs: int = 20,
         num_threads: int | None = 1,
-        random_state: Any = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
+        random_state: Seed = None,
+    ) -> tuple[Any, Any]:
         """Vectors of users the model has never seen, from their interactions alone.
 
         They are trained with the model's own loss, schedule, learning rate and `user_alpha`, while
@@ -1122,18 +816,19 @@ class LightFM:
             random_state=random_state,
         )
 
+    @names_ours
     def fold_in_items(
         self,
-        interactions: Any,
+        interactions: Interactions,
         *,
-        train_interactions: Any = None,
-        user_features: Any = None,
-        item_features: Any = None,
-        sample_weight: Any = None,
+        train_interactions: Interactions | None = None,
+        user_features: FeatureMatrix | None = None,
+        item_features: FeatureMatrix | None = None,
+        sample_weight: SampleWeight | None = None,
         epochs: int = 20,
         num_threads: int | None = 1,
-        random_state: Any = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
+        random_state: Seed = None,
+    ) -> tuple[Any, Any]:
         """Vectors of items the model has never seen, from their interactions alone.
 
         The counterpart of `fold_in_users`: users and items of the model stay as they are.
@@ -1202,7 +897,7 @@ class LightFM:
 
     # ---- saving ----------------------------------------------------------------------------------
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: Path) -> None:
         """Write the model to one file, without pickle.
 
         The file holds the parameters, the arrays with the state of the learning schedule, and
@@ -1245,7 +940,7 @@ class LightFM:
         persistence.save_model(self, path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> LightFM:
+    def load(cls, path: Path, *, mmap: bool = False) -> Self:
         """Read a model that `save` wrote.
 
         Nothing in a file is executed, so files of any origin may be loaded.
@@ -1276,19 +971,4 @@ class LightFM:
         return persistence.load_model(cls, path, mmap=mmap)
 
 
-def _record(
-    epoch: int, seconds: float, loss: str, total: float, examples: int, violations: int, tries: int
-) -> dict[str, Any]:
-    """The entry of an epoch in `history_`."""
-    n = max(examples, 1)
-    record = {"epoch": epoch, "seconds": seconds, "loss": total / n}
-    if loss in ("warp", "warp-kos"):
-        record |= {"violation_rate": violations / n, "mean_tries": tries / n}
-    return record
-
-
-_PARAMETERS = {
-    name: parameter
-    for name, parameter in inspect.signature(LightFM.__init__).parameters.items()
-    if name != "self"
-}
+_DEFAULTS = parameters.constructor(LightFM)

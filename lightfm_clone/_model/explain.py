@@ -1,6 +1,6 @@
 """Why a score is what it is: the terms of the sum that it is.
 
-A user's embedding and bias are sums over her features, an item's over its features, so the score
+A user's embedding and bias are sums over their features, an item's over its features, so the score
 
     (sum_f x_f q_f) · (sum_g y_g p_g) + sum_f x_f b_f + sum_g y_g b_g
 
@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from lightfm_clone._model.losses import LOSSES
+from lightfm_clone._model.state import Rows, check_fitted
 
 # As many contributions are printed; the rest share a line.
 _SHOWN = 10
@@ -76,15 +79,15 @@ class _Terms(NamedTuple):
     """The features of a user or an item, each weighted by its value in the feature matrix."""
 
     features: list[Any]  # names or labels [n]
-    vectors: np.ndarray  # float64 [n, no_components], whose sum makes the score
-    biases: np.ndarray  # float64 [n]
+    vectors: Any  # float64 [n, no_components], whose sum makes the score
+    biases: Any  # float64 [n]
 
 
 def explain(
     model: Any, user_id: Any, item_id: Any, user_features: Any, item_features: Any, dataset: Any
 ) -> Explanation:
     """The work of `LightFM.explain`."""
-    model._check_fitted()
+    check_fitted(model)
     user = _terms(model, "user", user_id, user_features, dataset)
     item = _terms(model, "item", item_id, item_features, dataset)
     pairs = (user.vectors @ item.vectors.T).tolist()
@@ -105,36 +108,25 @@ def explain(
 
 def _terms(model: Any, side: str, given: Any, features: Any, dataset: Any) -> _Terms:
     name = f"{side}_id"
-    csr, ids = model._check_rows(given, name, features, side)
+    rows = Rows(model, side, features)
+    ids = rows.numbers(given, name)
     if np.ndim(given):
         raise ValueError(
             f"{name} must be a single integer, got {len(ids)} of them; explain one pair at a time"
         )
-    if csr is None:
-        columns, values = ids, np.ones(1)
-    else:
-        row = csr[ids]  # a copy, so it may be tidied up
-        row.sum_duplicates()
-        row.eliminate_zeros()
-        columns, values = row.indices, row.data.astype(np.float64)
-    biases, vectors = (
-        np.asarray(getattr(model, f"{side}_{kind}"))[columns].astype(np.float64)
-        for kind in ("biases", "embeddings")
-    )
+    columns, values = rows.entries(int(ids[0]))
+    biases, vectors = (of[columns].astype(np.float64) for of in (rows.biases, rows.embeddings))
     if dataset is None:
-        labels = [f"{side} feature {column}" for column in columns]
-    else:
-        # Without a matrix an id is its own feature, unless the fit had a matrix: then `predict`
-        # takes it as the feature of that number, and has warned.
-        own = features is None and f"{side}_features" not in model._fitted_with
-        labels = _names(dataset, f"{side}{'s' if own else '_features'}", columns)
+        labels: list[Any] = [f"{side} feature {column}" for column in columns]
+    else:  # without a matrix, an id is its own feature
+        labels = _names(dataset, f"{side}s" if features is None else f"{side}_features", columns)
     vectors = values[:, None] * vectors
-    if model.loss == "softmax":
+    if LOSSES[model.loss].scores_directions:
         vectors /= np.linalg.norm(vectors.sum(axis=0)) or 1.0
     return _Terms(labels, vectors, values * biases)
 
 
-def _names(dataset: Any, kind: str, columns: np.ndarray) -> list[Any]:
+def _names(dataset: Any, kind: str, columns: Any) -> list[Any]:
     """What the dataset calls the users, items or features of these numbers."""
     if not callable(getattr(dataset, "mapping", None)):
         raise TypeError(

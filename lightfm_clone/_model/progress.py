@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from lightfm_clone import _checks as checks
 from lightfm_clone.evaluation import _metric, evaluate
+
+# What fits call after each epoch with the model and the epoch's record.
+Callback: TypeAlias = Callable[[Any, dict[str, Any]], Any]
 
 _DEFAULT_METRICS = ("ndcg@10",)
 _KEYS = ("interactions", "exclude", "user_features", "item_features", "metrics")
@@ -20,7 +23,7 @@ class Validation:
     given : sparse matrix, or mapping with "interactions" and any of the other _KEYS
     training : dict
         What stands in for keys that are not given: the training interactions are excluded from
-        the rankings, and the features are those of the fit.
+        the rankings, and the features are those of the fit. They are checked.
     needed : names of the metrics that callbacks ask for
 
     Notes
@@ -41,17 +44,17 @@ class Validation:
         self._metrics = tuple(dict.fromkeys((*metrics, *needed)))
         for name in self._metrics:
             _metric(name)
-        settings = {**training, **given}
-        self._features = {name: settings[name] for name in ("user_features", "item_features")}
-        self._test = checks.as_csr(settings["interactions"], "validation")
+        self._features = {
+            name: _checked(given, training, name) for name in ("user_features", "item_features")
+        }
+        self._test = checks.trusted(checks.as_csr(given["interactions"], "validation"))
         if self._test.nnz == 0:
             raise ValueError("validation must hold interactions to be ranked, got none")
-        self._exclude = settings["exclude"]
-        if self._exclude is None:
-            return
         of_training = "exclude" not in given
         name = "interactions" if of_training else "validation['exclude']"
-        self._exclude = checks.as_csr(self._exclude, name)
+        self._exclude = _checked(given, training, "exclude", name)
+        if self._exclude is None:
+            return
         fix = "; pass validation={'interactions': ..., 'exclude': None} to leave nothing out"
         if self._exclude.shape != self._test.shape:
             raise ValueError(
@@ -77,6 +80,60 @@ class Validation:
         return {name: float(result[name]) for name in self._metrics}
 
 
+def _checked(given: Any, training: dict[str, Any], key: str, name: str = "") -> Any:
+    """A matrix of the validation, or that of the training, which is checked already."""
+    if key not in given:
+        matrix = training[key]
+        return None if matrix is None else checks.trusted(matrix.tocsr())
+    return None if given[key] is None else checks.trusted(checks.as_csr(given[key], name or key))
+
+
+class Display:
+    """What is shown of a fit while it runs; this one shows nothing."""
+
+    moves = False  # within an epoch
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close it, however the fit has ended."""
+
+    def begin(self, epoch: int) -> None:
+        """An epoch begins; the first one is 0."""
+
+    def advance(self, epochs: float) -> None:
+        """So many epochs are done, the present one in part."""
+
+    def tell(self, values: dict[str, str]) -> None:
+        """Show values beside the progress."""
+
+
+class Lines(Display):
+    """A line for each epoch."""
+
+    def begin(self, epoch: int) -> None:
+        print(f"Epoch {epoch}")
+
+
+class Bar(Display):
+    """A progress bar of tqdm."""
+
+    moves = True
+
+    def __init__(self, tqdm: Any, epochs: int) -> None:
+        self._bar = tqdm(total=epochs, desc="Epoch")
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+
+    def advance(self, epochs: float) -> None:
+        self._bar.update(round(epochs, 2) - self._bar.n)
+
+    def tell(self, values: dict[str, str]) -> None:
+        self._bar.set_postfix(values)
+
+
 class Reports:
     """The epochs of one call of fit, as the user follows them.
 
@@ -87,7 +144,12 @@ class Reports:
     verbose : bool
     """
 
-    def __init__(self, callbacks: Any, validation: Validation | None, verbose: bool) -> None:
+    def __init__(
+        self,
+        callbacks: tuple[Any, ...] = (),
+        validation: Validation | None = None,
+        verbose: bool = False,
+    ) -> None:
         self._callbacks = callbacks
         self._validation = validation
         self._verbose = verbose
@@ -97,18 +159,15 @@ class Reports:
         """Whether somebody looks at the public arrays after each epoch."""
         return bool(self._callbacks) or self._validation is not None
 
-    def epochs(self, n: int) -> Iterable[int]:
-        """The epochs' numbers from 0, with a progress bar or a line each when verbose."""
-        self._show: Callable[..., Any] = lambda **values: None
+    def display(self, epochs: int) -> Display:
+        """What shows the progress of so many epochs."""
         if not self._verbose:
-            return range(n)
+            return Display()
         try:
-            from tqdm import trange
+            from tqdm import tqdm
         except ImportError:
-            return _printed(n)
-        bar = trange(n, desc="Epoch")
-        self._show = bar.set_postfix
-        return bar
+            return Lines()
+        return Bar(tqdm, epochs)
 
     def begin(self, model: Any) -> None:
         self._call_hooks("on_fit_begin", model)
@@ -116,12 +175,13 @@ class Reports:
     def end(self, model: Any) -> None:
         self._call_hooks("on_fit_end", model)
 
-    def epoch(self, model: Any, record: dict[str, Any], threads: int) -> bool:
+    def epoch(self, model: Any, record: dict[str, Any], threads: int, display: Display) -> bool:
         """Complete the record of an epoch and pass it on; True when a callback wants to stop."""
+        shown = ["loss"]
         if self._validation is not None:
             record.update(self._validation.measure(model, threads))
-        shown = ["loss", *list(record)[-1:]] if self._validation is not None else ["loss"]
-        self._show(**{name: f"{record[name]:.4f}" for name in shown})
+            shown.append(list(record)[-1])
+        display.tell({name: f"{record[name]:.4f}" for name in shown})
         # All of them are called, whichever of them wants to stop.
         return any([bool(callback(model, record)) for callback in self._callbacks])
 
@@ -161,9 +221,3 @@ def check_reports(callbacks: Any, given: Any, training: dict[str, Any], verbose:
 
 def _names(metrics: str | Iterable[str]) -> tuple[str, ...]:
     return (metrics,) if isinstance(metrics, str) else tuple(metrics)
-
-
-def _printed(epochs: int) -> Iterable[int]:
-    for epoch in range(epochs):
-        print(f"Epoch {epoch}")
-        yield epoch

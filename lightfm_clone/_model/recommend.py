@@ -13,6 +13,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from lightfm_clone import _checks as checks
 from lightfm_clone import _core
@@ -22,7 +23,7 @@ _FEW = 12  # up to this many users, packing the items costs more than it saves
 
 # Some users: biases, vectors, begins, ends, excluded. User u does not get the items
 # excluded[begins[u] : ends[u]], which are sorted.
-_Users = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+_Users = tuple[Any, Any, Any, Any, Any]
 
 
 def recommend(
@@ -36,25 +37,20 @@ def recommend(
     items: Any,
     user_representations: Any,
     num_threads: int | None,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Any, Any]:
     """See `LightFM.recommend`."""
+    check_fitted(model)
     threads = checks.check_num_threads(num_threads)
-    item_csr = model._check_prediction_features(item_features, "item", exact=False)
-    n_items = len(model.item_biases) if item_csr is None else item_csr.shape[0]
+    of_items = Rows(model, "item", item_features)
     candidates = None
     if items is not None:
-        candidates = np.unique(checks.check_ids(items, "items", n_items, "items"))
-        if len(candidates) == n_items:
+        candidates = np.unique(of_items.numbers(items, "items"))
+        if len(candidates) == of_items.n:
             candidates = None
 
     if user_representations is None:
-        user_csr = model._check_prediction_features(user_features, "user", exact=False)
-        n_users, rows_name = len(model.user_biases), "users of the fit"
-        if user_csr is not None:
-            n_users, rows_name = user_csr.shape[0], "rows of user_features"
-
-        def vectors_of(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            return model._representations("user", user_csr, rows)
+        of_users = Rows(model, "user", user_features)
+        n_users, noun, vectors_of = of_users.n, of_users.noun, of_users.representations
     elif user_features is not None:
         raise ValueError(
             "user_features and user_representations both say who the users are; pass one of them"
@@ -63,27 +59,25 @@ def recommend(
         biases, vectors = checks.check_representations(
             user_representations, "user_representations", model.item_embeddings.shape[1]
         )
-        n_users, rows_name = len(biases), "rows of user_representations"
+        n_users, noun = len(biases), "rows of user_representations"
 
-        def vectors_of(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        def vectors_of(rows: Any) -> Representations:
             return biases[rows], vectors[rows]
 
     users = np.arange(n_users, dtype=np.int32)
     if user_ids is not None:
-        users = checks.check_ids(user_ids, "user_ids", n_users, rows_name)
+        users = checks.check_ids(user_ids, "user_ids", n_users, noun, "user")
     known = None
     if exclude is not None:
         least_rows = n_users if user_ids is None else int(users.max()) + 1
-        known = checks.check_exclude(exclude, least_rows, user_ids is None, n_items)
+        known = checks.check_exclude(exclude, least_rows, user_ids is None, of_items.n)
     shift = np.float32(model.global_mean_)
 
     def users_at(at: slice) -> _Users:
         biases, vectors = vectors_of(users[at])
         return biases + shift, vectors, *_places(known, users[at], candidates)
 
-    item_biases, item_vectors = model._representations("item", item_csr, candidates)
-    items_given = checks.check_rankable("item", item_biases, item_vectors)
-    ids, scores = _best(len(users), users_at, items_given, k, threads)
+    ids, scores = _best(len(users), users_at, of_items.rankable(candidates), k, threads)
     return _ids_among(candidates, ids), scores
 
 
@@ -97,31 +91,24 @@ def similar(
     metric: str,
     among: Any,
     num_threads: int | None,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Any, Any]:
     """See `LightFM.similar_items`; `side` is "item" or "user"."""
+    check_fitted(model)
     threads = checks.check_num_threads(num_threads)
     if metric not in ("cosine", "dot"):
         raise ValueError(f"metric must be 'cosine' or 'dot', got {metric!r}")
-    csr, n_rows, rows_name = None, len(getattr(model, f"{side}_biases")), f"{side} features"
-    if features is not None:
-        csr = model._check_prediction_features(features, side, exact=False)
-        n_rows, rows_name = csr.shape[0], f"rows of {side}_features"
-    asked = candidates = np.arange(n_rows, dtype=np.int32)
+    rows = Rows(model, side, features)
+    asked = candidates = np.arange(rows.n, dtype=np.int32)
     if ids is not None:
-        asked = checks.check_ids(ids, f"{side}_ids", n_rows, rows_name)
+        asked = rows.numbers(ids, f"{side}_ids")
     if among is not None:
-        candidates = np.unique(checks.check_ids(among, "among", n_rows, rows_name))
+        candidates = np.unique(rows.numbers(among, "among"))
 
-    _, vectors = model._representations(side, csr)
-    no_biases = np.zeros(n_rows, dtype=np.float32)
+    _, vectors = rows.representations()
+    no_biases = np.zeros(rows.n, dtype=np.float32)
     checks.check_rankable(side, no_biases, vectors)
     if metric == "cosine":
-        # In double precision, where squares of small components do not vanish; `out` spares a copy
-        # in double precision of all vectors.
-        norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
-        norms[norms == 0] = 1
-        out = np.empty_like(vectors)
-        vectors = np.divide(vectors, norms[:, None], out=out, casting="same_kind")
+        vectors = directions(vectors)
     nearest_of = no_biases, vectors
     if among is not None:
         nearest_of = no_biases[candidates], vectors[candidates]
@@ -141,16 +128,18 @@ def similar(
 def _best(
     n_users: int,
     users_at: Callable[[slice], _Users],
-    items: tuple[np.ndarray, np.ndarray],
+    items: tuple[Any, Any],
     k: int,
     threads: int,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Any, Any]:
     """Places int32 [n_users, k] and scores float32 [n_users, k] of the best items.
 
     `users_at` makes a slice of the users; `items` are biases and vectors of all items.
     """
     if not isinstance(k, Integral) or not 1 <= k <= checks.MAX_ID:
-        raise ValueError(f"k must be an integer from 1 to {checks.MAX_ID}, got {k!r}")
+        is_matrix = sp.issparse(k) or np.ndim(k) > 1
+        given = "a matrix; to leave out known items, pass exclude=matrix" if is_matrix else repr(k)
+        raise ValueError(f"k must be an integer from 1 to {checks.MAX_ID}, got {given}")
     ids = np.empty((n_users, k), dtype=np.int32)
     scores = np.empty((n_users, k), dtype=np.float32)
     packed = _core.Items(*items, n_users > _FEW)
@@ -162,9 +151,7 @@ def _best(
     return ids, scores
 
 
-def _places(
-    known: Any, users: np.ndarray, candidates: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _places(known: Any, users: Any, candidates: Any) -> tuple[Any, Any, Any]:
     """Where the known items of these users are among the candidates, as `_Users` has them."""
     if known is None:
         none = np.zeros(len(users), dtype=np.int64)
@@ -177,7 +164,7 @@ def _places(
     return indptr[:-1], indptr[1:], indices
 
 
-def _ids_among(candidates: np.ndarray | None, places: np.ndarray) -> np.ndarray:
+def _ids_among(candidates: Any, places: Any) -> Any:
     """The ids of the candidates at these places, -1 where there is none, written over them."""
     if candidates is not None:
         ids = np.append(candidates, np.int32(-1))

@@ -1,0 +1,118 @@
+"""A fit: from what the caller passes to the training loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lightfm_clone import _checks as checks
+from lightfm_clone._model import advice, parameters, state
+from lightfm_clone._model.examples import check_examples
+from lightfm_clone._model.losses import LOSSES
+from lightfm_clone._model.progress import check_reports
+from lightfm_clone._model.training import TrainedSide, Training, train
+
+
+def initialize(
+    model: Any, no_components: int, no_item_features: int, no_user_features: int
+) -> None:
+    """See `LightFM._initialize`."""
+    settings = parameters.settings(model)
+    model.random_state = stream = settings["random_state"]
+    first_gradient = 1.0 if settings["learning_schedule"] == "adagrad" else 0.0
+    counts = zip(state.SIDES, (no_item_features, no_user_features), strict=True)
+    for side, n_features in counts:
+        shape = (n_features, no_components)
+        if LOSSES[model.loss].scores_directions:  # a length of 0 has no direction
+            embeddings = stream.normal(0.0, 0.1, shape)
+        else:
+            embeddings = (stream.rand(*shape) - 0.5) / no_components
+        setattr(model, f"{side}_embeddings", embeddings.astype(np.float32))
+        for kind, of in (("embedding", shape), ("bias", (n_features,))):
+            setattr(model, f"{side}_{kind}_gradients", np.full(of, first_gradient, np.float32))
+            setattr(model, f"{side}_{kind}_momentum", np.zeros(of, np.float32))
+        setattr(model, f"{side}_biases", np.zeros(n_features, np.float32))
+
+
+def fit_partial(
+    model: Any,
+    interactions: Any,
+    *,
+    user_features: Any,
+    item_features: Any,
+    sample_weight: Any,
+    epochs: int,
+    num_threads: int | None,
+    verbose: bool,
+    validation: Any,
+    callbacks: Any,
+    resize: bool,
+) -> None:
+    """See `LightFM.fit_partial`. All is checked before anything is changed."""
+    epochs = checks.check_epochs(epochs)
+    threads = checks.check_num_threads(num_threads)
+    loss = LOSSES[parameters.settings(model)["loss"]]
+    checks.check_pairs(interactions)
+    examples = check_examples(interactions, sample_weight, loss)
+    n_users, n_items = examples.shape
+    features = {
+        "item": checks.check_features(item_features, "item_features", n_items),
+        "user": checks.check_features(user_features, "user_features", n_users),
+    }
+    reports = check_reports(
+        callbacks,
+        validation,
+        {
+            "exclude": examples.matrix,
+            "item_features": features["item"].matrix,
+            "user_features": features["user"].matrix,
+        },
+        verbose,
+    )
+    if epochs:
+        advice.about_examples(examples, model.loss)
+    with state.restored_after_errors(model, contents=reports.need_arrays):
+        is_first = model.item_embeddings is None
+        if is_first:
+            model._initialize(
+                model.no_components, features["item"].n_columns, features["user"].n_columns
+            )
+            if loss.predicts_values:
+                model.global_mean_ = examples.mean()
+        state.make_trainable(model)
+        for side, given in features.items():
+            _check_columns(model, side, given, resize)
+        if resize:
+            state.grow(model, features["user"].n_columns, features["item"].n_columns)
+        given_sides = {f"{side}_features" for side, given in features.items() if given.parts}
+        model._fitted_with = model._fitted_with | given_sides
+        if not epochs:
+            return
+        schedule = parameters.settings(model)["learning_schedule"]
+        item, user = (
+            TrainedSide(*state.with_states(model, side, schedule), features[side].parts)
+            for side in state.SIDES
+        )
+        training = Training(
+            examples, user, item, features["item"].n_rows, schedule, mean=model.global_mean_
+        )
+        train(model, training, epochs, threads, reports, is_first=is_first)
+
+
+def _check_columns(model: Any, side: str, given: checks.Features, resize: bool) -> None:
+    """Check that the features of one side are those the model has, or may grow to."""
+    name = f"{side}_features"
+    fitted = state.n_features(model, side)
+    # Of a model that was fitted with features, ids alone do not say how it grows.
+    lacks_matrix = given.parts is None and name in model._fitted_with
+    may_grow = given.n_columns > fitted and not lacks_matrix
+    if given.n_columns != fitted and not (may_grow and resize):
+        raise ValueError(
+            f"{name} must have the {fitted} columns the model was fitted with, got "
+            f"{given.n_columns}{'' if given.parts else ' (identity)'}; pass the same "
+            f"features{', or resize=True to grow' if may_grow else ''}, or call fit to "
+            "start afresh"
+        )
+    if lacks_matrix:
+        advice.features_are_missing(side)

@@ -1,0 +1,263 @@
+"""The training loop. There is one, for fits, fold-in, and whoever trains a part of a larger fit.
+
+`Training` holds what a training works on, packed for the kernels; `train` runs its epochs for a
+model and tells its `Reports`. A driver of its own needs `Training` alone::
+
+    training = Training(examples, users, items, schedule, known=..., item_counts=...)
+    training.shuffle(seed, num_threads)              # an epoch begins: its random order
+    training.part(settings, 0, middle)               # positions [0, middle) of that order
+    training.settle(); training.write()              # hand the arrays out ...
+    training.read()                                  # ... and take in what has become of them
+    training.part(settings, middle, training.n_examples)
+    training.settle(); training.write()
+
+A part goes by the learning rate, the users' known items and the counts of items of the whole: where
+the examples are a shard of a larger fit, `known` and `item_counts` say what these are. Parts that
+follow each other train bit for bit what the epoch in one go trains (on one thread; with an L2, if
+the scales are settled at its end alone, because settling rounds).
+
+From here `_core.Trainer` leads to the kernels; `_core.pyx` says how.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lightfm_clone import _core
+from lightfm_clone._checks import check_random_state
+from lightfm_clone._model import advice, parameters, state
+from lightfm_clone._model.examples import Examples, Sums
+from lightfm_clone._model.losses import LOSSES
+from lightfm_clone._model.progress import Reports
+
+# A mean loss so many times that of a model which predicts nothing has left all bounds, though its
+# parameters may still be finite.
+_DIVERGED = 1e6
+
+# Parts of an epoch after which a progress bar moves: about a third of a second of WARP each.
+_PART = 1 << 20
+
+
+class TrainedSide(NamedTuple):
+    """The parameters of users or items, as a training reads and writes them."""
+
+    embeddings: list[Any]  # values [n_features, no_components], then the schedule's states
+    biases: list[Any]  # the same, [n_features]
+    features: tuple[Any, Any, Any] | None = None  # parts of CSR; None is the identity
+    n_frozen: int = 0  # the first so many features stay as they are
+
+
+class Training:
+    """Interactions and parameters, packed for the kernels, and the parts of an epoch.
+
+    Parameters
+    ----------
+    examples : Examples
+    users, items : TrainedSide
+    n_items : int
+        Candidates for negatives.
+    schedule : str
+    mean : float
+        What values are trained around.
+    known : (indptr int64 [n_users + 1], items int32), optional
+        The sorted, distinct items of each user that are never negatives. Default: those of
+        the examples.
+    item_counts : int64 [n_items], optional
+        What BPR's negatives are drawn in proportion to. Default: the counts in the examples.
+    """
+
+    def __init__(
+        self,
+        examples: Examples,
+        users: TrainedSide,
+        items: TrainedSide,
+        n_items: int,
+        schedule: str,
+        *,
+        mean: float = 0.0,
+        known: tuple[Any, Any] | None = None,
+        item_counts: Any = None,
+    ) -> None:
+        self.examples = examples
+        self.n_items = n_items
+        self.n_examples = len(examples.rows)
+        self._mean = mean
+        self._sides = users, items
+        self._packed = [
+            _core.Parameters(side.embeddings, side.biases, n_frozen=side.n_frozen)
+            for side in self._sides
+        ]
+        values = examples.values
+        if values is not None:
+            values = (values - mean).astype(np.float32)
+        self._trainer = _core.Trainer(
+            _core.Interactions(
+                examples.rows,
+                examples.cols,
+                examples.positive,
+                values,
+                examples.weights,
+                examples.shape[0],
+                n_items,
+                known=known,
+                item_counts=item_counts,
+            ),
+            *self._packed,
+            users.features,
+            items.features,
+            schedule,
+        )
+
+    def shuffle(self, seed: int, num_threads: int) -> None:
+        """Begin an epoch: make its random order."""
+        self._trainer.shuffle(seed, num_threads)
+
+    def part(
+        self,
+        settings: dict[str, Any],
+        begin: int,
+        end: int,
+        done: float = 0.0,
+        after: float = 0.0,
+    ) -> Sums:
+        """Train on the positions [begin, end) of the epoch's order.
+
+        `begin` and `end` are multiples of `cut`, or `n_examples`. `done` and `after` are the shares
+        of a fit's epochs that are over before and after this one, by which sgd's rate has fallen.
+        """
+        # What overflows is told by `check`, and not by NumPy as well.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return Sums(*self._trainer.part(settings, begin, end, done, after))
+
+    def parts(self, size: int | None) -> list[tuple[int, int]]:
+        """An epoch in parts of about this many examples; in one where it is None."""
+        if size is None or self.n_examples == 0:
+            return [(0, self.n_examples)]
+        size = max(size // self._trainer.cut, 1) * self._trainer.cut
+        begins = range(0, self.n_examples, size)
+        return [(begin, min(begin + size, self.n_examples)) for begin in begins]
+
+    def settle(self) -> None:
+        """Divide the parameters by the scales of L2; an epoch is over when this is done."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._trainer.settle()
+
+    def is_finite(self) -> bool:
+        return all(packed.is_finite() for packed in self._packed)
+
+    def check(self, sums: Sums, settings: dict[str, Any], epoch: int, what: str) -> None:
+        """Raise ValueError where an epoch has left all bounds."""
+        loss = sums.loss / max(sums.examples, 1)
+        bound = _DIVERGED * max(self.examples.scale(self._mean), 1.0)
+        found = None
+        if not self.is_finite():
+            found = "some parameters are NaN or infinite"
+        elif not abs(loss) <= bound:  # NaN is no better
+            found = f"the mean loss is {loss:.2g}"
+        if found is None:
+            return
+        given, higher = f"learning_rate={settings['learning_rate']}", ""
+        if LOSSES[settings["loss"]].scores_directions:  # its gradients grow with 1 / temperature
+            given += f" and temperature={settings['temperature']}"
+            higher = "a higher temperature, "
+        raise ValueError(
+            f"{what} diverged in epoch {epoch}: {found} with {given}; use a smaller learning_rate, "
+            f"{higher}smaller alphas, or smaller values and weights"
+        )
+
+    def write(self) -> None:
+        """Write the parameters into the arrays they were read from."""
+        for side, packed in zip(self._sides, self._packed, strict=True):
+            packed.unpack(side.embeddings, side.biases)
+
+    def read(self) -> None:
+        """Read the parameters from their arrays anew."""
+        for side, packed in zip(self._sides, self._packed, strict=True):
+            packed.pack(side.embeddings, side.biases)
+
+
+def draw_seed(random_state: np.random.RandomState) -> int:
+    """The seed of an epoch.
+
+    So many words are drawn that the generator makes all of its words anew: who compares the words
+    alone, `get_state()[1]`, sees that the stream has gone on.
+    """
+    return int.from_bytes(random_state.bytes(4 * 624)[:8], "little")
+
+
+def train(
+    model: Any,
+    training: Training,
+    epochs: int,
+    threads: int,
+    reports: Reports,
+    *,
+    what: str = "the model",
+    is_first: bool | None = None,
+) -> None:
+    """Run epochs for a model, whose arrays are those the training reads and writes.
+
+    After an interrupt from the keyboard the arrays have what was trained up to then, and the reports
+    end as after the last epoch; after an error they may have anything. `is_first` says whether the
+    values were freshly drawn; where it is None, no advice is given.
+    """
+    if not epochs:
+        return
+    live = {name: getattr(model, name) for name in state.ARRAYS}
+
+    def write() -> None:
+        model.__dict__.update(live)  # a callback may have assigned others
+        training.write()
+
+    total = Sums()
+    model.history_ = [*model.history_]  # the old list stays as it is if this is refused
+    reports.begin(model)
+    try:
+        with reports.display(epochs) as display:
+            for epoch in range(epochs):
+                # Read at every epoch, because a callback or another thread may reassign them.
+                model.random_state = check_random_state(model.random_state)
+                settings = parameters.settings(model)
+                number = len(model.history_) + 1
+                display.begin(epoch)
+                start = perf_counter()
+                sums = Sums()
+                training.shuffle(draw_seed(model.random_state), threads)
+                try:
+                    for begin, end in training.parts(_PART if display.moves else None):
+                        shares = epoch / epochs, (epoch + 1) / epochs
+                        sums = sums.plus(training.part(settings, begin, end, *shares))
+                        display.advance(epoch + end / max(training.n_examples, 1))
+                finally:
+                    training.settle()
+                training.check(sums, settings, number, what)
+                record = _record(number, perf_counter() - start, settings["loss"], sums)
+                total = total.plus(sums)
+                model.history_.append(record)
+                if reports.need_arrays:
+                    write()
+                if reports.epoch(model, record, threads, display):
+                    break
+        if is_first is not None:
+            advice.about_training(
+                training.examples, settings, training.n_items, total, is_first=is_first
+            )
+    except KeyboardInterrupt:
+        if training.is_finite():
+            write()
+        reports.end(model)
+        raise
+    write()
+    reports.end(model)
+
+
+def _record(epoch: int, seconds: float, loss: str, sums: Sums) -> dict[str, Any]:
+    """The entry of an epoch in `history_`."""
+    n = max(sums.examples, 1)
+    record = {"epoch": epoch, "seconds": seconds, "loss": sums.loss / n}
+    if LOSSES[loss].searches_violations:
+        record |= {"violation_rate": sums.violations / n, "mean_tries": sums.tries / n}
+    return record
