@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from lightfm_clone import _checks as checks
-from lightfm_clone.evaluation import _metric, evaluate
+from lightfm_clone.evaluation import evaluate
+from lightfm_clone.evaluation.metrics import metric
 
 _DEFAULT_METRICS = ("ndcg@10",)
 _KEYS = ("interactions", "exclude", "user_features", "item_features", "metrics")
@@ -40,7 +41,7 @@ class Validation:
         metrics = _names(given.get("metrics") or (() if needed else _DEFAULT_METRICS))
         self._metrics = tuple(dict.fromkeys((*metrics, *needed)))
         for name in self._metrics:
-            _metric(name)
+            metric(name)
         settings = {**training, **given}
         self._features = {name: settings[name] for name in ("user_features", "item_features")}
         self._test = checks.as_csr(settings["interactions"], "validation")
