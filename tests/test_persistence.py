@@ -47,6 +47,7 @@ from hypothesis import strategies as st
 
 from lightfm_clone import LightFM, persistence
 from lightfm_clone.data import Dataset
+from lightfm_clone.persistence import files
 
 N_USERS, N_ITEMS = 12, 9
 INTERACTIONS = random_interactions(1, (N_USERS, N_ITEMS), n_entries=60)
@@ -946,7 +947,7 @@ def fail_write(monkeypatch, n: int) -> None:
         FailingFile.left = n
         return FailingFile(builtins.open(path, mode, buffering=0, **options))
 
-    monkeypatch.setattr(persistence, "open", failing_open, raising=False)
+    monkeypatch.setattr(files, "open", failing_open, raising=False)
 
 
 def fail_call(monkeypatch, name: str, error: BaseException) -> None:
