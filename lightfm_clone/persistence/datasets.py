@@ -125,10 +125,12 @@ def _keys_from_arrays(name: str, layout: dict[str, Any], arrays: Arrays) -> list
     expected = {"int": np.int64, "float": np.float64}.get(kind, np.uint8)
     if array.dtype != expected or array.ndim != 1:
         raise ValueError(f"{name} cannot be {array.dtype} with {array.ndim} dimensions")
+    keys: list[Any]
     if kind in ("int", "float"):
-        return array.tolist()
+        keys = array.tolist()
+        return keys
     if kind == "json":
-        keys: list[Any] = from_plain(from_json(array.tobytes()))
+        keys = from_plain(from_json(array.tobytes()))
         if type(keys) is not list:
             raise ValueError(f"{name} must be a list")
         # Of strings, bytes and 64-bit numbers nobody can make many that hash alike, but of tuples
