@@ -103,7 +103,7 @@ def test_arrays_of_any_layout(monkeypatch):
     for array, old, shuffled in zip(
         arrays,
         before,
-        cross_validation._shuffled(arrays, np.random.RandomState(7)),
+        cross_validation._shuffle(arrays, np.random.RandomState(7)),
         strict=True,
     ):
         np.testing.assert_array_equal(shuffled, old[order])

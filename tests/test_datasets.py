@@ -13,12 +13,14 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from scipy.sparse.linalg import svds
 
 from lightfm_clone.datasets import (
     _fetch,
     fetch_movielens,
     fetch_stackexchange,
     load_ratings,
+    synthetic,
     synthetic_catalogue,
 )
 
@@ -422,8 +424,9 @@ def test_load_movielens_1m_layout(tmp_path, ml_1m):
             )
         ).encode("latin-1")
     )
-    movie = ml_1m["item_movie_id"][ml_1m["all_item"]]
-    columns = (ml_1m["all_user"] + 1, movie, ml_1m["all_rating"])
+    user, item, rating = (ml_1m[f"all_{name}"][::10] for name in ("user", "item", "rating"))
+    movie = ml_1m["item_movie_id"][item]
+    columns = (user + 1, movie, rating)
     (folder / "ratings.dat").write_text(
         "".join(
             f"{user}::{item}::{rating}::{978300000 + line}\n"
@@ -434,11 +437,13 @@ def test_load_movielens_1m_layout(tmp_path, ml_1m):
     )
     catalogue = load_ratings(tmp_path)
     check_shapes(catalogue)
-    assert catalogue.interactions.shape == (6040, 3883)
-    np.testing.assert_array_equal(catalogue.interactions.row, ml_1m["all_user"])
-    np.testing.assert_array_equal(catalogue.interactions.col, ml_1m["all_item"])
-    np.testing.assert_array_equal(catalogue.interactions.data, ml_1m["all_rating"])
-    np.testing.assert_array_equal(catalogue.timestamps, 978300000 + np.arange(1_000_209))
+    users, rows = np.unique(user, return_inverse=True)
+    assert catalogue.interactions.shape == (len(users), 3883)
+    np.testing.assert_array_equal(catalogue.user_ids, users + 1)
+    np.testing.assert_array_equal(catalogue.interactions.row, rows)
+    np.testing.assert_array_equal(catalogue.interactions.col, item)
+    np.testing.assert_array_equal(catalogue.interactions.data, rating)
+    np.testing.assert_array_equal(catalogue.timestamps, 978300000 + np.arange(len(rating)))
     np.testing.assert_array_equal(catalogue.item_ids, ml_1m["item_movie_id"])
     np.testing.assert_array_equal(catalogue.item_labels, np.char.strip(ml_1m["item_title"]))
     np.testing.assert_array_equal(catalogue.item_tag_labels, np.char.add("genre:", names))
@@ -447,7 +452,7 @@ def test_load_movielens_1m_layout(tmp_path, ml_1m):
     (folder / "movies.dat").unlink()
     bare = load_ratings(folder / "ratings.dat")
     check_shapes(bare)
-    assert bare.interactions.shape == (6040, 3706)
+    assert bare.interactions.shape == (len(users), len(np.unique(movie)))
     np.testing.assert_array_equal(bare.item_ids[bare.interactions.col], movie)
 
 
@@ -686,10 +691,11 @@ def test_synthetic_metadata_has_names(catalogue):
     assert np.all(np.asarray(catalogue.user_tags.sum(axis=1)) == 2)
 
 
-def test_synthetic_titles_stay_distinct_when_combinations_run_out():
-    # About a third more films in the first genre than it has title combinations.
-    titles = synthetic_catalogue(1, 300_000, 0).item_labels
-    assert len(np.unique(titles)) == 300_000
+def test_synthetic_titles_stay_distinct_when_combinations_run_out(monkeypatch):
+    # With four adjectives about a third more films in the first genre than title combinations.
+    monkeypatch.setattr(synthetic, "ADJECTIVES", synthetic.ADJECTIVES[:4])
+    titles = synthetic_catalogue(1, 20_000, 0).item_labels
+    assert len(np.unique(titles)) == 20_000
     assert any(", Part 2 (" in title for title in titles)
 
 
@@ -738,8 +744,6 @@ def test_synthetic_meets_any_size_exactly(n_users, n_items, fraction, seed):
 
 
 def test_synthetic_in_several_blocks(monkeypatch):
-    from lightfm_clone.datasets import synthetic
-
     monkeypatch.setattr(synthetic, "BLOCK_INTERACTIONS", 100)
     matrix = synthetic_catalogue(200, 100, 4000).interactions
     assert matrix.nnz == matrix.tocsr().nnz == 4000
@@ -791,10 +795,9 @@ def test_synthetic_tastes_can_be_learnt_from_tags_and_from_interactions(catalogu
     lift = log_lift(train @ genres, popularity @ genres, 2.0)
     by_genres = precision_at_10(base + lift @ genres.T, train, test)
 
-    left, sizes, right = np.linalg.svd(
-        train.toarray() / np.sqrt(popularity + 1), full_matrices=False
-    )
-    factors = (left[:, :12] * sizes[:12]) @ right[:12] * np.sqrt(popularity + 1)
+    scale = np.sqrt(popularity + 1)
+    left, sizes, right = svds(train @ sp.diags(1 / scale), k=12, v0=np.ones(600))
+    factors = (left * sizes) @ right * scale
     by_factors = precision_at_10(factors, train, test)
 
     assert by_genres > 1.5 * by_popularity
