@@ -247,7 +247,10 @@ def evaluate(
     )
     users = np.flatnonzero(ranks.n_test > 0)
     if not len(users):
-        raise ValueError("test_interactions has no entries, so there is nothing to evaluate")
+        raise ValueError(
+            "test_interactions must hold what users like, but the test has no entries: there is "
+            "nothing to evaluate"
+        )
     per_user = {name: of_users(ranks)[users] for name, of_users in wanted.items()}
     by_group = {}
     if groups is not None:
