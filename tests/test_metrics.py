@@ -112,7 +112,7 @@ SHARES = [(0.5, 0.2, 0.3, 0.0), (0.0, 0.4, 0.6, 0.0), (0.8, 0.2, 0.0, 0.0), (0.3
 
 
 @pytest.mark.parametrize("name", METRICS)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(
     problem=problems(),
     k=st.integers(1, 30),

@@ -10,7 +10,9 @@ import numpy.typing as npt
 from lightfm_clone.evaluation.ranking import Ranks
 
 
-def assign(groups: Any, ranks: Ranks, has_train: bool) -> tuple[list[Any], npt.NDArray[np.intp]]:
+def assign(
+    groups: npt.ArrayLike, ranks: Ranks, has_train: bool
+) -> tuple[list[Any], npt.NDArray[np.intp]]:
     """Labels of the groups, and for each user the position of their label."""
     if isinstance(groups, str):
         return _by_history(groups, ranks.n_train, has_train)

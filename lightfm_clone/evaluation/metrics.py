@@ -41,7 +41,7 @@ def metric(name: str) -> Callable[[Ranks], Values]:
 # ---- what makes public functions of the definitions ---------------------------------------------
 
 
-class Function(Protocol):
+class Metric(Protocol):
     """A public metric."""
 
     def __call__(
@@ -57,7 +57,7 @@ class Function(Protocol):
     ) -> npt.NDArray[Any]: ...
 
 
-class FunctionAtK(Protocol):
+class MetricAtK(Protocol):
     """A public metric of the first k recommended items."""
 
     def __call__(
@@ -74,12 +74,12 @@ class FunctionAtK(Protocol):
     ) -> npt.NDArray[Any]: ...
 
 
-def _function(
+def _public(
     name: str, dtype: type[np.floating[Any]] = np.float64
-) -> Callable[[Callable[..., Values]], Function]:
+) -> Callable[[Callable[..., Values]], Metric]:
     """Enter a definition as `name`, and make a public function of it, of that dtype."""
 
-    def decorate(definition: Callable[..., Values]) -> Function:
+    def decorate(definition: Callable[..., Values]) -> Metric:
         METRICS[name] = definition
 
         def function(
@@ -110,12 +110,12 @@ def _function(
     return decorate
 
 
-def _function_at_k(
+def _public_at_k(
     name: str, dtype: type[np.floating[Any]] = np.float64, k_is: type = Integral
-) -> Callable[[Callable[..., Values]], FunctionAtK]:
-    """As `_function`, for a definition with a k."""
+) -> Callable[[Callable[..., Values]], MetricAtK]:
+    """As `_public`, for a definition with a k."""
 
-    def decorate(definition: Callable[..., Values]) -> FunctionAtK:
+    def decorate(definition: Callable[..., Values]) -> MetricAtK:
         METRICS[name] = definition
 
         def function(
@@ -172,7 +172,7 @@ def _named_after(definition: Callable[..., Values], function: _T) -> _T:
 # ---- the metrics --------------------------------------------------------------------------------
 
 
-@_function_at_k("precision@k", np.float32, k_is=Real)
+@_public_at_k("precision@k", np.float32, k_is=Real)
 def precision_at_k(ranks: Ranks, k: float) -> Values:
     """Share of the first k recommended items that are test items: hits among the first k / k.
 
@@ -204,7 +204,7 @@ def precision_at_k(ranks: Ranks, k: float) -> Values:
     return ranks.sum_by_user(ranks.ranks < k) / k
 
 
-@_function_at_k("recall@k", k_is=Real)
+@_public_at_k("recall@k", k_is=Real)
 def recall_at_k(ranks: Ranks, k: float) -> Values:
     """Share of a user's test items that are among the first k: hits among the first k / test items.
 
@@ -219,7 +219,7 @@ def recall_at_k(ranks: Ranks, k: float) -> Values:
         return ranks.sum_by_user(ranks.ranks < k) / ranks.n_test
 
 
-@_function_at_k("ndcg@k")
+@_public_at_k("ndcg@k")
 def ndcg_at_k(ranks: Ranks, k: int) -> Values:
     """Normalised discounted cumulative gain of the first k recommended items.
 
@@ -259,7 +259,7 @@ def ndcg_at_k(ranks: Ranks, k: int) -> Values:
     return gained / np.where(ranks.n_test, ideal, 1)
 
 
-@_function_at_k("map@k")
+@_public_at_k("map@k")
 def average_precision_at_k(ranks: Ranks, k: int) -> Values:
     """Mean of the precisions at the places of the test items among the first k.
 
@@ -297,7 +297,7 @@ def average_precision_at_k(ranks: Ranks, k: int) -> Values:
     return gained / np.maximum(np.minimum(ranks.n_test, k), 1)
 
 
-@_function_at_k("hit_rate@k")
+@_public_at_k("hit_rate@k")
 def hit_rate_at_k(ranks: Ranks, k: int) -> Values:
     """Whether any test item is among the first k recommended items.
 
@@ -331,7 +331,7 @@ def hit_rate_at_k(ranks: Ranks, k: int) -> Values:
     return ranks.sum_by_user((ranks.before == 0) & (ranks.ranks < k))
 
 
-@_function("mrr", np.float32)
+@_public("mrr", np.float32)
 def reciprocal_rank(ranks: Ranks, k: float = np.inf) -> Values:
     """One over the place of a user's best ranked test item: 1 / (best rank + 1).
 
@@ -350,7 +350,7 @@ def reciprocal_rank(ranks: Ranks, k: float = np.inf) -> Values:
 METRICS["mrr@k"] = METRICS["mrr"]
 
 
-@_function("auc", np.float32)
+@_public("auc", np.float32)
 def auc_score(ranks: Ranks) -> Values:
     """Area under the ROC curve: the probability that a test item ranks above another item.
 

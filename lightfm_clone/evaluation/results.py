@@ -164,7 +164,7 @@ def evaluate(
         "mrr",
         "auc",
     ),
-    groups: Any = None,
+    groups: npt.ArrayLike | None = None,
     *,
     user_features: FeatureMatrix | None = None,
     item_features: FeatureMatrix | None = None,
