@@ -328,7 +328,7 @@ def hit_rate_at_k(ranks: Ranks, k: int) -> Values:
     >>> hit_rate_at_k(model, test, k=3).round(4)
     array([1.])
     """
-    return ranks.sum_by_user((ranks.before == 0) & (ranks.ranks < k))
+    return (ranks.best < k).astype(np.float64)
 
 
 @_public("mrr", np.float32)
@@ -342,8 +342,7 @@ def reciprocal_rank(ranks: Ranks, k: float = np.inf) -> Values:
     float32 [n_users, or the number of users with test items]
         0 for users without test items, where they are kept.
     """
-    counts = (ranks.before == 0) & (ranks.ranks < k)
-    return ranks.sum_by_user(np.where(counts, 1 / (ranks.ranks + 1), 0))
+    return np.where(ranks.best < k, 1 / (ranks.best + 1), 0)
 
 
 # Cut at k, which `evaluate` alone knows.

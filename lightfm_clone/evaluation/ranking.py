@@ -46,6 +46,13 @@ class Ranks(NamedTuple):
         """
         return np.maximum(self.ranks, self.before)
 
+    @property
+    def best(self) -> npt.NDArray[np.float64]:
+        """The best rank of each user [n_users]; infinity where there is no test item."""
+        best = np.full(len(self.n_test), np.inf)
+        best[self.n_test > 0] = self.ranks[self.before == 0]
+        return best
+
     def sum_by_user(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Sums [n_users] of values [nnz]."""
         sums = np.bincount(self.users, weights=values, minlength=len(self.n_test))
