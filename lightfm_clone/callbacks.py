@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from lightfm_clone._model.state import ARRAYS
-from lightfm_clone.persistence import _as_string
+from lightfm_clone.persistence.files import as_string
 
 # What records hold without a validation set.
 _TRAINING = ("epoch", "seconds", "loss", "violation_rate", "mean_tries")
@@ -182,7 +182,7 @@ class Checkpoint:
     def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
         if not isinstance(every, Integral) or every < 1:
             raise ValueError(f"every must be an integer >= 1, got {every!r}")
-        self.path = _as_string(path)
+        self.path = as_string(path)
         self.every = every
         try:
             self._path_of(1)

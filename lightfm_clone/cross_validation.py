@@ -13,13 +13,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import isqrt
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 
 from lightfm_clone import _core
 from lightfm_clone._checks import as_valid_sparse, check_random_state
+from lightfm_clone.typing import Seed, SparseMatrix
+
+# Train, test, then a pair of them for each matrix of `also`.
+Split: TypeAlias = tuple[Any, ...]
 
 # Up to this many entries everything lies in the cache and NumPy's own shuffle is as fast.
 _PLAIN_SHUFFLE = 1 << 18
@@ -29,12 +34,12 @@ _BITS = {4: np.uint32, 8: np.uint64}
 
 
 def random_train_test_split(
-    interactions: sp.spmatrix | sp.sparray,
+    interactions: SparseMatrix,
     test_percentage: float = 0.2,
-    random_state: int | np.random.RandomState | np.random.Generator | None = None,
+    random_state: Seed = None,
     *,
-    also: Sequence[sp.spmatrix | sp.sparray] = (),
-) -> tuple[Any, ...]:
+    also: Sequence[SparseMatrix] = (),
+) -> Split:
     """Split interactions at random into a training and a test set.
 
     The entries are permuted as ``RandomState.shuffle`` permutes ``arange(nnz)``; the first
@@ -84,19 +89,19 @@ def random_train_test_split(
     matrices = _check_matrices(interactions, also)
     n_train = _n_train(matrices[0].nnz, test_percentage)
     random_state = check_random_state(random_state)
-    row, col, *values = _shuffled(
+    row, col, *values = _shuffle(
         [matrices[0].row, matrices[0].col, *(matrix.data for matrix in matrices)], random_state
     )
     return _parts(matrices, row, col, values, slice(None, n_train), slice(n_train, None))
 
 
 def time_split(
-    interactions: sp.spmatrix | sp.sparray,
-    timestamps: Any,
+    interactions: SparseMatrix,
+    timestamps: npt.ArrayLike,
     test_percentage: float = 0.2,
     *,
-    also: Sequence[sp.spmatrix | sp.sparray] = (),
-) -> tuple[Any, ...]:
+    also: Sequence[SparseMatrix] = (),
+) -> Split:
     """Split interactions at one moment in time: the past trains, the future tests.
 
     The moment is the one after which `test_percentage` of the entries happened, so nothing in the
@@ -150,12 +155,12 @@ def time_split(
 
 
 def leave_last_out(
-    interactions: sp.spmatrix | sp.sparray,
-    timestamps: Any,
+    interactions: SparseMatrix,
+    timestamps: npt.ArrayLike,
     n: int = 1,
     *,
-    also: Sequence[sp.spmatrix | sp.sparray] = (),
-) -> tuple[Any, ...]:
+    also: Sequence[SparseMatrix] = (),
+) -> Split:
     """Hold out the last n entries of each user.
 
     Users with n entries or fewer stay in the training set whole, so every user of the test set
@@ -213,12 +218,12 @@ def leave_last_out(
 
 
 def k_fold(
-    interactions: sp.spmatrix | sp.sparray,
+    interactions: SparseMatrix,
     n_splits: int = 5,
-    random_state: int | np.random.RandomState | np.random.Generator | None = None,
+    random_state: Seed = None,
     *,
-    also: Sequence[sp.spmatrix | sp.sparray] = (),
-) -> Iterator[tuple[Any, ...]]:
+    also: Sequence[SparseMatrix] = (),
+) -> Iterator[Split]:
     """Split interactions at random into k folds, each of them the test set once.
 
     Parameters
@@ -261,17 +266,17 @@ def k_fold(
             f"n_splits must be an integer from 2 to the number of entries, {n_entries}, got "
             f"{n_splits!r}"
         )
-    (folds,) = _shuffled([np.arange(n_entries) % n_splits], check_random_state(random_state))
+    (folds,) = _shuffle([np.arange(n_entries) % n_splits], check_random_state(random_state))
     return (_split(matrices, folds == fold) for fold in range(n_splits))
 
 
 def cold_user_split(
-    interactions: sp.spmatrix | sp.sparray,
+    interactions: SparseMatrix,
     test_percentage: float = 0.2,
-    random_state: int | np.random.RandomState | np.random.Generator | None = None,
+    random_state: Seed = None,
     *,
-    also: Sequence[sp.spmatrix | sp.sparray] = (),
-) -> tuple[Any, ...]:
+    also: Sequence[SparseMatrix] = (),
+) -> Split:
     """Hold out users drawn at random with all their entries: how good are we at new users?
 
     Parameters
@@ -310,12 +315,12 @@ def cold_user_split(
 
 
 def cold_item_split(
-    interactions: sp.spmatrix | sp.sparray,
+    interactions: SparseMatrix,
     test_percentage: float = 0.2,
-    random_state: int | np.random.RandomState | np.random.Generator | None = None,
+    random_state: Seed = None,
     *,
-    also: Sequence[sp.spmatrix | sp.sparray] = (),
-) -> tuple[Any, ...]:
+    also: Sequence[SparseMatrix] = (),
+) -> Split:
     """Hold out items drawn at random with all their entries: how good are we at new items?
 
     Parameters, returned values and errors are those of `cold_user_split`, with items for users.
@@ -333,16 +338,20 @@ def cold_item_split(
 
 
 def _cold_split(
-    axis: int, interactions: Any, test_percentage: float, random_state: Any, also: Sequence[Any]
-) -> tuple[Any, ...]:
+    axis: int,
+    interactions: SparseMatrix,
+    test_percentage: float,
+    random_state: Seed,
+    also: Sequence[SparseMatrix],
+) -> Split:
     """Hold out rows (axis 0) or columns (axis 1) whole."""
     matrices = _check_matrices(interactions, also)
-    ids = (matrices[0].row, matrices[0].col)[axis]
+    numbers = (matrices[0].row, matrices[0].col)[axis]
     is_cold = np.zeros(matrices[0].shape[axis], dtype=bool)
-    is_cold[ids] = True
-    (drawn,) = _shuffled([np.flatnonzero(is_cold)], check_random_state(random_state))
-    is_cold[drawn[: _n_train(len(drawn), test_percentage)]] = False
-    return _split(matrices, is_cold[ids])
+    is_cold[numbers] = True
+    (shuffled,) = _shuffle([np.flatnonzero(is_cold)], check_random_state(random_state))
+    is_cold[shuffled[: _n_train(len(shuffled), test_percentage)]] = False
+    return _split(matrices, is_cold[numbers])
 
 
 def _check_matrices(interactions: Any, also: Sequence[Any]) -> list[Any]:
@@ -351,7 +360,7 @@ def _check_matrices(interactions: Any, also: Sequence[Any]) -> list[Any]:
         raise ValueError("also must be a sequence of matrices, got one; write also=(weights,)")
     given = {"interactions": interactions}
     given |= {f"also[{i}]": matrix for i, matrix in enumerate(also)}
-    matrices = []
+    matrices: list[Any] = []
     for name, matrix in given.items():
         if not sp.issparse(matrix):
             raise ValueError(
@@ -378,7 +387,7 @@ def _check_matrices(interactions: Any, also: Sequence[Any]) -> list[Any]:
     return matrices
 
 
-def _check_timestamps(timestamps: Any, n_entries: int) -> np.ndarray:
+def _check_timestamps(timestamps: npt.ArrayLike, n_entries: int) -> np.ndarray:
     times = np.asarray(timestamps)
     if times.dtype == object and getattr(getattr(timestamps, "dtype", None), "kind", "") == "M":
         times = np.asarray(timestamps, dtype="datetime64[ns]")  # pandas, with a time zone
@@ -408,7 +417,7 @@ def _n_train(n: int, test_percentage: float) -> int:
     return int((1 - test_percentage) * n)
 
 
-def _split(matrices: list[Any], in_test: np.ndarray) -> tuple[Any, ...]:
+def _split(matrices: list[Any], in_test: np.ndarray) -> Split:
     """The result of a split, from which entries are in the test set."""
     return _parts(
         matrices,
@@ -427,9 +436,9 @@ def _parts(
     values: list[np.ndarray],
     train: slice | np.ndarray,
     test: slice | np.ndarray,
-) -> tuple[Any, ...]:
+) -> Split:
     """Train, test and further pairs: one matrix for each values and part of the entries."""
-    pairs = []
+    pairs: list[tuple[Any, ...]] = []
     for matrix, data in zip(matrices, values, strict=True):
         container = sp.coo_array if isinstance(matrix, sp.sparray) else sp.coo_matrix
         # Slices would share their rows and columns with the pair before.
@@ -443,7 +452,7 @@ def _parts(
     return *pairs[0], *pairs[1:]
 
 
-def _shuffled(arrays: list[np.ndarray], random_state: np.random.RandomState) -> list[np.ndarray]:
+def _shuffle(arrays: list[np.ndarray], random_state: np.random.RandomState) -> list[np.ndarray]:
     """Copies of the arrays, each in the order that ``random_state.shuffle`` would give it.
 
     The shuffle walks i from n - 1 down to 1, draws a partner j from 0 to i and swaps items i
@@ -453,9 +462,9 @@ def _shuffled(arrays: list[np.ndarray], random_state: np.random.RandomState) -> 
     """
     length = len(arrays[0])
     if not _PLAIN_SHUFFLE < length < 2**31:
-        order = np.arange(length)
-        random_state.shuffle(order)
-        return [array.take(order) for array in arrays]
+        places = np.arange(length)
+        random_state.shuffle(places)
+        return [array.take(places) for array in arrays]
 
     partners = np.arange(length, dtype=np.int32)
     i = length - 1
@@ -472,16 +481,16 @@ def _shuffled(arrays: list[np.ndarray], random_state: np.random.RandomState) -> 
         # thanks to the square root there is but a handful of them.
         for k in np.flatnonzero(kept & (words > i - n_words)):
             kept[k] = words[k] <= i - np.count_nonzero(kept[:k])
-        drawn = words.compress(kept)
-        partners[i - len(drawn) + 1 : i + 1] = drawn[::-1]
-        i -= len(drawn)
+        words = words.compress(kept)
+        partners[i - len(words) + 1 : i + 1] = words[::-1]
+        i -= len(words)
     rest = np.arange(i + 1)
     random_state.shuffle(rest)
     order = np.arange(length, dtype=np.int32)
     _core.swap_with_partners(order, partners, len(rest))
     order[: len(rest)] = order.take(rest)
 
-    def shuffled(array: np.ndarray) -> np.ndarray:
+    def in_order(array: np.ndarray) -> np.ndarray:
         if array.itemsize not in _BITS or array.dtype.hasobject:
             return array.take(order)
         bits, taken = _BITS[array.itemsize], np.empty_like(array, order="C")
@@ -489,4 +498,4 @@ def _shuffled(arrays: list[np.ndarray], random_state: np.random.RandomState) -> 
         _core.take_in_order(source.view(bits), order, taken.view(bits))
         return taken
 
-    return [shuffled(array) for array in arrays]
+    return [in_order(array) for array in arrays]

@@ -44,3 +44,9 @@ def ml_1m(data_dir) -> dict[str, np.ndarray]:
     """Arrays of MovieLens 1M."""
     with np.load(data_dir / "ml-1m.npz", allow_pickle=False) as archive:
         return dict(archive)
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    """Where a test may save something, in a folder of its own."""
+    return tmp_path / "saved"

@@ -103,7 +103,7 @@ def defaults(cls: type) -> dict[str, Any]:
     return found
 
 
-def explicit(parameters: dict[str, Any]) -> list[str]:
+def chosen_defaults(parameters: dict[str, Any]) -> list[str]:
     """The parameters that were chosen to be what they are by default with other losses.
 
     The first versions of files and pickles took such a value for the default.
@@ -113,6 +113,13 @@ def explicit(parameters: dict[str, Any]) -> list[str]:
         for name in LOSSES[parameters["loss"]].defaults
         if parameters[name] == _MARKED[name] and not isinstance(parameters[name], Default)
     ]
+
+
+def unmarked(value: Any) -> Any:
+    """The value without the mark of a default."""
+    if isinstance(value, Default):
+        return float(value) if isinstance(value, float) else str(value)
+    return value
 
 
 def mark_defaults(parameters: dict[str, Any], chosen: Any = ()) -> None:

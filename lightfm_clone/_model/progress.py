@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from lightfm_clone import _checks as checks
-from lightfm_clone.evaluation import _metric, evaluate
+from lightfm_clone.evaluation import evaluate
+from lightfm_clone.evaluation.metrics import metric
 
 # What fits call after each epoch with the model and the epoch's record.
 Callback: TypeAlias = Callable[[Any, dict[str, Any]], Any]
@@ -43,7 +44,7 @@ class Validation:
         metrics = _names(given.get("metrics") or (() if needed else _DEFAULT_METRICS))
         self._metrics = tuple(dict.fromkeys((*metrics, *needed)))
         for name in self._metrics:
-            _metric(name)
+            metric(name)
         self._features = {
             name: _checked(given, training, name) for name in ("user_features", "item_features")
         }

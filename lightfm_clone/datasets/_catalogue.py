@@ -1,4 +1,4 @@
-"""What the loaders return: interactions, with names for everybody and everything in them."""
+"""What the loaders return: interactions, with the names of all users, items and tags in them."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from typing import Any
 
@@ -12,10 +11,11 @@ import scipy.sparse as sp
 from lightfm_clone.datasets._catalogue import feature_matrix
 from lightfm_clone.datasets._fetch import downloaded_archive, fetch
 from lightfm_clone.datasets.ratings import Ratings, positions, read_items, read_ratings
+from lightfm_clone.typing import Path
 
 
 def fetch_movielens(
-    data_home: str | os.PathLike[str] | None = None,
+    data_home: Path | None = None,
     indicator_features: bool = True,
     genre_features: bool = False,
     min_rating: float = 0.0,

@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -97,22 +97,23 @@ def load_ratings(path: str | os.PathLike[str]) -> Catalogue:
         If a file is broken, malformed or empty; the message names the file and, where possible,
         the line.
     """
-    path = Path(path).expanduser()
-    if path.is_dir():
-        return _load(_find_layout(path))
-    if path.suffix.lower() == ".zip":
+    place = Path(path).expanduser()
+    if place.is_dir():
+        return _load(_find_layout(place))
+    if place.suffix.lower() == ".zip":
         try:
-            with zipfile.ZipFile(path) as archive:
+            with zipfile.ZipFile(place) as archive:
                 return _load(_find_layout(zipfile.Path(archive)))
         except BROKEN_ARCHIVE as error:
-            raise ValueError(f"{path} is not a zip file, or is broken: {error}") from error
-    return _load(path)
+            raise ValueError(f"{place} is not a zip file, or is broken: {error}") from error
+    return _load(place)
 
 
 def _find_layout(folder: AnyPath) -> AnyPath:
     """The ratings file in ``folder``, or in a folder directly below."""
-    entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
-    for candidate in (folder, *(entry for entry in entries if entry.is_dir())):
+    entries: list[AnyPath] = sorted(folder.iterdir(), key=lambda entry: entry.name)
+    candidates: list[AnyPath] = [folder, *(entry for entry in entries if entry.is_dir())]
+    for candidate in candidates:
         for name in LAYOUTS:
             if (candidate / name).is_file():
                 return candidate / name
@@ -123,15 +124,22 @@ def _find_layout(folder: AnyPath) -> AnyPath:
     )
 
 
+def _beside(path: AnyPath, name: str) -> AnyPath:
+    folder: Any = path.parent  # of a zip, it can be joined though its type does not say so
+    beside: AnyPath = folder / name
+    return beside
+
+
 def _load(ratings_path: AnyPath) -> Catalogue:
     items_name = LAYOUTS.get(ratings_path.name)
-    items_path = ratings_path.parent / items_name if items_name else None
-    has_items = items_path is not None and items_path.is_file()
+    items_path = _beside(ratings_path, items_name) if items_name else None
+    if items_path is not None and not items_path.is_file():
+        items_path = None
 
-    data = read_ratings(ratings_path, integer_ids=has_items)
+    data = read_ratings(ratings_path, integer_ids=items_path is not None)
     user_ids, rows = np.unique(data.user_ids, return_inverse=True)
     item_ids, columns = np.unique(data.item_ids, return_inverse=True)
-    if has_items:
+    if items_path is not None:
         items = read_items(items_path)
         listed = np.concatenate([items.ids, np.setdiff1d(item_ids, items.ids)])
         columns = positions(item_ids, listed)[columns]
@@ -166,7 +174,7 @@ def _no_tags(n_rows: int) -> tuple[sp.csr_matrix, np.ndarray]:
 def positions(ids: np.ndarray, of: np.ndarray) -> np.ndarray:
     """Where each of ``ids`` stands in ``of``, int32; ValueError if one does not."""
     order = np.argsort(of)
-    found = order[np.searchsorted(of, ids, sorter=order).clip(max=len(of) - 1)]
+    found: np.ndarray = order[np.searchsorted(of, ids, sorter=order).clip(max=len(of) - 1)]
     unknown = of[found] != ids
     if unknown.any():
         raise ValueError(f"item {ids[unknown][0]} has ratings, but is not in the items file")
@@ -303,7 +311,7 @@ def _raise_for_first_bad_line(path: AnyPath, layout: Format) -> None:
 def read_items(path: AnyPath) -> Items:
     """Read ``u.item`` (with ``u.genre`` beside it), ``movies.dat`` or ``movies.csv``."""
     lines = _read_lines(path)
-    genres = _read_genre_names(path.parent / "u.genre") if path.name == "u.item" else None
+    genres = _read_genre_names(_beside(path, "u.genre")) if path.name == "u.item" else None
     records = {"u.item": _flag_lines, "movies.dat": _dat_lines, "movies.csv": _csv_lines}
 
     numbers: dict[int, int] = {}
@@ -366,7 +374,7 @@ def _read_genre_names(path: AnyPath) -> list[str]:
     return [line.split("|")[0] for line in _read_lines(path) if line.strip()]
 
 
-Record = tuple[int, list]  # line number, [id, title, genres]; another length if malformed
+Record = tuple[int, list[Any]]  # line number, [id, title, genres]; another length if malformed
 
 
 def _flag_lines(lines: list[str]) -> Iterator[Record]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ import scipy.sparse as sp
 
 from lightfm_clone.datasets._catalogue import feature_matrix
 from lightfm_clone.datasets._fetch import downloaded_archive, fetch
+from lightfm_clone.typing import Path
 
 DATASETS = ("crossvalidated", "stackoverflow")
 
@@ -19,7 +19,7 @@ def fetch_stackexchange(
     dataset: str,
     test_set_fraction: float = 0.2,
     min_training_interactions: int = 1,
-    data_home: str | os.PathLike[str] | None = None,
+    data_home: Path | None = None,
     indicator_features: bool = True,
     tag_features: bool = False,
     download_if_missing: bool = True,

@@ -22,6 +22,7 @@ import scipy.sparse as sp
 
 from lightfm_clone._checks import check_random_state
 from lightfm_clone.datasets._catalogue import Catalogue, tag_matrix
+from lightfm_clone.typing import Seed
 
 # A genre, and nouns for the titles of its films.
 GENRES = {
@@ -77,7 +78,7 @@ def synthetic_catalogue(
     n_users: int = 1_000,
     n_items: int = 600,
     n_interactions: int = 40_000,
-    random_state: int | np.random.RandomState | np.random.Generator | None = 0,
+    random_state: Seed = 0,
 ) -> Catalogue:
     """Draw a catalogue of films, the people who watch them, and what they watched when.
 
@@ -325,10 +326,8 @@ def _draw_interactions(
     cumulative_probabilities = np.cumsum(SEGMENT_PROBABILITIES)[:-1]
     pairs = np.empty(0, dtype=np.int64)  # user * n_items + item, sorted
     missing = degrees
-    for attempt in itertools.count():
-        users = np.repeat(np.arange(len(degrees)), missing)
-        if not len(users):
-            return pairs % n_items
+    attempt = 0
+    while len(users := np.repeat(np.arange(len(degrees)), missing)):
         if attempt < TASTE_ATTEMPTS + POPULARITY_ATTEMPTS:
             if attempt < TASTE_ATTEMPTS:
                 source = np.searchsorted(cumulative_probabilities, rng.random(len(users)))
@@ -345,3 +344,5 @@ def _draw_interactions(
         pairs = np.sort(np.concatenate([pairs, users * n_items + items]))
         pairs = pairs[np.diff(pairs, prepend=-1) > 0]
         missing = degrees - np.bincount(pairs // n_items, minlength=len(degrees))
+        attempt += 1
+    return pairs % n_items

@@ -1,0 +1,21 @@
+"""Saving and loading models and datasets: NumPy arrays and a JSON header in one file, no pickle.
+
+docs/persistence.md describes the file for other readers. Everything that a file claims is checked
+as if a stranger had written it: loading executes nothing that is in a file.
+"""
+
+from __future__ import annotations
+
+from lightfm_clone.persistence.container import FORMAT_VERSION
+from lightfm_clone.persistence.datasets import load_dataset, save_dataset
+from lightfm_clone.persistence.files import as_string as _as_string
+from lightfm_clone.persistence.models import load_model, save_model
+
+__all__ = [
+    "FORMAT_VERSION",
+    "_as_string",
+    "load_dataset",
+    "load_model",
+    "save_dataset",
+    "save_model",
+]
