@@ -548,9 +548,11 @@ class LightFM:
                 start = perf_counter()
                 # What overflows is told below, and not by NumPy as well.
                 with np.errstate(over="ignore", invalid="ignore"):
-                    sums = trainer.epoch(
-                        settings, seed, threads, epoch / epochs, (epoch + 1) / epochs
+                    trainer.shuffle(seed, threads)
+                    *sums, _ = trainer.part(
+                        settings, 0, len(rows), epoch / epochs, (epoch + 1) / epochs
                     )
+                    trainer.settle()
                 if not is_finite():
                     given, higher = f"learning_rate={settings['learning_rate']}", ""
                     if self.loss == "softmax":  # its gradients grow with 1 / temperature

@@ -203,15 +203,14 @@ def _train(
     for epoch in range(epochs):
         seed = drawn.random_state.randint(np.iinfo(np.int64).max, dtype=np.int64)
         with np.errstate(over="ignore", invalid="ignore"):  # told below
-            trainer.epoch(settings, seed, threads, epoch / epochs, (epoch + 1) / epochs)
+            trainer.shuffle(seed, threads)
+            trainer.part(settings, 0, len(rows), epoch / epochs, (epoch + 1) / epochs)
+            trainer.settle()
         if not trained.is_finite():
             raise ValueError(
                 f"the new {side}s diverged in epoch {epoch + 1}: some are NaN or infinite with "
                 f"learning_rate={settings['learning_rate']}; use smaller values and weights"
             )
-        # The L2 of an epoch shrinks all rows of a side: put the known ones back.
-        trained.rows[:n_known, 0, : known[1].shape[1]] = known[1]
-        trained._biases(0)[:n_known] = known[0]
     trained.unpack(*arrays)
     (embeddings, *_), (biases, *_) = arrays
     setattr(drawn, f"{side}_embeddings", embeddings[n_known:])
