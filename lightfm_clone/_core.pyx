@@ -522,7 +522,7 @@ cdef class Parameters:
             self.biases_of(part)[:] = biases[part]
 
     def unpack(self, embeddings, biases):
-        """Write the packed values into such arrays; after training, `Trainer.settle` comes first."""
+        """Write the packed values into such arrays, after `Trainer.settle`."""
         for part in range(len(embeddings)):
             embeddings[part][:] = self.rows[:, part, :self.no_components]
             biases[part][:] = self.biases_of(part)
@@ -585,9 +585,9 @@ def weights_by_tries(n_items, max_sampled):
     return np.log(np.maximum(1, (n_items - 1) // tries)).astype(np.float32)
 
 
-# What the examples of a part of an epoch add up to: their losses, how many were trained on or looked
-# at in vain, and, of WARP and k-OS WARP, violations, tries, and violations whose weight was cut at 10
-# because of the sample weight.
+# What the examples of a part of an epoch add up to: their losses, how many were trained on or
+# looked at in vain, and, of WARP and k-OS WARP, violations, tries, and violations whose weight was
+# cut at 10 because of the sample weight.
 Totals = namedtuple("Totals", ("loss", "examples", "violations", "tries", "cut"), module=__name__)
 
 
