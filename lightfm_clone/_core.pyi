@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lightfm_clone.typing import Floats
+from lightfm_clone.typing import Floats, Representations
 
 Int32s = NDArray[np.int32]
 Int64s = NDArray[np.int64]
@@ -79,6 +79,15 @@ def score_pairs(
     item_ids: Int32s,
     num_threads: int,
 ) -> Floats: ...
+def sum_features(
+    name: str,
+    indptr: Int32s | Int64s,
+    indices: Int32s | Int64s,
+    data: Floats | NDArray[np.float64],
+    rows: Int32s,
+    biases: Floats,
+    embeddings: Floats,
+) -> Representations: ...
 
 class Items:
     def __init__(self, biases: Floats, vectors: Floats, packed: bool) -> None: ...

@@ -25,6 +25,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libcpp.memory cimport make_unique, unique_ptr
 
 from lightfm_clone._kernels cimport (
+    BAD_COLUMN,
+    BAD_ROW,
     BPR,
     CHUNK,
     DRAWS_NEGATIVES,
@@ -33,6 +35,8 @@ from lightfm_clone._kernels cimport (
     N_LEVELS,
     N_LOSSES,
     N_SCHEDULES,
+    NO_FAULT,
+    NOT_FINITE,
     NOT_POSITIVE,
     PANEL,
     SCHEDULE_NAMES,
@@ -43,8 +47,10 @@ from lightfm_clone._kernels cimport (
     WARP,
     WARP_KOS,
     AliasColumn,
+    Array,
     BlockKernel,
     Disliked,
+    Finding,
     IdTable,
     Kernels,
     Known,
@@ -53,6 +59,7 @@ from lightfm_clone._kernels cimport (
     Representations,
     Scales,
     Side,
+    StoredFeatures,
     Sums,
     all_finite,
     are_sorted,
@@ -75,6 +82,7 @@ from lightfm_clone._kernels cimport (
     scatter,
     scratch_floats,
     shuffle_bucket,
+    sum_stored_features,
     swap_down,
 )
 
@@ -938,6 +946,98 @@ def score_pairs(const float[::1] user_biases, const float[:, ::1] user_vectors,
             kernels.score_pairs(users, items, no_components, &user_ids[start * user_step],
                                 user_step, &item_ids[start], min(1024, n - start), &scores[start])
     return out
+
+
+ctypedef fused Number:
+    int32_t
+    int64_t
+    float
+    double
+
+
+# The numbers of an array, which the caller keeps alive.
+cdef Array as_array(const Number[::1] numbers):
+    cdef Array array
+    array.data = &numbers[0] if numbers.shape[0] else NULL
+    array.size = numbers.shape[0]
+    array.wide = sizeof(Number) == 8
+    return array
+
+
+cdef Array as_places(numbers):
+    return as_array[int64_t](numbers) if numbers.itemsize == 8 else as_array[int32_t](numbers)
+
+
+cdef Array as_values(numbers):
+    return as_array[double](numbers) if numbers.itemsize == 8 else as_array[float](numbers)
+
+
+def sum_features(str name, indptr, indices, data, const int32_t[::1] rows,
+                 const float[::1] biases, const float[:, ::1] embeddings):
+    """Sums of the features of some rows of a CSR matrix: (biases [n], vectors [n, no_components]).
+
+    Nothing but these rows is looked at, so the cost does not depend on the matrix. What is looked
+    at is checked, so nobody has to check the matrix before. The sums are those of SciPy's product
+    of the rows, in float32, with biases and embeddings.
+
+    Parameters
+    ----------
+    name : str
+        What errors call the matrix.
+    indptr, indices : int32 or int64 arrays
+    data : float32 or float64 array
+        Double precision is rounded first.
+    rows : int32 array [n]
+    biases : float32 array [n_features]
+    embeddings : float32 array [n_features, no_components]
+
+    Raises
+    ------
+    ValueError
+        If a row is not in the matrix, its entries are not in the arrays, a column is not below
+        n_features, or a value is not finite; or if an array is not contiguous or of another type.
+    """
+    cdef StoredFeatures features
+    cdef Finding finding
+    cdef int64_t n = rows.shape[0], no_components = embeddings.shape[1]
+    if biases.shape[0] != embeddings.shape[0]:
+        raise ValueError("biases and embeddings of the features do not fit each other")
+    features.indptr = as_places(indptr)
+    features.indices = as_places(indices)
+    features.data = as_values(data)
+    bias_sums = np.empty(n, dtype=np.float32)
+    sums = np.empty((n, no_components), dtype=np.float32)
+    cdef float[::1] bias_out = bias_sums
+    cdef float[:, ::1] out = sums
+    if n == 0:
+        return bias_sums, sums
+    with nogil:
+        finding = sum_stored_features(
+            features, &rows[0], n, &biases[0] if biases.shape[0] else NULL,
+            &embeddings[0, 0] if embeddings.shape[0] else NULL, biases.shape[0], no_components,
+            &bias_out[0], &out[0, 0],
+        )
+    if finding.fault != NO_FAULT:
+        raise_fault(name, finding, rows[finding.at], len(indptr) - 1, len(data), len(biases))
+    return bias_sums, sums
+
+
+cdef raise_fault(name, Finding finding, row, n_rows, n_stored, n_features):
+    if finding.fault == BAD_ROW:
+        raise ValueError(f"rows of {name} must be from 0 to {n_rows - 1}, got {row}")
+    if finding.fault == NOT_FINITE:
+        raise ValueError(
+            f"{name} must be finite, got NaN or infinity in row {row}; remove or replace them"
+        )
+    if finding.fault == BAD_COLUMN:
+        raise ValueError(
+            f"{name} must have its entries in columns 0 to {n_features - 1}, got column "
+            f"{finding.begin} in row {row}; build the matrix anew"
+        )
+    raise ValueError(
+        f"{name} is damaged: the entries of row {row} are said to be at [{finding.begin}, "
+        f"{finding.end}) of {n_stored}; build the matrix anew"
+    )
 
 
 cdef class Items:

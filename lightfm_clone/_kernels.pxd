@@ -174,6 +174,36 @@ cdef extern from "_kernels/interactions.hpp" namespace "lfm" nogil:
                      uint64_t* filter)
     int64_t filter_begin(const int64_t* indptr, int64_t user)
 
+cdef extern from "_kernels/features.hpp" namespace "lfm" nogil:
+    cdef enum Fault:
+        NO_FAULT
+        BAD_ROW
+        BAD_PLACE
+        BAD_COLUMN
+        NOT_FINITE
+
+    cdef struct Array:
+        const void* data
+        int64_t size
+        bint wide
+
+    cdef struct StoredFeatures:
+        Array indptr
+        Array indices
+        Array data
+
+    cdef struct Finding:
+        Fault fault
+        int64_t at
+        int64_t begin
+        int64_t end
+
+    Finding sum_stored_features "lfm::sum_features"(
+        const StoredFeatures& features, const int32_t* rows, int64_t n, const float* biases,
+        const float* embeddings, int64_t n_features, int64_t no_components, float* bias_sums,
+        float* sums
+    )
+
 cdef extern from "_kernels/queue.hpp" namespace "lfm" nogil:
     cdef cppclass Queue:
         Queue(int n_classes) except +

@@ -366,3 +366,89 @@ def test_negatives_follow_the_counts():
     shares = steps[1:] / steps[1:].sum()
     np.testing.assert_allclose(shares, counts[1:] / counts[1:].sum(), atol=0.02)
     assert (steps[[1, 4]] == 0).all()
+
+
+# Sums of features for a request
+
+
+def sums_of(matrix: sp.csr_matrix, rows: np.ndarray, biases: np.ndarray, embeddings: np.ndarray):
+    parts = matrix.indptr, matrix.indices, matrix.data
+    return _core.sum_features("item_features", *parts, rows.astype(np.int32), biases, embeddings)
+
+
+@pytest.mark.parametrize("value", [np.float32, np.float64])
+@pytest.mark.parametrize("place", [np.int32, np.int64])
+@pytest.mark.parametrize("components", [1, 8, 30])
+def test_sums_of_features_are_those_of_scipy(place, value, components):
+    rng = np.random.default_rng(0)
+    matrix = sp.random(300, 70, 0.1, "csr", value, random_state=0)
+    matrix.indices[3:5] = matrix.indices[3]  # entered twice: they add up
+    matrix.indptr, matrix.indices = matrix.indptr.astype(place), matrix.indices.astype(np.int32)
+    biases = rng.normal(size=75).astype(np.float32)
+    embeddings = rng.normal(size=(75, components)).astype(np.float32)
+    rows = np.array([0, 299, 7, 7, *rng.integers(300, size=50)])
+    found = sums_of(matrix, rows, biases, embeddings)
+    expected = matrix[rows].astype(np.float32)
+    np.testing.assert_array_equal(found[0], expected @ biases[:70])
+    np.testing.assert_array_equal(found[1], expected @ embeddings[:70])
+    assert found[0].dtype == found[1].dtype == np.float32
+    none = sums_of(matrix, rows[:0], biases, embeddings)
+    assert none[0].shape == (0,) and none[1].shape == (0, components)
+
+
+def damaged(part: str, at: int, number: float) -> sp.csr_matrix:
+    matrix = sp.csr_matrix(np.array([[1, 0, 2], [0, 0, 3], [0, 4, 5]], dtype=np.float32))
+    getattr(matrix, part)[at] = number
+    return matrix
+
+
+@pytest.mark.parametrize(
+    ("part", "at", "number", "reason"),
+    [
+        ("indptr", 1, -1, r"damaged: .* row 0 .* at \[0, -1\) of 5"),
+        ("indptr", 2, 1, r"damaged: .* row 1 .* at \[2, 1\) of 5"),
+        ("indptr", 2, 6, r"damaged: .* row 1 .* at \[2, 6\) of 5"),
+        ("indptr", 2, 2**31 - 1, r"damaged: .* row 1"),
+        ("indices", 2, 3, "columns 0 to 2, got column 3 in row 1"),
+        ("indices", 2, -1, "columns 0 to 2, got column -1 in row 1"),
+        ("data", 2, np.nan, "finite, got NaN or infinity in row 1"),
+        ("data", 2, np.inf, "finite, got NaN or infinity in row 1"),
+    ],
+)
+def test_only_the_rows_asked_for_are_checked(part, at, number, reason):
+    biases, embeddings = np.ones(3, np.float32), np.ones((3, 4), np.float32)
+    matrix = damaged(part, at, number)
+    with pytest.raises(ValueError, match=f"item_features .*{reason}"):
+        sums_of(matrix, np.array([0, 1]), biases, embeddings)
+    unharmed = 2 if part != "indptr" or at != 2 else 0
+    np.testing.assert_array_equal(
+        sums_of(matrix, np.array([unharmed]), biases, embeddings)[0], [3.0, 3.0, 9.0][unharmed]
+    )
+
+
+@pytest.mark.parametrize("row", [-1, 3, 2**31 - 1])
+def test_rows_that_a_matrix_does_not_have(row):
+    biases, embeddings = np.ones(3, np.float32), np.ones((3, 4), np.float32)
+    with pytest.raises(ValueError, match=f"rows of item_features .* 0 to 2, got {row}"):
+        sums_of(damaged("data", 0, 1.0), np.array([0, row]), biases, embeddings)
+
+
+def test_arrays_of_a_matrix_that_do_not_fit_each_other():
+    matrix = damaged("data", 0, 1.0)
+    biases, embeddings = np.ones(3, np.float32), np.ones((3, 4), np.float32)
+    rows = np.array([2], dtype=np.int32)
+    for short in ((matrix.indices[:4], matrix.data), (matrix.indices, matrix.data[:4])):
+        with pytest.raises(ValueError, match="damaged"):
+            _core.sum_features("x", matrix.indptr, *short, rows, biases, embeddings)
+    with pytest.raises(ValueError, match="do not fit"):
+        sums_of(matrix, rows, biases[:2], embeddings)
+    nothing = matrix.indptr[:0], matrix.indices, matrix.data
+    with pytest.raises(ValueError, match="rows of x"):
+        _core.sum_features("x", *nothing, rows, biases, embeddings)
+
+
+def test_a_value_beyond_single_precision():
+    matrix = sp.csr_matrix(np.array([[1e300, 0.0]]))
+    biases, embeddings = np.ones(2, np.float32), np.ones((2, 4), np.float32)
+    with pytest.raises(ValueError, match="finite"):
+        sums_of(matrix, np.array([0]), biases, embeddings)
