@@ -22,7 +22,7 @@ DEBUG_VENV := .venv-debug
 ASAN_VENV := .venv-asan
 BENCH_VENV := .venv-bench
 WHEEL_VENV := .venv-wheel
-SOURCES := setup.py pyproject.toml lightfm_clone/_core.pyx $(wildcard lightfm_clone/_kernels/*)
+SOURCES := setup.py pyproject.toml lightfm_clone/_core.pyx lightfm_clone/_kernels.pxd $(wildcard lightfm_clone/_kernels/*)
 PACKAGE := $(wildcard lightfm_clone/*.py lightfm_clone/datasets/*.py)
 ASAN_TESTS := $(addprefix tests/test_,$(addsuffix .py,errors fuzz ids numerics prediction recommend \
     softmax training twin)) tests/test_faults.py::test_many_fits_leak_no_more_than_few

@@ -319,14 +319,14 @@ def csr_rows(csr: Any, rows: Any, name: str) -> tuple[Any, Any, Any, Any]:
             raise ValueError(f"{name} is not a valid sparse matrix: its parts must be flat arrays")
     if len(indptr) != csr.shape[0] + 1 or len(indices) != len(data):
         raise ValueError(f"{name} is not a valid sparse matrix: its parts do not fit its shape")
-    readable = all(
-        part.flags.c_contiguous and part.flags.aligned for part in (indptr, indices, data)
-    )
-    if readable and indptr.dtype == indices.dtype and indices.dtype.str[1:] in ("i4", "i8"):
-        if data.dtype.str[1:] in ("f4", "f8") and all(
-            part.dtype.isnative for part in (indptr, indices, data)
-        ):
-            return indptr, indices, data, rows
+    parts = indptr, indices, data
+    if (
+        all(part.flags.c_contiguous and part.flags.aligned for part in parts)
+        and indptr.dtype == indices.dtype
+        and indices.dtype in (np.int32, np.int64)
+        and data.dtype in (np.float32, np.float64)
+    ):
+        return indptr, indices, data, rows
     begins, ends = indptr[rows].astype(np.int64), indptr[rows + 1].astype(np.int64)
     if (begins < 0).any() or (ends < begins).any() or (ends > len(indices)).any():
         raise ValueError(f"{name} is not a valid sparse matrix: index pointers must not fall")
@@ -359,9 +359,9 @@ def check_pairs(interactions: Any) -> None:
     what = "user, item" if width == 2 else "user, item, weight"
     raise ValueError(
         f"interactions must be a matrix [n_users, n_items], got an array of shape {(n, width)} "
-        f"that looks like rows of ({what}); scipy.sparse.coo_matrix((values, (users, items))) makes "
-        "the matrix of row numbers, and Dataset.build_interactions that of ids. If it is one with "
-        f"{width} items, pass scipy.sparse.coo_matrix(array)"
+        f"that looks like rows of ({what}); Dataset.build_interactions makes the matrix of ids, "
+        "and scipy.sparse.coo_matrix((values, (users, items))) that of row numbers. If it is a "
+        f"table of {width} items, pass scipy.sparse.coo_matrix(array)"
     )
 
 

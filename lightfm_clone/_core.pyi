@@ -1,10 +1,11 @@
-from collections.abc import Hashable
-from typing import Any
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from lightfm_clone.typing import Floats, Representations
+
 Int32s = NDArray[np.int32]
 Int64s = NDArray[np.int64]
 CsrParts = tuple[Int64s, Int32s, Floats]
@@ -18,11 +19,6 @@ def threads_available() -> int: ...
 def build_info() -> dict[str, Any]: ...
 
 class Interactions:
-    words: NDArray[np.uint32]
-    known_indptr: Int64s
-    known_items: Int32s
-    filter: NDArray[np.uint64]
-    n_occurring: int
     def __init__(
         self,
         rows: Int32s,
@@ -32,18 +28,26 @@ class Interactions:
         weights: Floats | None,
         n_users: int,
         n_items: int,
+        *,
+        known: tuple[Int64s, Int32s] | None = None,
+        item_counts: Int64s | None = None,
     ) -> None: ...
+    def __len__(self) -> int: ...
 
 class Parameters:
-    rows: Floats
-    biases: Floats | None
-    no_components: int
     def __init__(
-        self, embeddings: list[Floats], biases: list[Floats], n_frozen: int = 0
+        self, embeddings: Sequence[Floats], biases: Sequence[Floats], n_frozen: int = 0
     ) -> None: ...
-    def unpack(self, embeddings: list[Floats], biases: list[Floats]) -> None: ...
-    def divide(self, scale: float) -> None: ...
+    def pack(self, embeddings: Sequence[Floats], biases: Sequence[Floats]) -> None: ...
+    def unpack(self, embeddings: Sequence[Floats], biases: Sequence[Floats]) -> None: ...
     def is_finite(self) -> bool: ...
+
+class Totals(NamedTuple):
+    loss: float
+    examples: int
+    violations: int
+    tries: int
+    cut: int
 
 class Trainer:
     def __init__(
@@ -55,9 +59,16 @@ class Trainer:
         item_features: CsrParts | None,
         learning_schedule: str,
     ) -> None: ...
-    def epoch(
-        self, settings: dict[str, Any], seed: int, num_threads: int
-    ) -> tuple[float, int, int, int]: ...
+    def shuffle(self, seed: int, num_threads: int) -> int: ...
+    def part(
+        self,
+        settings: Mapping[str, Any],
+        begin: int,
+        end: int,
+        done: float = 0.0,
+        after: float = 0.0,
+    ) -> Totals: ...
+    def settle(self) -> None: ...
 
 def score_pairs(
     user_biases: Floats,
@@ -68,6 +79,15 @@ def score_pairs(
     item_ids: Int32s,
     num_threads: int,
 ) -> Floats: ...
+def sum_features(
+    name: str,
+    indptr: Int32s | Int64s,
+    indices: Int32s | Int64s,
+    data: Floats | NDArray[np.float64],
+    rows: Int32s,
+    biases: Floats,
+    embeddings: Floats,
+) -> Representations: ...
 
 class Items:
     def __init__(self, biases: Floats, vectors: Floats, packed: bool) -> None: ...
@@ -101,7 +121,8 @@ def take_in_order(
 ) -> None: ...
 
 class Numbers:
-    mapping: dict[Hashable, int]
+    @property
+    def mapping(self) -> dict[Hashable, int]: ...
     def __init__(self, mapping: dict[Hashable, int]) -> None: ...
     def add(self, ids: list[Hashable]) -> None: ...
     def of(self, ids: list[Hashable]) -> Int32s: ...

@@ -6,195 +6,90 @@ The path of a fit, from `LightFM.fit_partial` to the inner loop:
    a value where the loss uses it) and, when a loss asks, finds the sorted distinct items of each
    user and fills a filter.
 2. `Parameters` packs one side's arrays into aligned rows (`_kernels/interface.hpp`).
-3. `Trainer.epoch` shuffles the packed interactions and runs a `prange` over blocks of them; each
-   block goes to a kernel of `_kernels/isa.cpp`, chosen by loss, schedule, row length and
-   instruction level. No formula is in this file.
-4. `Parameters.unpack` writes the arrays back.
+3. `Trainer.shuffle` puts the packed interactions in the random order of an epoch, and
+   `Trainer.part` runs a `prange` over blocks of a part of it; each block goes to a kernel of
+   `_kernels/isa.cpp`, chosen by loss, schedule, row length and instruction level. No formula is in
+   this file.
+4. `Trainer.settle` takes the scales of L2 out of the parameters, and `Parameters.unpack` writes the
+   arrays back.
 
 Memory of a fit: 16 bytes an interaction (24 with weights or values, 32 with both), 4 + 13/8 bytes
 per known pair (while they are found, per interaction), and the packed rows.
 """
 
+from collections import namedtuple
 from cpython.exc cimport PyErr_CheckSignals
 from cython.operator cimport dereference
 from cython.parallel cimport prange
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libcpp.memory cimport make_unique, unique_ptr
 
+from lightfm_clone._kernels cimport (
+    BAD_COLUMN,
+    BAD_ROW,
+    BPR,
+    CHUNK,
+    DRAWS_NEGATIVES,
+    LOSS_NAMES,
+    MAX_CLASSES,
+    N_LEVELS,
+    N_LOSSES,
+    N_SCHEDULES,
+    NO_FAULT,
+    NOT_FINITE,
+    NOT_POSITIVE,
+    PANEL,
+    SCHEDULE_NAMES,
+    SGD,
+    TILE,
+    USERS_AT_ONCE,
+    USERS_IN_BLOCK,
+    WARP,
+    WARP_KOS,
+    AliasColumn,
+    Array,
+    BlockKernel,
+    Disliked,
+    Finding,
+    IdTable,
+    Kernels,
+    Known,
+    Problem,
+    Queue,
+    Representations,
+    Scales,
+    Side,
+    StoredFeatures,
+    Sums,
+    all_finite,
+    are_sorted,
+    bucket_bits,
+    close_gaps,
+    compiler,
+    count_buckets,
+    fill_alias_table,
+    fill_filter,
+    filter_begin,
+    gather,
+    group_by_item,
+    levels,
+    lfm_has_openmp,
+    lfm_thread,
+    list_items,
+    number_list,
+    number_rows,
+    partition_window,
+    scatter,
+    scratch_floats,
+    shuffle_bucket,
+    sum_stored_features,
+    swap_down,
+)
+
 import os
 from time import perf_counter
 
 import numpy as np
-
-cdef extern from *:
-    """
-    #ifdef _OPENMP
-    #include <omp.h>
-    static const int lfm_has_openmp = 1;
-    static inline int lfm_thread(void) { return omp_get_thread_num(); }
-    #else
-    static const int lfm_has_openmp = 0;
-    static inline int lfm_thread(void) { return 0; }
-    #endif
-    """
-    int lfm_has_openmp
-    int lfm_thread() noexcept nogil
-
-cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
-    cdef int N_LOSSES
-    cdef int N_SCHEDULES
-    cdef int BPR
-    cdef int WARP
-    cdef int WARP_KOS
-    cdef int SGD
-    const char** LOSS_NAMES
-    const bint* DRAWS_NEGATIVES
-    const char** SCHEDULE_NAMES
-    cdef uint32_t NOT_POSITIVE
-    cdef int PANEL
-    cdef int USERS_AT_ONCE
-    cdef int USERS_IN_BLOCK
-    cdef int TILE
-
-    cdef struct FeatureMatrix:
-        const int64_t* indptr
-        const int32_t* indices
-        const float* data
-
-    cdef struct Side:
-        float* rows
-        float* biases
-        int64_t row_stride
-        int64_t bias_stride
-        FeatureMatrix features
-        double alpha
-        int64_t n_frozen
-
-    cdef struct Known:
-        const int64_t* indptr
-        const int32_t* items
-        const uint64_t* filter
-        int64_t n_items
-
-    cdef struct Disliked:
-        const int64_t* indptr
-        const int32_t* items
-        float share
-
-    cdef struct Sums:
-        double loss
-        int64_t examples
-        int64_t violations
-        int64_t tries
-        float usual_tries
-
-    cdef struct Scales:
-        double user
-        double item
-        int32_t full
-
-    cdef struct Problem:
-        Side users
-        Side items
-        Known known
-        Disliked disliked
-        const uint32_t* interactions
-        const uint32_t* order
-        int32_t words
-        bint has_values
-        int64_t n_interactions
-        int32_t n_items
-        int32_t n_occurring
-        int32_t no_components
-        int32_t lanes
-        float learning_rate
-        float last_learning_rate
-        float rho
-        float epsilon
-        int64_t max_sampled
-        int32_t k
-        int32_t n
-        float temperature
-        int32_t n_negatives
-        const float* warp_weights
-        int64_t n_warp_weights
-        uint64_t seed
-        Scales* scales
-
-    ctypedef void (*BlockKernel)(
-        const Problem& problem, float* scratch, Sums* sums, int64_t* position, int64_t end
-    ) noexcept nogil
-
-    int64_t scratch_floats(int loss, const Problem& problem, int64_t n_kept)
-
-    cdef struct Representations:
-        const float* vectors
-        const float* biases
-
-    cdef struct Kernels:
-        BlockKernel (*block_kernel)(int loss, int schedule, const Problem& problem) noexcept nogil
-        void (*score_pairs)(
-            const Representations& users, const Representations& items, int32_t no_components,
-            const int32_t* user_ids, int64_t user_step, const int32_t* item_ids, int64_t n,
-            float* out
-        ) noexcept nogil
-        void (*pack_panels)(
-            const Representations& items, int32_t n_items, int32_t no_components, float* panels
-        ) noexcept nogil
-        void (*rank_users)(
-            const Representations& users, const float* panels, int32_t n_items,
-            int32_t no_components, const int32_t* user_ids, int32_t n,
-            const int64_t* test_indptr, const int32_t* test_indices,
-            const int64_t* train_indptr, const int32_t* train_indices,
-            float* scratch, float* targets, float* ranks, uint8_t* in_train
-        ) noexcept nogil
-        void (*top_items)(
-            const Representations& users, int32_t n, const Representations& items,
-            const float* panels, int32_t n_items, int32_t no_components, const int64_t* begins,
-            const int64_t* ends, const int32_t* excluded, int32_t k, float* scratch,
-            int32_t* ids, float* scores
-        ) noexcept nogil
-
-cdef extern from "_kernels/dispatch.hpp" namespace "lfm" nogil:
-    cdef struct Level:
-        const char* name
-        const Kernels* kernels
-        bint supported
-    cdef int N_LEVELS
-    const Level* levels()
-    const char* compiler()
-
-cdef extern from "_kernels/interactions.hpp" namespace "lfm" nogil:
-    cdef int64_t CHUNK
-    int bucket_bits(int64_t n)
-    void count_buckets(int64_t n, int64_t first, int64_t last, int bits, uint64_t seed,
-                       int64_t* counts)
-    void scatter(const uint32_t* interactions, int words, int64_t n, int64_t first, int64_t last,
-                 int bits, uint64_t seed, int64_t* next, uint32_t* order)
-    cdef int MAX_CLASSES
-    void shuffle_bucket(uint32_t* order, int words, int64_t n, int64_t bucket, uint64_t seed)
-    void partition_window(uint32_t* order, int words, int64_t n, const uint8_t* classes,
-                          int n_classes, int64_t* begins, uint32_t* buffer)
-    void swap_down(const int32_t* partners, int64_t n, int64_t end, int32_t* order)
-    void gather[T](const T* source, const int32_t* order, int64_t n, T* out)
-    bint all_finite(const float* rows, int64_t n_rows, int64_t stride, int64_t n_floats)
-    void fill_filter(const int64_t* indptr, const int32_t* items, int64_t user, int64_t n_items,
-                     uint64_t* filter)
-    int64_t filter_begin(const int64_t* indptr, int64_t user)
-
-cdef extern from "_kernels/queue.hpp" namespace "lfm" nogil:
-    cdef cppclass Queue:
-        Queue(int n_classes) except +
-        void offer(int64_t first, int64_t last)
-        int64_t take(int thread)
-
-cdef extern from "_kernels/ids.hpp" namespace "lfm":
-    cdef cppclass IdTable:
-        IdTable(bint empty) except +
-    Py_ssize_t number_list(IdTable& table, dict mapping, bint add, list ids,
-                           int32_t* out) except -1
-    int number_rows(IdTable& users, dict user_mapping, IdTable& items, dict item_mapping, list rows,
-                    int32_t* row, int32_t* col, double* weights) except -1
 
 LOSSES = tuple(LOSS_NAMES[i].decode() for i in range(N_LOSSES))
 SCHEDULES = tuple(SCHEDULE_NAMES[i].decode() for i in range(N_SCHEDULES))
@@ -307,6 +202,18 @@ def aligned_zeros(*shape):
 
 # ---- what a fit works on ----
 
+def slices(int64_t n, int64_t size):
+    """Bounds (first, last) of slices of n things, with a look at the keyboard before each."""
+    cdef int64_t first
+    for first in range(0, n, size):
+        PyErr_CheckSignals()
+        yield first, min(first + size, n)
+
+
+# Things that a loop without the GIL goes through at most between two looks at the keyboard.
+cdef int64_t ENTRIES_AT_ONCE = 1 << 20, USERS_BETWEEN_LOOKS = 1 << 14
+
+
 cdef class Interactions:
     """The stored interactions, packed, and what each user knows.
 
@@ -321,19 +228,38 @@ cdef class Interactions:
     n_users : int
     n_items : int
         Candidates for negatives: the rows of the item features.
+    known : (indptr int64 [n_users + 1], items int32 [n known pairs]), optional
+        The sorted distinct items that each user knows, where these are a part of the interactions
+        of a larger fit. Without it they are those of the interactions.
+    item_counts : int64 array [n_items], optional
+        BPR draws its negatives in proportion to these. Without them it draws the item of one of
+        the interactions.
+
+    Raises
+    ------
+    ValueError
+        If `known` or `item_counts` are not as said above.
     """
 
-    cdef readonly object words          # uint32 [nnz, 2 to 4], in the caller's order
-    cdef readonly bint has_values
-    cdef readonly object known_indptr   # int64 [n_users + 1]
-    cdef readonly object known_items    # int32 [n known pairs]
-    cdef readonly object filter         # uint64
-    cdef readonly int n_occurring
+    cdef object words            # uint32 [nnz, 2 to 4], in the caller's order
+    cdef bint has_values
     cdef int64_t n_users
     cdef int32_t n_items
-    cdef object disliked                # (indptr int64, items int32) of the items <= 0, or None
+    # What a loss that draws negatives asks for, None until then.
+    cdef object known_indptr     # int64 [n_users + 1]
+    cdef object known_items      # int32 [n known pairs]
+    cdef object filter           # uint64
+    cdef int64_t most_known      # items that a user knows
+    cdef object item_counts      # int64 [n_items]: the caller's, not those of the interactions
+    cdef object popularity       # their alias table
+    # For BPR: bool [n_users], whether the user knows all that can be drawn.
+    cdef object saturated
+    # (indptr int64 [n_users + 1], items int32): stored as <= 0, and never as positive
+    cdef object disliked_by_all
+    cdef object disliked_by_saturated
 
-    def __init__(self, rows, cols, positive, values, weights, int64_t n_users, int32_t n_items):
+    def __init__(self, rows, cols, positive, values, weights, int64_t n_users, int32_t n_items,
+                 *, known=None, item_counts=None):
         further = [column for column in (values, weights) if column is not None]
         words = np.empty((len(rows), 2 + len(further)), dtype=np.uint32)
         words[:, 0] = rows
@@ -346,86 +272,220 @@ cdef class Interactions:
         self.has_values = values is not None
         self.n_users = n_users
         self.n_items = n_items
-        self.disliked = None
-        # Found when a loss first asks (`find_known`); logistic never does.
-        self.known_indptr = np.zeros(1, dtype=np.int64)
-        self.known_items = np.empty(0, dtype=np.int32)
-        self.filter = np.empty(0, dtype=np.uint64)
-        self.n_occurring = 0
+        if known is not None:
+            self.known_indptr, self.known_items = known
+            self.check_known()
+        if item_counts is not None:
+            self.item_counts = item_counts
+            self.check_item_counts()
+
+    def __len__(self):
+        return len(self.words)
+
+    cdef check_known(self):
+        cdef const int64_t[::1] indptr = self.known_indptr
+        cdef const int32_t[::1] items = self.known_items
+        cdef int64_t first, last
+        cdef bint sound
+        bounds = np.asarray(self.known_indptr)
+        if (len(bounds) != self.n_users + 1 or bounds[0] != 0
+                or bounds[self.n_users] != len(items) or (np.diff(bounds) < 0).any()):
+            raise ValueError(
+                f"known must have an indptr of {self.n_users + 1} numbers that rise from 0 to the "
+                f"number of its items, {len(items)}"
+            )
+        for first, last in slices(self.n_users, USERS_BETWEEN_LOOKS):
+            with nogil:
+                sound = are_sorted(&indptr[0], &items[0] if items.shape[0] else NULL, first, last,
+                                   self.n_items)
+            if not sound:
+                raise ValueError(
+                    "known must have sorted distinct items of each user, from 0 to "
+                    f"{self.n_items - 1}"
+                )
+
+    cdef check_item_counts(self):
+        cdef const int64_t[::1] counts = self.item_counts
+        if counts.shape[0] != self.n_items or np.min(counts) < 0 or np.max(counts) == 0:
+            raise ValueError(
+                f"item_counts must have {self.n_items} counts, of which none is negative and some "
+                "are above 0"
+            )
 
     cdef find_known(self):
         """Find the sorted distinct items of each user, and fill the filter, once."""
-        cdef const uint32_t[:, ::1] words = self.words
-        cdef int64_t n = words.shape[0], n_users = self.n_users, i, user, item, size
-        if self.n_occurring or n == 0:
+        cdef int64_t user, first, last
+        if self.filter is not None:
             return
+        if self.known_indptr is None:
+            self.known_indptr, self.known_items = self.list_known()
+        cdef const int64_t[::1] indptr = self.known_indptr
+        cdef const int32_t[::1] items = self.known_items
+        found = np.empty(filter_begin(&indptr[0], self.n_users) + 1, dtype=np.uint64)
+        cdef uint64_t[::1] filter = found
+        for first, last in slices(self.n_users, USERS_BETWEEN_LOOKS):
+            with nogil:
+                for user in range(first, last):
+                    fill_filter(&indptr[0], &items[0] if items.shape[0] else NULL, user,
+                                self.n_items, &filter[0])
+        self.most_known = np.diff(self.known_indptr).max(initial=0)
+        self.filter = found
+
+    cdef list_known(self):
+        """The sorted distinct items of each user, (indptr int64 [n_users + 1], items int32)."""
+        cdef const uint32_t[:, ::1] words = self.words
+        cdef int64_t n = words.shape[0], first, last, item = 0
         # Grouping by item first makes the items of each user arrive in order: no sort is needed,
         # and a repeat is seen at once.
         counts = self.count_items()
-        self.n_occurring = int(np.count_nonzero(counts))
         cdef int64_t[::1] item_end = np.cumsum(counts) - counts
-        cdef int64_t[::1] begin = np.zeros(n_users + 1, dtype=np.int64)
-        cdef int64_t[::1] indptr = np.zeros(n_users + 1, dtype=np.int64)
-        cdef uint32_t[::1] by_item = np.empty(n, dtype=np.uint32)
+        sizes = np.zeros(self.n_users + 1, dtype=np.int64)
+        cdef int64_t[::1] indptr = sizes
+        cdef uint32_t[::1] users = np.empty(n, dtype=np.uint32)
+        for first, last in slices(n, ENTRIES_AT_ONCE):
+            with nogil:
+                group_by_item(&words[0, 0], <int> words.shape[1], first, last, &item_end[0],
+                              &indptr[0], &users[0])
+        cdef int64_t[::1] begins = np.cumsum(sizes)
+        sizes[:] = 0
         known = np.empty(n, dtype=np.int32)
         cdef int32_t[::1] items = known
-        with nogil:
-            for i in range(n):
-                user = words[i, 0] & ~NOT_POSITIVE
-                begin[user + 1] += 1
-                by_item[item_end[words[i, 1]]] = <uint32_t> user
-                item_end[words[i, 1]] += 1
-            for user in range(n_users):
-                begin[user + 1] += begin[user]
-            i = 0
-            for item in range(item_end.shape[0]):
-                for i in range(i, item_end[item]):
-                    user = by_item[i]
-                    size = indptr[user + 1]
-                    if size == 0 or items[begin[user] + size - 1] != item:
-                        items[begin[user] + size] = <int32_t> item
-                        indptr[user + 1] = size + 1
-                i = item_end[item]
-            for user in range(n_users):
-                if indptr[user] < begin[user]:  # repeats were dropped before
-                    for i in range(indptr[user + 1]):
-                        items[indptr[user] + i] = items[begin[user] + i]
-                indptr[user + 1] += indptr[user]
+        for first, last in slices(n, ENTRIES_AT_ONCE):
+            with nogil:
+                list_items(&users[0], first, last, &item_end[0], &begins[0], &indptr[0], &item,
+                           &items[0])
+        for first, last in slices(self.n_users, USERS_BETWEEN_LOOKS):
+            with nogil:
+                close_gaps(&begins[0], first, last, &indptr[0], &items[0])
         # A copy where repeats were dropped, so that their memory is freed.
-        size = indptr[n_users]
-        self.known_items = known if size == n else known[:size].copy()
-        self.known_indptr = np.asarray(indptr)
-        self.filter = np.zeros(filter_begin(&indptr[0], n_users) + 1, dtype=np.uint64)
-        cdef uint64_t[::1] filter = self.filter
-        with nogil:
-            for user in range(n_users):
-                fill_filter(&indptr[0], &items[0], user, self.n_items, &filter[0])
+        size = sizes[self.n_users]
+        return sizes, known if size == n else known[:size].copy()
 
     cdef count_items(self):
-        """How many interactions each item has, int64. (np.bincount would copy all items.)"""
+        """How many interactions each item has, int64 [n_items]. (np.bincount would copy all.)"""
         cdef const uint32_t[:, ::1] words = self.words
-        cdef int64_t i
-        cdef uint32_t highest = 0
-        for i in range(words.shape[0]):
-            highest = max(highest, words[i, 1])
-        counts = np.zeros(<int64_t> highest + 1, dtype=np.int64)
+        cdef int64_t i, first, last
+        counts = np.zeros(self.n_items, dtype=np.int64)
         cdef int64_t[::1] of_item = counts
-        with nogil:
-            for i in range(words.shape[0]):
-                of_item[words[i, 1]] += 1
+        for first, last in slices(words.shape[0], ENTRIES_AT_ONCE):
+            with nogil:
+                for i in range(first, last):
+                    of_item[words[i, 1]] += 1
         return counts
 
-    cdef find_disliked(self):
-        """Find the distinct items of each user that are stored as <= 0 and never as positive."""
-        if self.disliked is not None:
-            return self.disliked
-        users, items = self.words[:, 0].astype(np.int64), self.words[:, 1].astype(np.int64)
-        negative = users >= NOT_POSITIVE
-        pairs = (users & ~<int64_t> NOT_POSITIVE) << 32 | items
+    cdef find_popularity(self):
+        """Make the alias table of `item_counts`, once."""
+        if self.popularity is not None:
+            return
+        cdef const int64_t[::1] counts = self.item_counts
+        table = np.empty((self.n_items, 2), dtype=np.uint32)
+        cdef uint32_t[:, ::1] columns = table
+        cdef double[::1] shares = np.empty(self.n_items)
+        cdef int32_t[::1] stack = np.empty(self.n_items, dtype=np.int32)
+        cdef double total = self.item_counts.sum(dtype=np.float64)
+        with nogil:
+            fill_alias_table(&counts[0], self.n_items, total, &shares[0], &stack[0],
+                             <AliasColumn*> &columns[0, 0])
+        self.popularity = table
+
+    cdef find_saturated(self):
+        """Find the users who know every item that BPR draws, once."""
+        if self.saturated is not None:
+            return
+        counts = self.count_items() if self.item_counts is None else self.item_counts
+        cdef const uint8_t[::1] drawn = (counts > 0).view(np.uint8)
+        cdef int64_t n_drawn = np.count_nonzero(counts), n_found, user, i, first, last
+        cdef const int64_t[::1] indptr = self.known_indptr
+        cdef const int32_t[::1] items = self.known_items
+        saturated = np.zeros(self.n_users, dtype=np.bool_)
+        cdef uint8_t[::1] flags = saturated.view(np.uint8)
+        for first, last in slices(self.n_users, USERS_BETWEEN_LOOKS):
+            with nogil:
+                for user in range(first, last):
+                    if indptr[user + 1] - indptr[user] < n_drawn:
+                        continue
+                    n_found = 0
+                    for i in range(indptr[user], indptr[user + 1]):
+                        n_found += drawn[items[i]]
+                    flags[user] = n_found == n_drawn
+        self.saturated = saturated
+
+    cdef list_disliked(self, users):
+        """The distinct items that each user stores as <= 0 and never as positive, of those users
+        for whom `users` (bool [n_users]) is true."""
+        whose = self.words[:, 0] & ~np.uint32(NOT_POSITIVE)
+        entries = np.flatnonzero(users[whose])
+        pairs = whose[entries].astype(np.int64) << 32 | self.words[entries, 1]
+        negative = self.words[entries, 0] >= NOT_POSITIVE
         pairs = np.setdiff1d(pairs[negative], pairs[~negative])
         indptr = np.searchsorted(pairs, np.arange(self.n_users + 1) << 32)
-        self.disliked = indptr, (pairs & 0xFFFFFFFF).astype(np.int32)
-        return self.disliked
+        return indptr, (pairs & 0xFFFFFFFF).astype(np.int32)
+
+    cdef find_disliked(self, bint by_all):
+        """Find what all users dislike, or the saturated ones alone, once."""
+        if by_all and self.disliked_by_all is None:
+            self.disliked_by_all = self.list_disliked(np.ones(self.n_users, dtype=bool))
+        if not by_all and self.disliked_by_saturated is None:
+            self.disliked_by_saturated = self.list_disliked(self.saturated)
+
+    cdef lend(self, int loss, float stored_negatives, Problem* problem):
+        """Find what the loss asks for and write it to the problem, with where it lies in memory.
+
+        It stays there as long as this object lives.
+        """
+        cdef const uint32_t[:, ::1] words = self.words
+        problem.interactions = &words[0, 0]
+        problem.words = <int32_t> words.shape[1]
+        problem.has_values = self.has_values
+        problem.n_interactions = words.shape[0]
+        problem.n_items = self.n_items
+        problem.known.indptr = NULL
+        problem.known.items = NULL
+        problem.known.filter = NULL
+        problem.known.n_items = self.n_items
+        problem.disliked.indptr = NULL
+        problem.disliked.items = NULL
+        problem.disliked.share = stored_negatives
+        problem.popularity = NULL
+        problem.saturated = NULL
+        if DRAWS_NEGATIVES[loss]:
+            self.find_known()
+            self.lend_known(&problem.known)
+        if loss == BPR:
+            self.find_saturated()
+            self.lend_law(problem)
+        if loss == WARP and stored_negatives > 0 or loss == BPR and (
+            stored_negatives > 0 or problem.saturated
+        ):
+            self.lend_disliked(stored_negatives > 0, &problem.disliked)
+
+    cdef lend_known(self, Known* known):
+        cdef const int64_t[::1] indptr = self.known_indptr
+        cdef const int32_t[::1] items = self.known_items
+        cdef const uint64_t[::1] filter = self.filter
+        known.indptr = &indptr[0]
+        known.items = &items[0] if items.shape[0] else NULL
+        known.filter = &filter[0]
+
+    cdef lend_law(self, Problem* problem):
+        cdef const uint32_t[:, ::1] columns
+        cdef const uint8_t[::1] saturated
+        if self.item_counts is not None:
+            self.find_popularity()
+            columns = self.popularity
+            problem.popularity = <const AliasColumn*> &columns[0, 0]
+        if self.saturated.any():
+            saturated = self.saturated.view(np.uint8)
+            problem.saturated = &saturated[0]
+
+    cdef lend_disliked(self, bint by_all, Disliked* disliked):
+        self.find_disliked(by_all)
+        cdef const int64_t[::1] indptr
+        cdef const int32_t[::1] items
+        indptr, items = self.disliked_by_all if by_all else self.disliked_by_saturated
+        if items.shape[0]:
+            disliked.indptr = &indptr[0]
+            disliked.items = &items[0]
 
 
 cdef class Parameters:
@@ -438,12 +498,12 @@ cdef class Parameters:
         `[x, G, M]` for adadelta; embeddings float32 [n_features, no_components], biases float32
         [n_features].
     n_frozen : int, default 0
-        The first so many features stay as they are, but for a division by the scale of L2.
+        The first so many features stay as they are.
     """
 
-    cdef readonly object rows      # float32 [n_features, parts, lanes]
-    cdef readonly object biases    # float32 [n_features, 1, 2 or 4], None when they are in the rows
-    cdef readonly int no_components
+    cdef object rows      # float32 [n_features, parts, lanes]
+    cdef object biases    # float32 [n_features, 1, 2 or 4], None when they are in the rows
+    cdef int no_components
     cdef int64_t n_frozen
 
     def __init__(self, embeddings, biases, n_frozen=0):
@@ -455,28 +515,32 @@ cdef class Parameters:
         self.rows[:, 1:2, no_components:] = np.inf
         in_row = no_components % 16 != 0
         self.biases = None if in_row else aligned_zeros(n_features, 4 if parts == 3 else parts)
-        for part in range(parts):
-            self.rows[:, part, :no_components] = embeddings[part]
-            self._biases(part)[:] = biases[part]
+        self.pack(embeddings, biases)
 
-    def _biases(self, part):
+    cdef biases_of(self, part):
         """View of part `part` of the biases, wherever they live."""
         if self.biases is None:
             return self.rows[:, part, self.no_components]
         return self.biases[:, part]
 
+    def pack(self, embeddings, biases):
+        """Read the arrays anew: as many as `__init__` was given, and of the same shapes."""
+        for part in range(len(embeddings)):
+            self.rows[:, part, :self.no_components] = embeddings[part]
+            self.biases_of(part)[:] = biases[part]
+
     def unpack(self, embeddings, biases):
-        """Write the packed values into the arrays that `__init__` read."""
+        """Write the packed values into such arrays, after `Trainer.settle`."""
         for part in range(len(embeddings)):
             embeddings[part][:] = self.rows[:, part, :self.no_components]
-            biases[part][:] = self._biases(part)
+            biases[part][:] = self.biases_of(part)
 
-    def divide(self, double scale):
-        """Divide the values, not their states, by an L2 scale."""
+    cdef divide(self, double scale):
+        """Divide the values, not their states, by an L2 scale, but for those of frozen features."""
         if scale != 1.0:
-            self.rows[:, 0] *= np.float32(1.0 / scale)
+            self.rows[self.n_frozen:, 0] *= np.float32(1.0 / scale)
             if self.biases is not None:
-                self.biases[:, 0] *= np.float32(1.0 / scale)
+                self.biases[self.n_frozen:, 0] *= np.float32(1.0 / scale)
 
     def is_finite(self):
         """Whether every value is finite."""
@@ -520,8 +584,23 @@ cdef class Parameters:
         return side
 
 
+def weights_by_tries(n_items, max_sampled):
+    """WARP's weight of a violation found at try t, at [t - 1]; later ones weigh what the last does.
+
+    It is ln(max(1, floor((n_items - 1) / t))), float32, which is 0 from t = n_items on.
+    """
+    tries = np.arange(1, max(1, min(max_sampled, n_items)) + 1)
+    return np.log(np.maximum(1, (n_items - 1) // tries)).astype(np.float32)
+
+
+# What the examples of a part of an epoch add up to: their losses, how many were trained on or
+# looked at in vain, and, of WARP and k-OS WARP, violations, tries, and violations whose weight was
+# cut at 10 because of the sample weight.
+Totals = namedtuple("Totals", ("loss", "examples", "violations", "tries", "cut"), module=__name__)
+
+
 cdef class Trainer:
-    """Runs epochs of one fit.
+    """Trains users and items on interactions, an epoch at a time, each in parts.
 
     Parameters
     ----------
@@ -539,6 +618,15 @@ cdef class Trainer:
     items are dealt into one class a thread, with about as many interactions each; within windows of
     the shuffled order interactions are grouped by class, and a thread prefers those of its own
     (`_kernels/queue.hpp`).
+
+    Examples
+    --------
+    An epoch, here in one part::
+
+        trainer.shuffle(seed, num_threads)
+        totals = trainer.part(settings, 0, len(interactions))
+        trainer.settle()
+        users.unpack(embeddings, biases)
     """
 
     cdef Interactions interactions
@@ -547,9 +635,17 @@ cdef class Trainer:
     cdef object user_features
     cdef object item_features
     cdef int schedule
-    cdef object order
-    cdef object item_classes       # uint8 [n_items of the interactions]
+    cdef Scales scales             # live from one settling to the next
+    # An epoch, as `shuffle` leaves it.
+    cdef uint64_t seed
+    cdef int threads
+    cdef object order              # uint32 [nnz, 2 to 4]
+    cdef int64_t window            # examples; 0 before there is an epoch
     cdef int n_classes
+    cdef object begins             # int64 [n_windows * n_classes]: where the blocks begin and end
+    cdef object ends
+    cdef object item_classes       # uint8 [n_items], as dealt last
+    cdef int n_dealt
 
     def __init__(self, Interactions interactions, Parameters users, Parameters items,
                  user_features, item_features, str learning_schedule):
@@ -560,69 +656,109 @@ cdef class Trainer:
         self.item_features = item_features
         self.schedule = SCHEDULES.index(learning_schedule)
         self.order = np.empty_like(interactions.words)
-        self.item_classes = None
-        self.n_classes = 0
+        self.scales.user = 1.0
+        self.scales.item = 1.0
+        self.scales.full = 0
 
-    def epoch(self, settings, seed, num_threads, double done=0.0, double after=0.0):
-        """Go through all interactions once, in a random order that `seed` (uint64) decides.
+    def shuffle(self, seed, num_threads):
+        """Begin an epoch: make the random order, which `seed` (uint64) decides, of its examples.
 
-        `settings` are the checked parameters of the model by name; `done` and `after` are the
-        shares of the fit's epochs that are over before and after this one, by which sgd's learning
-        rate has fallen. Returns sums over the epoch: losses, examples that were trained on or
-        looked at in vain, violations and tries.
+        Returns
+        -------
+        window : int
+            Parts of the epoch begin and end at multiples of so many examples.
         """
-        cdef int loss = LOSSES.index(settings["loss"])
-        cdef int64_t max_sampled = settings["max_sampled"]
-        if DRAWS_NEGATIVES[loss]:
-            self.interactions.find_known()
-        cdef const uint32_t[:, ::1] words = self.interactions.words
-        cdef const uint32_t[:, ::1] order = self.order
-        cdef const int64_t[::1] known_indptr = self.interactions.known_indptr
-        cdef const int32_t[::1] known_items = self.interactions.known_items
-        cdef const uint64_t[::1] filter = self.interactions.filter
-        # ln(max(1, floor((n_items - 1) / tries))) is 0 from tries = n_items on.
-        cdef int32_t n_items = self.interactions.n_items
-        tries = np.arange(1, max(1, min(max_sampled, n_items)) + 1)
-        cdef const float[::1] warp_weights = np.log(
-            np.maximum(1, (n_items - 1) // tries)
-        ).astype(np.float32)
-        cdef int64_t n_interactions = words.shape[0]
-        if n_interactions == 0:
-            return 0.0, 0, 0, 0
-        cdef int threads = threads_for(num_threads, ceil_divide(n_interactions, SHARED_BLOCK))
-        cdef int n_classes = min(threads, MAX_CLASSES), thread
-        cdef int64_t[::1] positions = self._order(seed, threads, n_classes)
-        cdef int64_t n_windows = positions.shape[0] // n_classes
-        cdef const int64_t[::1] ends = np.append(positions[1:], n_interactions)
+        cdef int64_t n = len(self.interactions), window
+        cdef int threads = threads_for(num_threads, ceil_divide(n, SHARED_BLOCK))
+        cdef int n_classes = min(threads, MAX_CLASSES)
+        self.window = 0
+        self.seed = seed
+        self.threads = threads
+        self.n_classes = n_classes
+        window = SHARED_BLOCK * n_classes if n_classes > 1 else BLOCK
+        begins = np.repeat(np.arange(0, n, window), n_classes)
+        if n:
+            self.put_in_order()
+        if n and n_classes > 1:
+            self.group_by_class(window, begins)
+        self.begins = begins
+        self.ends = np.append(begins[1:], n)
+        self.window = window
+        return window
 
+    def part(self, settings, int64_t begin, int64_t end, double done=0.0, double after=0.0):
+        """Train on the examples [begin, end) of the epoch's order.
+
+        Parts that follow each other come to what one part does, on one thread to the last bit.
+
+        Parameters
+        ----------
+        settings : dict
+            The checked parameters of the model by name.
+        begin, end : int
+            Multiples of what `shuffle` returned; `end` may also be the number of interactions.
+        done, after : float, default 0.0
+            The shares of the fit's epochs that are over before and after this epoch, by which sgd's
+            learning rate has fallen.
+
+        Returns
+        -------
+        Totals
+
+        Raises
+        ------
+        ValueError
+            If the part does not begin and end as it should, or there is no epoch.
+        KeyboardInterrupt
+            The examples until then have been trained on, and the parameters are settled.
+        """
+        self.check_part(begin, end)
+        if begin == end:
+            return Totals(0.0, 0, 0, 0, 0)
+        cdef int loss = LOSSES.index(settings["loss"])
         cdef Problem problem
-        cdef Scales scales
-        scales.user = 1.0
-        scales.item = 1.0
-        scales.full = 0
+        self.interactions.lend(loss, settings["stored_negatives"], &problem)
+        warp_weights = weights_by_tries(problem.n_items, settings["max_sampled"])
+        self.write_settings(settings, done, after, warp_weights, &problem)
+        try:
+            return self.train(loss, problem, begin, end)
+        except BaseException:
+            self.settle()
+            raise
+
+    def settle(self):
+        """Divide the parameters by the scales of L2, which start at 1 again.
+
+        Between two settlings parameters are what they are only together with their scales: this
+        comes before they are looked at, and at the end of an epoch. Frozen ones never change.
+        """
+        self.users.divide(self.scales.user)
+        self.items.divide(self.scales.item)
+        self.scales.user = 1.0
+        self.scales.item = 1.0
+        self.scales.full = 0
+
+    cdef check_part(self, int64_t begin, int64_t end):
+        cdef int64_t n = len(self.interactions)
+        if self.window == 0:
+            raise ValueError("there is no epoch to train a part of: call shuffle first")
+        if not 0 <= begin <= end <= n:
+            raise ValueError(
+                f"a part must begin and end within the {n} examples, got [{begin}, {end})"
+            )
+        if begin < end and (begin % self.window or end % self.window and end != n):
+            raise ValueError(
+                f"a part must begin and end at multiples of {self.window}, or end at {n}, got "
+                f"[{begin}, {end})"
+            )
+
+    cdef write_settings(self, settings, double done, double after, const float[::1] warp_weights,
+                        Problem* problem):
+        """Write to the problem what the interactions have not, above all the model's parameters."""
+        cdef const uint32_t[:, ::1] order = self.order
         problem.users = self.users.side(self.user_features, settings["user_alpha"])
         problem.items = self.items.side(self.item_features, settings["item_alpha"])
-        problem.known.indptr = &known_indptr[0]
-        problem.known.items = &known_items[0] if known_items.shape[0] else NULL
-        problem.known.filter = &filter[0] if filter.shape[0] else NULL
-        problem.known.n_items = n_items
-        cdef const int64_t[::1] disliked_indptr
-        cdef const int32_t[::1] disliked_items
-        problem.disliked.indptr = NULL
-        problem.disliked.items = NULL
-        problem.disliked.share = settings["stored_negatives"]
-        if loss in (BPR, WARP) and problem.disliked.share > 0:
-            disliked_indptr, disliked_items = self.interactions.find_disliked()
-            if disliked_items.shape[0]:
-                problem.disliked.indptr = &disliked_indptr[0]
-                problem.disliked.items = &disliked_items[0]
-        problem.interactions = &words[0, 0]
         problem.order = &order[0, 0]
-        problem.words = <int32_t> words.shape[1]
-        problem.has_values = self.interactions.has_values
-        problem.n_interactions = n_interactions
-        problem.n_items = n_items
-        problem.n_occurring = self.interactions.n_occurring
         problem.no_components = self.users.no_components
         problem.lanes = <int32_t> self.users.rows.shape[2]
         problem.learning_rate = settings["learning_rate"]
@@ -632,86 +768,88 @@ cdef class Trainer:
             problem.last_learning_rate = settings["learning_rate"] * (1.0 - after)
         problem.rho = settings["rho"]
         problem.epsilon = settings["epsilon"]
-        problem.max_sampled = max_sampled
+        problem.max_sampled = settings["max_sampled"]
         problem.k = settings["k"]
         problem.n = settings["n"]
         problem.temperature = settings["temperature"]
         problem.n_negatives = settings["n_negatives"]
         problem.warp_weights = &warp_weights[0]
         problem.n_warp_weights = warp_weights.shape[0]
-        problem.seed = seed
-        problem.scales = &scales
-        cdef BlockKernel kernel = kernels.block_kernel(loss, self.schedule, problem)
+        problem.seed = self.seed
+        problem.scales = &self.scales
 
+    cdef train(self, int loss, const Problem& problem, int64_t begin, int64_t end):
+        """Run the kernel over the blocks of a part, in rounds, and sum up."""
+        # Threads that `shuffle` counted on may be gone in a forked child; one does as well.
+        cdef int threads = threads_for(self.threads, self.threads), thread
+        cdef BlockKernel kernel = kernels.block_kernel(loss, self.schedule, problem)
         # k-OS keeps the best k of at most n drawn positives.
         cdef int64_t n_kept = 0
         if loss == WARP_KOS:
-            n_kept = min(min(problem.k, problem.n), <int64_t> np.diff(known_indptr).max())
+            n_kept = min(min(problem.k, problem.n), self.interactions.most_known)
         cdef float[:, ::1] scratch = aligned_zeros(threads, scratch_floats(loss, problem, n_kept))
         # One cache line a thread.
         cdef float[:, ::1] sums_of_threads = aligned_zeros(threads, sizeof(Sums) // sizeof(float))
         cdef Sums* sums = <Sums*> &sums_of_threads[0, 0]
         for thread in range(threads):
             sums[thread].usual_tries = 2.0
-        cdef unique_ptr[Queue] queue = make_unique[Queue](n_classes)
-        cdef int64_t first = 0, last, round_windows = 16, block
-        cdef int round_threads
+
+        cdef int64_t first = begin // self.window, last = ceil_divide(end, self.window), until
+        cdef int64_t round_windows = 16
         cdef double start, took
-        try:
-            while first < n_windows:
-                last = min(first + round_windows, n_windows)
-                round_threads = threads
-                start = perf_counter()
-                while True:
-                    dereference(queue).offer(first, last)
-                    with nogil:
-                        for thread in prange(round_threads, num_threads=round_threads,
-                                             schedule="static", chunksize=1):
-                            block = dereference(queue).take(thread)
-                            while block >= 0:
-                                kernel(problem, &scratch[thread, 0], &sums[thread],
-                                       &positions[block], ends[block])
-                                block = dereference(queue).take(thread)
-                    if not scales.full:
-                        break
-                    # Some block stopped because a scale had passed its limit: start again from 1,
-                    # and let every block go on from where it was. An L2 that does so often would
-                    # keep threads waiting for each other, so one ends the round.
-                    self._apply_scales(&scales)
-                    round_threads = 1
-                    PyErr_CheckSignals()
-                PyErr_CheckSignals()
-                first = last
-                took = perf_counter() - start
-                if took < ROUND_SECONDS / 2:
-                    round_windows *= 2
-                elif took > 2 * ROUND_SECONDS:
-                    round_windows = max(round_windows // 2, 1)
-        finally:
-            self._apply_scales(&scales)
+        while first < last:
+            until = min(first + round_windows, last)
+            start = perf_counter()
+            self.train_round(kernel, problem, first, until, threads, scratch, sums)
+            PyErr_CheckSignals()
+            first = until
+            took = perf_counter() - start
+            if took < ROUND_SECONDS / 2:
+                round_windows *= 2
+            elif took > 2 * ROUND_SECONDS:
+                round_windows = max(round_windows // 2, 1)
         for thread in range(1, threads):
             sums[0].loss += sums[thread].loss
             sums[0].examples += sums[thread].examples
             sums[0].violations += sums[thread].violations
             sums[0].tries += sums[thread].tries
-        return sums[0].loss, sums[0].examples, sums[0].violations, sums[0].tries
+            sums[0].cut += sums[thread].cut
+        return Totals(sums.loss, sums.examples, sums.violations, sums.tries, sums.cut)
 
-    cdef _apply_scales(self, Scales* scales):
-        self.users.divide(scales.user)
-        self.items.divide(scales.item)
-        scales.user = 1.0
-        scales.item = 1.0
-        scales.full = 0
+    cdef train_round(self, BlockKernel kernel, const Problem& problem, int64_t first, int64_t last,
+                     int threads, float[:, ::1] scratch, Sums* sums):
+        """Run the kernel over the blocks of the windows [first, last)."""
+        blocks = slice(first * self.n_classes, last * self.n_classes)
+        cdef int64_t[::1] positions = self.begins[blocks].copy()
+        cdef const int64_t[::1] ends = self.ends[blocks]
+        cdef unique_ptr[Queue] queue = make_unique[Queue](self.n_classes)
+        cdef int64_t block
+        cdef int thread
+        while True:
+            dereference(queue).offer(0, last - first)
+            with nogil:
+                for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                    block = dereference(queue).take(thread)
+                    while block >= 0:
+                        kernel(problem, &scratch[thread, 0], &sums[thread], &positions[block],
+                               ends[block])
+                        block = dereference(queue).take(thread)
+            if not self.scales.full:
+                break
+            # Some block stopped because a scale had passed its limit: start again from 1, and let
+            # every block go on from where it was. An L2 that does so often would keep threads
+            # waiting for each other, so one ends the round.
+            self.settle()
+            threads = 1
+            PyErr_CheckSignals()
 
-    cdef _order(self, uint64_t seed, int threads, int n_classes):
-        """Shuffle the interactions into the epoch's order; returns where its blocks begin.
-
-        These are int64 [n_windows * n_classes], window by window.
-        """
+    cdef put_in_order(self):
+        """Shuffle the interactions into the epoch's order."""
         cdef const uint32_t[:, ::1] words = self.interactions.words
         cdef uint32_t[:, ::1] order = self.order
         cdef int64_t n = words.shape[0]
-        cdef int width = <int> words.shape[1], bits = bucket_bits(n)
+        cdef int width = <int> words.shape[1], bits = bucket_bits(n), threads = self.threads
+        cdef uint64_t seed = self.seed
         cdef int64_t n_chunks = ceil_divide(n, CHUNK), n_buckets = 1 << bits, part, bucket
         # Part p of the chunks is counted and scattered by one thread; in each bucket, the places
         # of part p come after those of the parts before it.
@@ -735,31 +873,33 @@ cdef class Trainer:
                 shuffle_bucket(&order[starts[bucket], 0], width, ends[bucket] - starts[bucket],
                                bucket, seed)
 
-        cdef int64_t size = SHARED_BLOCK * n_classes if n_classes > 1 else BLOCK
-        cdef int64_t n_windows = ceil_divide(n, size), window
-        cdef int64_t[::1] begins = np.repeat(np.arange(n_windows) * size, n_classes)
-        if n_classes == 1:
-            return begins
-        if n_classes != self.n_classes:
-            self._deal_classes(n_classes)
+    cdef group_by_class(self, int64_t size, begins):
+        """Group each window of `size` examples by class and add to its `begins` (int64 [n_windows *
+        n_classes], window by window) where in it the classes begin."""
+        cdef uint32_t[:, ::1] order = self.order
+        cdef int64_t n = order.shape[0], n_windows = ceil_divide(n, size), window
+        cdef int width = <int> order.shape[1], threads = self.threads, n_classes = self.n_classes
+        cdef int64_t[::1] block_begins = begins
+        if n_classes != self.n_dealt:
+            self.deal_classes()
         cdef const uint8_t[::1] classes = self.item_classes
         cdef uint32_t[:, ::1] buffers = np.empty((threads, size * width), dtype=np.uint32)
         with nogil:
             for window in prange(n_windows, num_threads=threads, schedule="static"):
                 partition_window(&order[window * size, 0], width, min(size, n - window * size),
-                                 &classes[0], n_classes, &begins[window * n_classes],
+                                 &classes[0], n_classes, &block_begins[window * n_classes],
                                  &buffers[lfm_thread(), 0])
-        return begins
 
-    cdef _deal_classes(self, int n_classes):
+    cdef deal_classes(self):
         """Deal the items into classes with about as many interactions each."""
         counts = self.interactions.count_items()
         place = np.empty(len(counts), dtype=np.int64)
         place[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
         # To and fro, most popular first.
+        cdef int n_classes = self.n_classes
         turn, at = place // n_classes, place % n_classes
         self.item_classes = np.where(turn % 2 == 0, at, n_classes - 1 - at).astype(np.uint8)
-        self.n_classes = n_classes
+        self.n_dealt = n_classes
 
 
 # ---- scores and ranks ----
@@ -806,6 +946,98 @@ def score_pairs(const float[::1] user_biases, const float[:, ::1] user_vectors,
             kernels.score_pairs(users, items, no_components, &user_ids[start * user_step],
                                 user_step, &item_ids[start], min(1024, n - start), &scores[start])
     return out
+
+
+ctypedef fused Number:
+    int32_t
+    int64_t
+    float
+    double
+
+
+# The numbers of an array, which the caller keeps alive.
+cdef Array as_array(const Number[::1] numbers):
+    cdef Array array
+    array.data = &numbers[0] if numbers.shape[0] else NULL
+    array.size = numbers.shape[0]
+    array.wide = sizeof(Number) == 8
+    return array
+
+
+cdef Array as_places(numbers):
+    return as_array[int64_t](numbers) if numbers.itemsize == 8 else as_array[int32_t](numbers)
+
+
+cdef Array as_values(numbers):
+    return as_array[double](numbers) if numbers.itemsize == 8 else as_array[float](numbers)
+
+
+def sum_features(str name, indptr, indices, data, const int32_t[::1] rows,
+                 const float[::1] biases, const float[:, ::1] embeddings):
+    """Sums of the features of some rows of a CSR matrix: (biases [n], vectors [n, no_components]).
+
+    Nothing but these rows is looked at, so the cost does not depend on the matrix. What is looked
+    at is checked, so nobody has to check the matrix before. The sums are those of SciPy's product
+    of the rows, in float32, with biases and embeddings.
+
+    Parameters
+    ----------
+    name : str
+        What errors call the matrix.
+    indptr, indices : int32 or int64 arrays
+    data : float32 or float64 array
+        Double precision is rounded first.
+    rows : int32 array [n]
+    biases : float32 array [n_features]
+    embeddings : float32 array [n_features, no_components]
+
+    Raises
+    ------
+    ValueError
+        If a row is not in the matrix, its entries are not in the arrays, a column is not below
+        n_features, or a value is not finite; or if an array is not contiguous or of another type.
+    """
+    cdef StoredFeatures features
+    cdef Finding finding
+    cdef int64_t n = rows.shape[0], no_components = embeddings.shape[1]
+    if biases.shape[0] != embeddings.shape[0]:
+        raise ValueError("biases and embeddings of the features do not fit each other")
+    features.indptr = as_places(indptr)
+    features.indices = as_places(indices)
+    features.data = as_values(data)
+    bias_sums = np.empty(n, dtype=np.float32)
+    sums = np.empty((n, no_components), dtype=np.float32)
+    cdef float[::1] bias_out = bias_sums
+    cdef float[:, ::1] out = sums
+    if n == 0:
+        return bias_sums, sums
+    with nogil:
+        finding = sum_stored_features(
+            features, &rows[0], n, &biases[0] if biases.shape[0] else NULL,
+            &embeddings[0, 0] if embeddings.shape[0] else NULL, biases.shape[0], no_components,
+            &bias_out[0], &out[0, 0],
+        )
+    if finding.fault != NO_FAULT:
+        raise_fault(name, finding, rows[finding.at], len(indptr) - 1, len(data), len(biases))
+    return bias_sums, sums
+
+
+cdef raise_fault(name, Finding finding, row, n_rows, n_stored, n_features):
+    if finding.fault == BAD_ROW:
+        raise ValueError(f"rows of {name} must be from 0 to {n_rows - 1}, got {row}")
+    if finding.fault == NOT_FINITE:
+        raise ValueError(
+            f"{name} must be finite, got NaN or infinity in row {row}; remove or replace them"
+        )
+    if finding.fault == BAD_COLUMN:
+        raise ValueError(
+            f"{name} must have its entries in columns 0 to {n_features - 1}, got column "
+            f"{finding.begin} in row {row}; build the matrix anew"
+        )
+    raise ValueError(
+        f"{name} is damaged: the entries of row {row} are said to be at [{finding.begin}, "
+        f"{finding.end}) of {n_stored}; build the matrix anew"
+    )
 
 
 cdef class Items:

@@ -38,6 +38,34 @@ class Rng:
         """An integer from 0 to n - 1."""
         return (self.next() * n) >> 64
 
+    def bounded_and_rest(self, n: int) -> tuple[int, int]:
+        """The same draw, and 32 random bits that it leaves."""
+        product = self.next() * n
+        return product >> 64, product % 2**64 >> 32
+
+
+class AliasTable:
+    """Items drawn in proportion to their counts, with one random number each.
+
+    Every item has a column of the same width, and what it lacks there is another item's.
+    """
+
+    def __init__(self, counts: np.ndarray) -> None:
+        n, total = len(counts), float(counts.sum())
+        shares = [float(count) * n / total for count in counts]
+        self.n, self.own, self.other = n, [0] * n, list(range(n))
+        small = [item for item in range(n) if shares[item] < 1]
+        large = [item for item in range(n) if shares[item] >= 1]
+        while small and large:
+            item, other = small.pop(), large.pop()
+            self.own[item], self.other[item] = int(shares[item] * 2**32), other
+            shares[other] -= 1 - shares[item]
+            (small if shares[other] < 1 else large).append(other)
+
+    def draw(self, rng: Rng) -> int:
+        column, rest = rng.bounded_and_rest(self.n)
+        return column if rest < self.own[column] else self.other[column]
+
 
 def epoch_order(n_entries: int, seed: int) -> np.ndarray:
     """Shuffle the entries: deal them into buckets at random, then shuffle each bucket."""
@@ -114,6 +142,7 @@ class Sums:
     examples: int = 0  # those that were trained on, and those that found no violation
     violations: int = 0
     tries: int = 0
+    cut: int = 0  # violations that weigh 10 because of the sample weight
 
 
 @dataclass
@@ -240,6 +269,14 @@ def feature_rows(features: sp.csr_matrix | None, n_rows: int) -> list[Row]:
     ]
 
 
+@dataclass
+class Larger:
+    """Of a larger fit of which the interactions are a part: what users know, the items' counts."""
+
+    known: list[np.ndarray] | None = None
+    item_counts: np.ndarray | None = None
+
+
 class Epoch:
     """What the examples of one epoch look up."""
 
@@ -250,6 +287,7 @@ class Epoch:
         user_features: sp.csr_matrix | None,
         item_features: sp.csr_matrix | None,
         sample_weight: sp.coo_matrix | None,
+        larger: Larger | None = None,
     ) -> None:
         n_users, n_items = interactions.shape
         self.state = state
@@ -266,9 +304,16 @@ class Epoch:
         self.user_rows = feature_rows(user_features, n_users)
         self.item_rows = feature_rows(item_features, n_items)
         self.n_items = len(self.item_rows)
-        self.n_items_seen = len(np.unique(self.item_of))
+        # What BPR draws its negatives from.
+        self.law = None
+        self.drawn_items = np.unique(self.item_of)
+        if larger and larger.item_counts is not None:
+            self.law = AliasTable(larger.item_counts)
+            self.drawn_items = np.flatnonzero(larger.item_counts)
         # Distinct and ascending. Every stored entry counts as known, whatever its value.
         self.known = [np.unique(self.item_of[self.user_of == user]) for user in range(n_users)]
+        if larger and larger.known is not None:
+            self.known = larger.known
         # Ascending, too: stored with a value <= 0, and never with another.
         self.disliked = [
             np.setdiff1d(
@@ -290,6 +335,10 @@ class Epoch:
     def prefers_disliked(self, user: int) -> bool:
         """Whether some of the user's negatives are to be stored ones."""
         return self.state.settings.stored_negatives > 0 and len(self.disliked[user]) > 0
+
+    def draw_popular(self, rng: Rng) -> int:
+        """An item, as likely as it is popular."""
+        return self.law.draw(rng) if self.law else self.item_of[rng.bounded(self.n_entries)]
 
     def draw_disliked(self, user: int, rng: Rng) -> int | None:
         """With the chance that was asked for, an item the user is known to dislike."""
@@ -329,11 +378,15 @@ def bpr(epoch: Epoch, entry: int, rng: Rng) -> Update:
     if not epoch.is_positive[entry]:
         return []
     negative = epoch.draw_disliked(user, rng)
-    if negative is None:
-        if len(epoch.known[user]) == epoch.n_items_seen:
+    if negative is None and np.isin(epoch.drawn_items, epoch.known[user]).all():
+        # Nothing unknown can be drawn.
+        disliked = epoch.disliked[user]
+        if len(disliked) == 0:
             return []
+        negative = disliked[rng.bounded(len(disliked))]
+    elif negative is None:
         for _ in range(100_000):
-            negative = epoch.item_of[rng.bounded(epoch.n_entries)]
+            negative = epoch.draw_popular(rng)
             if negative not in epoch.known[user]:
                 break
         else:
@@ -370,7 +423,9 @@ def violation(
         vector = epoch.item_vector(negative)
         is_unknown = drawn is not None or negative not in known
         if is_unknown and score(user_vector, vector) > threshold:
-            g = min(10.0, weight * math.log(max(1, (epoch.n_items - 1) // t)))
+            by_rank = math.log(max(1, (epoch.n_items - 1) // t))
+            g = min(10.0, weight * by_rank)
+            sums.cut += weight * by_rank > 10 >= by_rank
             sums.violations += 1
             sums.loss += hinge_loss(user_vector, positive_vector, vector, g)
             return [(positive, -g), (negative, g)]
@@ -389,7 +444,7 @@ def warp(epoch: Epoch, entry: int, rng: Rng) -> Update:
 def warp_kos(epoch: Epoch, entry: int, rng: Rng) -> Update:
     user = epoch.user_of[entry]
     known, settings = epoch.known[user], epoch.state.settings
-    if len(known) == epoch.n_items:
+    if len(known) in (0, epoch.n_items):
         return []
     drawn = [known[rng.bounded(len(known))] for _ in range(min(settings.n, len(known)))]
     best_first = sorted(drawn, key=lambda item: -epoch.score(user, item))  # stable in ties
@@ -539,13 +594,14 @@ def run_epoch(
     sample_weight: sp.coo_matrix | None,
     seed: int,
     span: tuple[float, float] = (0.0, 1.0),
+    larger: Larger | None = None,
 ) -> State:
     """The state after one pass over all entries; what is passed in stays as it is.
 
     `span` says what share of the fit's epochs is over before and after this one.
     """
     state = deepcopy(state)
-    epoch = Epoch(state, interactions, user_features, item_features, sample_weight)
+    epoch = Epoch(state, interactions, user_features, item_features, sample_weight, larger)
     order = epoch_order(epoch.n_entries, seed)
     chunk = position = 0
     while position < epoch.n_entries:

@@ -151,8 +151,86 @@ inline void gather(const T* from, const int32_t* order, int64_t n, T* to) {
     }
 }
 
+// ---- the law of BPR's negatives ----------------------------------------------------------------
+
+// Fills the alias table of items that are drawn as often as `counts` says (Vose, "A linear algorithm
+// for generating random numbers with a given distribution", IEEE TSE 1991). `shares` and `stack` are
+// room for n numbers.
+inline void fill_alias_table(const int64_t* counts, int64_t n, double total, double* shares,
+                             int32_t* stack, AliasColumn* table) {
+    // Two stacks: from the left the columns with room for another item, from the right the items
+    // with more than a column.
+    int64_t n_small = 0, large = n;
+    for (int64_t i = 0; i < n; ++i) {
+        shares[i] = static_cast<double>(counts[i]) * static_cast<double>(n) / total;
+        stack[shares[i] < 1.0 ? n_small++ : --large] = static_cast<int32_t>(i);
+    }
+    while (n_small > 0 && large < n) {
+        const int32_t small = stack[--n_small], other = stack[large++];
+        table[small] = {static_cast<uint32_t>(shares[small] * 4294967296.0), other};
+        shares[other] -= 1.0 - shares[small];
+        stack[shares[other] < 1.0 ? n_small++ : --large] = other;
+    }
+    // What is left is a whole column, but for rounding.
+    for (const int32_t* left = stack; left < stack + n_small; ++left) table[*left] = {0, *left};
+    for (; large < n; ++large) table[stack[large]] = {0, stack[large]};
+}
+
 // ---- the known items --------------------------------------------------------------------------
 
+// Counts in sizes[user + 1] how many of the interactions [first, last) each user has, and lists
+// their users item by item: next[item] is where the next one of an item goes.
+inline void group_by_item(const uint32_t* interactions, int words, int64_t first, int64_t last,
+                          int64_t* next, int64_t* sizes, uint32_t* users) {
+    for (int64_t i = first; i < last; ++i) {
+        const uint32_t* at = interactions + i * words;
+        const uint32_t user = at[0] & ~NOT_POSITIVE;
+        ++sizes[int64_t{user} + 1];
+        users[next[at[1]]++] = user;
+    }
+}
+
+// Appends items to the lists of users[first .. last), which come item by item, so that each list is
+// sorted and a repeat is seen at once. The list of a user begins at begins[user] and has
+// sizes[user + 1] items so far; *item is that of users[first], and moves on; those of an item end at
+// ends[item].
+inline void list_items(const uint32_t* users, int64_t first, int64_t last, const int64_t* ends,
+                       const int64_t* begins, int64_t* sizes, int64_t* item, int32_t* items) {
+    for (int64_t i = first; i < last; ++i) {
+        while (i >= ends[*item]) ++*item;
+        int32_t* list = items + begins[users[i]];
+        int64_t& size = sizes[int64_t{users[i]} + 1];
+        if (size && list[size - 1] == *item) continue;
+        list[size++] = static_cast<int32_t>(*item);
+    }
+}
+
+// Moves the lists of users [first, last) to where those before them end, which indptr[first] says,
+// and turns their sizes at indptr[user + 1] into ends.
+inline void close_gaps(const int64_t* begins, int64_t first, int64_t last, int64_t* indptr,
+                       int32_t* items) {
+    for (int64_t user = first; user < last; ++user) {
+        const int64_t size = indptr[user + 1];
+        if (indptr[user] < begins[user])  // repeats were dropped before
+            memmove(items + indptr[user], items + begins[user], sizeof(int32_t) * size);
+        indptr[user + 1] += indptr[user];
+    }
+}
+
+// Whether the lists of users [first, last) hold items of [0, n_items), sorted and distinct.
+inline bool are_sorted(const int64_t* indptr, const int32_t* items, int64_t first, int64_t last,
+                       int64_t n_items) {
+    for (int64_t user = first; user < last; ++user) {
+        int64_t before = -1;
+        for (int64_t i = indptr[user]; i < indptr[user + 1]; ++i) {
+            if (items[i] <= before || items[i] >= n_items) return false;
+            before = items[i];
+        }
+    }
+    return true;
+}
+
+// Fills the filter of one user.
 inline void fill_filter(const int64_t* indptr, const int32_t* items, int64_t user, int64_t n_items,
                         uint64_t* filter) {
     const int64_t begin = filter_begin(indptr, user);

@@ -53,7 +53,8 @@ struct Known {
 };
 
 // The L2 scales of the two sides (step.hpp). Threads read them when a block starts and multiply
-// their own growth in when it ends; `full` asks every thread to stop at its next example.
+// their own growth in when it ends; `full` asks every thread to stop at its next example. While
+// threads run, all of it is read and written by atomic.hpp.
 struct Scales {
     double user;
     double item;
@@ -73,12 +74,21 @@ struct Disliked {
     float share;            // of the draws of negatives
 };
 
+// A column of an alias table (Walker, "New fast method for generating discrete random numbers with
+// arbitrary frequency distributions", Electronics Letters 1974). A draw picks a column, each as
+// likely as any other, and in the column its own item in `own` of 2^32 cases, else the other.
+struct AliasColumn {
+    uint32_t own;
+    int32_t other;
+};
+
 // What a thread carries from block to block of an epoch, on a cache line of its own.
 struct alignas(64) Sums {
     double loss;
     int64_t examples;    // trained on, or looked at in vain
     int64_t violations;  // found by WARP
     int64_t tries;       // that WARP made
+    int64_t cut;         // violations whose weight was cut at MAX_WEIGHT for their sample weight
     float usual_tries;   // moving average of the tries of an example
 };
 
@@ -93,7 +103,10 @@ struct Problem {
     bool has_values;           // the third word is the interaction's value
     int64_t n_interactions;
     int32_t n_items;           // candidates for negatives
-    int32_t n_occurring;       // distinct items that occur in the interactions
+    const AliasColumn* popularity;  // [n_items], the law of BPR's negatives; null when that is
+                                    // the item of a uniformly drawn interaction
+    const uint8_t* saturated;  // 1 for a user who knows every item that this law can draw; null
+                               // when there is none
     int32_t no_components;
     int32_t lanes;
     float learning_rate;       // at the first example of the epoch

@@ -17,7 +17,7 @@ void train_block(const Problem& problem, float* scratch, Sums* sums, int64_t* po
     int64_t i = *position;
     Step<Schedule, Lanes, L2> step(problem, scratch, sums, i);
     for (; i < end; ++i) {
-        if (L2 && problem.scales->full) break;
+        if (L2 && load_relaxed(&problem.scales->full)) break;
         Loss::prefetch(step, i);
         const Example example = read_example(problem, i);
         Rng rng(problem.seed, static_cast<uint64_t>(i));
@@ -26,7 +26,7 @@ void train_block(const Problem& problem, float* scratch, Sums* sums, int64_t* po
         if (!n_entries) continue;
         step.apply(entries, n_entries);
         if (L2 && step.scales_full()) {
-            problem.scales->full = 1;
+            store_relaxed(&problem.scales->full, 1);
             ++i;
             break;
         }

@@ -67,13 +67,14 @@ struct Logistic {
 
 // Rendle, Freudenthaler, Gantner and Schmidt-Thieme, "BPR: Bayesian personalized ranking from
 // implicit feedback", UAI 2009:   loss = -w ln sigma(s_pos - s_neg),   g = w sigma(s_neg - s_pos)
-// The negative is the item of a uniformly drawn interaction that the user does not know.
+// The negative is an item that the user does not know, as likely as it is popular: that of a
+// uniformly drawn interaction, or drawn from an alias table. Where the user knows all of these, it
+// is one that they dislike.
 struct Bpr {
     // A user who knows nearly every popular item could make a draw take for ever.
     static constexpr int64_t MAX_DRAWS = 100000;
 
-    // First the interaction that the first draw picks, then the row of its item, and whether the
-    // user knows it.
+    // First what the first draw picks, then the row of its item, and whether the user knows it.
     template <class S>
     static void prefetch(S& step, int64_t position) {
         const Problem& problem = step.problem;
@@ -81,37 +82,53 @@ struct Bpr {
         prefetch_pair(problem, position);
         if (position + 2 * ROWS_AHEAD >= problem.n_interactions) return;
         lfm::prefetch(known.indptr + read_example(problem, position + 2 * ROWS_AHEAD).user);
-        lfm::prefetch(first_draw(problem, position + 2 * ROWS_AHEAD));
+        Rng far(problem.seed, static_cast<uint64_t>(position + 2 * ROWS_AHEAD));
+        lfm::prefetch(place_of_draw(problem, far));
+        Rng near(problem.seed, static_cast<uint64_t>(position + ROWS_AHEAD));
+        const int32_t item = draw_popular(problem, near);
         const int32_t user = read_example(problem, position + ROWS_AHEAD).user;
-        const int32_t item = static_cast<int32_t>(first_draw(problem, position + ROWS_AHEAD)[1]);
         prefetch_row(problem.items, item, 0, problem.items.row_stride);
         lfm::prefetch(filter_word(known, user, filter_key(known, user, item)));
     }
 
-    static const uint32_t* first_draw(const Problem& problem, int64_t position) {
-        Rng rng(problem.seed, static_cast<uint64_t>(position));
-        return draw(problem, rng);
+    // A uniformly drawn interaction.
+    static const uint32_t* draw_interaction(const Problem& problem, Rng& rng) {
+        return problem.interactions + rng.bounded(problem.n_interactions) * problem.words;
     }
 
-    // A uniformly drawn interaction.
-    static const uint32_t* draw(const Problem& problem, Rng& rng) {
-        return problem.interactions + rng.bounded(problem.n_interactions) * problem.words;
+    // Where draw_popular looks up its item.
+    static const void* place_of_draw(const Problem& problem, Rng& rng) {
+        if (problem.popularity) return problem.popularity + rng.bounded(problem.n_items);
+        return draw_interaction(problem, rng);
+    }
+
+    // An item, as likely as it is popular.
+    static int32_t draw_popular(const Problem& problem, Rng& rng) {
+        if (!problem.popularity) return static_cast<int32_t>(draw_interaction(problem, rng)[1]);
+        uint64_t rest;  // decides within the column
+        const int64_t column = rng.bounded(problem.n_items, &rest);
+        const AliasColumn& alias = problem.popularity[column];
+        return rest >> 32 < alias.own ? static_cast<int32_t>(column) : alias.other;
+    }
+
+    // -1 where there is nothing to draw.
+    static int32_t draw_negative(const Problem& problem, int32_t user, Rng& rng) {
+        const int32_t disliked = draw_disliked(problem, user, rng);
+        if (disliked >= 0) return disliked;
+        if (!(problem.saturated && problem.saturated[user])) {
+            for (int64_t draws = 0; draws < MAX_DRAWS; ++draws) {
+                const int32_t item = draw_popular(problem, rng);
+                if (!is_known(problem.known, user, item)) return item;
+            }
+        }
+        return draw_any_disliked(problem, user, rng);
     }
 
     template <class S>
     static int entries(S& step, const Example& example, Rng& rng, Entry* out) {
         const Problem& problem = step.problem;
         if (!example.positive) return 0;
-        int32_t negative = draw_disliked(problem, example.user, rng);
-        if (negative < 0 && n_known(problem.known, example.user) < problem.n_occurring) {
-            for (int64_t draws = 0; draws < MAX_DRAWS; ++draws) {
-                const int32_t item = static_cast<int32_t>(draw(problem, rng)[1]);
-                if (!is_known(problem.known, example.user, item)) {
-                    negative = item;
-                    break;
-                }
-            }
-        }
+        const int32_t negative = draw_negative(problem, example.user, rng);
         if (negative < 0) return 0;
         ++step.sums.examples;
         step.load_user(example.user);
@@ -125,6 +142,8 @@ struct Bpr {
     }
 };
 
+constexpr float MAX_WEIGHT = 10.0f;
+
 // The entries of a positive and the violation found for it, weighted by the rank that the number
 // of tries estimates:   g = min(10, w ln(max(1, floor((n_items - 1) / tries))))
 template <class S>
@@ -136,8 +155,9 @@ inline int warp_entries(S& step, int32_t positive, float weight, Rng& rng, Entry
     const int64_t tries = step.find_violation(step.score(pos), rng, &out[1], &by);
     if (!tries) return 0;
     const int64_t at = tries < problem.n_warp_weights ? tries : problem.n_warp_weights;
-    const float weighted = weight * problem.warp_weights[at - 1];
-    const float g = weighted < 10.0f ? weighted : 10.0f;
+    const float by_rank = problem.warp_weights[at - 1], weighted = weight * by_rank;
+    const float g = weighted < MAX_WEIGHT ? weighted : MAX_WEIGHT;
+    step.sums.cut += weighted > MAX_WEIGHT && by_rank <= MAX_WEIGHT;
     step.sums.loss += static_cast<double>(g * by);
     out[0] = {positive, pos, -g};
     out[1].coefficient = g;
@@ -162,7 +182,7 @@ struct Warp {
     template <class S>
     static int entries(S& step, const Example& example, Rng& rng, Entry* out) {
         if (!example.positive) return 0;
-        // Where the user knows everything, only what she dislikes can be a negative.
+        // Where the user knows everything, only what they dislike can be a negative.
         if (knows_everything(step, example.user) && !n_disliked(step.problem, example.user)) return 0;
         step.load_user(example.user);
         return warp_entries(step, example.item, example.weight, rng, out);
@@ -211,6 +231,7 @@ struct WarpKos {
     template <class S>
     static int entries(S& step, const Example& example, Rng& rng, Entry* out) {
         const Problem& problem = step.problem;
+        if (n_known(problem.known, example.user) == 0) return 0;
         if (knows_everything(step, example.user)) return 0;
         step.load_user(example.user);
 

@@ -44,8 +44,13 @@ struct Rng {
 
     // An integer of [0, n).
     int64_t bounded(int64_t n) {
-        uint64_t low;
-        return static_cast<int64_t>(multiply_high(next(), static_cast<uint64_t>(n), &low));
+        uint64_t rest;
+        return bounded(n, &rest);
+    }
+
+    // The same, and in *rest what the draw has left: again 64 random bits, but for the last few.
+    int64_t bounded(int64_t n, uint64_t* rest) {
+        return static_cast<int64_t>(multiply_high(next(), static_cast<uint64_t>(n), rest));
     }
 };
 

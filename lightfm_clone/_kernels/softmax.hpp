@@ -268,13 +268,13 @@ void softmax_block(const Problem& problem, float* scratch, Sums* sums, int64_t* 
                    int64_t end) {
     int64_t i = *position;
     SoftmaxBlock<Schedule, Lanes, L2> block(problem, scratch, sums, i);
-    while (i < end && !(L2 && problem.scales->full)) {
+    while (i < end && !(L2 && load_relaxed(&problem.scales->full))) {
         // Parts of equal size.
         const int64_t n_parts = (end - i + MAX_EXAMPLES - 1) / MAX_EXAMPLES;
         const int64_t next = i + (end - i) / n_parts;
         block.train(i, next);
         i = next;
-        if (L2 && block.step.scales_full()) problem.scales->full = 1;
+        if (L2 && block.step.scales_full()) store_relaxed(&problem.scales->full, 1);
     }
     if (L2) block.step.share_scales();
     *sums = block.step.sums;

@@ -19,6 +19,7 @@
 
 #include <string.h>
 
+#include "atomic.hpp"
 #include "known.hpp"
 #include "random.hpp"
 #include "rows.hpp"
@@ -58,13 +59,19 @@ inline int64_t n_disliked(const Problem& problem, int32_t user) {
     return indptr ? indptr[user + 1] - indptr[user] : 0;
 }
 
+// One of them, or -1 where there is none.
+inline int32_t draw_any_disliked(const Problem& problem, int32_t user, Rng& rng) {
+    const int64_t n = n_disliked(problem, user);
+    return n ? problem.disliked.items[problem.disliked.indptr[user] + rng.bounded(n)] : -1;
+}
+
 // An item the user is known to dislike, in the share of the draws that asks for one; -1 otherwise.
 inline int32_t draw_disliked(const Problem& problem, int32_t user, Rng& rng) {
-    const Disliked& disliked = problem.disliked;
-    const int64_t n = n_disliked(problem, user);
+    const float share = problem.disliked.share;
+    if (!(share > 0.0f) || n_disliked(problem, user) == 0) return -1;
     // 24 bits are the whole mantissa of a float in [0, 1).
-    if (n == 0 || static_cast<float>(rng.next() >> 40) >= disliked.share * 16777216.0f) return -1;
-    return disliked.items[disliked.indptr[user] + rng.bounded(n)];
+    if (static_cast<float>(rng.next() >> 40) >= share * 16777216.0f) return -1;
+    return draw_any_disliked(problem, user, rng);
 }
 
 template <class Schedule, class Lanes, bool L2>
@@ -80,8 +87,8 @@ class Step {
         for (int l = 0; l < lanes; ++l) bias_lane[l] = 0.0f;
         if (bias_in_row()) bias_lane[p.no_components] = 1.0f;
         if (L2) {
-            user_base = p.scales->user;
-            item_base = p.scales->item;
+            user_base = load_relaxed(&p.scales->user);
+            item_base = load_relaxed(&p.scales->item);
         }
     }
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from lightfm_clone._model.examples import Examples, Sums
+from lightfm_clone._core import Totals
+from lightfm_clone._model.examples import Examples
 from lightfm_clone._model.losses import LOSSES
 
 _PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
@@ -36,7 +37,7 @@ def warn(message: str) -> None:
 
 
 def features_are_missing(side: str) -> None:
-    """The model was fitted with a feature matrix, and is used without one, where that is allowed."""
+    """The model was fitted with a matrix, and is used without one, where that is allowed."""
     warn(
         f"the model was fitted with {side}_features and is used without: ids are taken as single "
         f"features; pass the {side}_features of the fit"
@@ -98,22 +99,22 @@ def about_training(
     examples: Examples,
     settings: dict[str, Any],
     n_items: int,
-    sums: Sums,
+    totals: Totals,
     *,
     is_first: bool,
 ) -> None:
-    """What the sums over all epochs of a call say; `is_first` where it began from drawn values."""
-    if sums.loss == 0 or settings["learning_rate"] == 0:
+    """What the totals of all epochs of a call say; `is_first` where it began from drawn values."""
+    if totals.loss == 0 or settings["learning_rate"] == 0:
         cause = _why_nothing_learned(examples, settings, n_items, is_first)
         if cause:
             warn(f"nothing was learned, all parameters are as they were: {cause}")
-    elif sums.cut > _SHARE_CUT * sums.violations and examples.weights is not None:
+    elif totals.cut > _SHARE_CUT * totals.violations and examples.weights is not None:
         highest = float(examples.weights.max())
         most = 10 / (highest * np.log(max(n_items - 1, 2)))
         warn(
-            f"sample_weight is too high to tell: {sums.cut / sums.violations:.0%} of the violations weigh 10, "
-            f"where loss={settings['loss']!r} cuts the product of weight and rank; multiply "
-            f"sample_weight by {most:.2g}, and learning_rate by its inverse if need be"
+            f"sample_weight is too high to tell: {totals.cut / totals.violations:.0%} of the "
+            f"violations weigh 10, where loss={settings['loss']!r} cuts the product of weight and "
+            f"rank; multiply sample_weight by {most:.2g}"
         )
 
 

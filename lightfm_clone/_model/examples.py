@@ -11,19 +11,6 @@ from lightfm_clone import _checks as checks
 from lightfm_clone._model.losses import Loss
 
 
-class Sums(NamedTuple):
-    """Sums over examples that were trained on, as the kernels count them."""
-
-    loss: float = 0.0
-    examples: int = 0  # trained on, or looked at in vain
-    violations: int = 0
-    tries: int = 0
-    cut: int = 0  # violations whose weighted loss was cut at 10, because of their weight
-
-    def plus(self, other: Sums) -> Sums:
-        return Sums(*(a + b for a, b in zip(self, other, strict=True)))
-
-
 class Examples(NamedTuple):
     """Stored interactions in the caller's order."""
 

@@ -1,4 +1,4 @@
-"""What Python knows of a loss. Its formula is in `_kernels/losses.hpp` or `_kernels/softmax.hpp`."""
+"""What Python knows of a loss. Its formula is in `_kernels/losses.hpp` or `softmax.hpp` there."""
 
 from __future__ import annotations
 

@@ -65,9 +65,10 @@ def of(model: Any) -> dict[str, Any]:
 def settings(model: Any) -> dict[str, Any]:
     """What training works with: checked parameters, with what the loss makes of defaults."""
     checked = check(of(model), least_max_sampled=0)
-    for name, meant in LOSSES[checked["loss"]].defaults.items():
+    of_loss = LOSSES[checked["loss"]].defaults
+    for name in _MARKED:
         if isinstance(checked[name], Default):
-            checked[name] = meant
+            checked[name] = of_loss.get(name, unmarked(checked[name]))
     return checked
 
 

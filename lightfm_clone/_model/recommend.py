@@ -17,6 +17,8 @@ import scipy.sparse as sp
 
 from lightfm_clone import _checks as checks
 from lightfm_clone import _core
+from lightfm_clone._model.state import Rows, check_fitted, directions
+from lightfm_clone.typing import Representations
 
 _BLOCK = 4096  # users whose vectors are made at a time
 _FEW = 12  # up to this many users, packing the items costs more than it saves

@@ -5,8 +5,8 @@ The state lives in plain attributes of the model, where users of LightFM read an
 - `ARRAYS`: twelve arrays, six a side, a row for each feature of that side;
 - `ATTRIBUTES`: what else a fit leaves behind.
 
-Whoever clears, copies, saves or restores a model goes by these lists. Whoever reads rows of users or
-items does it through `Rows`: one side of the model, under a feature matrix or without one.
+Whoever clears, copies, saves or restores a model goes by these lists. Whoever reads rows of users
+or items does it through `Rows`: one side of the model, under a feature matrix or without one.
 """
 
 from __future__ import annotations
@@ -302,15 +302,12 @@ class Rows:
         return self.matrix
 
     def _sums_of_csr(self, rows: np.ndarray[Any, Any]) -> Representations:
-        csr = self.matrix
-        parts = checks.csr_rows(csr, rows, f"{self.side}_features")
-        n_columns = csr.shape[1]
-        try:
-            return _core.sum_features(*parts, self.biases[:n_columns], self.embeddings[:n_columns])
-        except ValueError as error:
-            raise ValueError(
-                f"{self.side}_features is not a valid sparse matrix: {error}"
-            ) from error
+        name, n_columns = f"{self.side}_features", self.matrix.shape[1]
+        parts = checks.csr_rows(self.matrix, rows, name)
+        sums: Representations = _core.sum_features(
+            name, *parts, self.biases[:n_columns], self.embeddings[:n_columns]
+        )
+        return sums
 
 
 def directions(vectors: Floats) -> Floats:

@@ -21,6 +21,7 @@ From here `_core.Trainer` leads to the kernels; `_core.pyx` says how.
 
 from __future__ import annotations
 
+import operator
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -28,8 +29,9 @@ import numpy as np
 
 from lightfm_clone import _core
 from lightfm_clone._checks import check_random_state
+from lightfm_clone._core import Totals
 from lightfm_clone._model import advice, parameters, state
-from lightfm_clone._model.examples import Examples, Sums
+from lightfm_clone._model.examples import Examples
 from lightfm_clone._model.losses import LOSSES
 from lightfm_clone._model.progress import Reports
 
@@ -111,9 +113,10 @@ class Training:
             schedule,
         )
 
-    def shuffle(self, seed: int, num_threads: int) -> None:
-        """Begin an epoch: make its random order."""
-        self._trainer.shuffle(seed, num_threads)
+    def shuffle(self, seed: int, num_threads: int) -> int:
+        """Begin an epoch: make its random order. Parts begin at multiples of what it returns."""
+        self._cut: int = self._trainer.shuffle(seed, num_threads)
+        return self._cut
 
     def part(
         self,
@@ -122,21 +125,22 @@ class Training:
         end: int,
         done: float = 0.0,
         after: float = 0.0,
-    ) -> Sums:
+    ) -> Totals:
         """Train on the positions [begin, end) of the epoch's order.
 
-        `begin` and `end` are multiples of `cut`, or `n_examples`. `done` and `after` are the shares
-        of a fit's epochs that are over before and after this one, by which sgd's rate has fallen.
+        `begin` and `end` are multiples of what `shuffle` returned, or `n_examples`. `done` and
+        `after` are the shares of a fit's epochs that are over before and after this one, by which
+        sgd's learning rate has fallen.
         """
         # What overflows is told by `check`, and not by NumPy as well.
         with np.errstate(over="ignore", invalid="ignore"):
-            return Sums(*self._trainer.part(settings, begin, end, done, after))
+            return self._trainer.part(settings, begin, end, done, after)
 
     def parts(self, size: int | None) -> list[tuple[int, int]]:
         """An epoch in parts of about this many examples; in one where it is None."""
         if size is None or self.n_examples == 0:
             return [(0, self.n_examples)]
-        size = max(size // self._trainer.cut, 1) * self._trainer.cut
+        size = max(size // self._cut, 1) * self._cut
         begins = range(0, self.n_examples, size)
         return [(begin, min(begin + size, self.n_examples)) for begin in begins]
 
@@ -148,9 +152,9 @@ class Training:
     def is_finite(self) -> bool:
         return all(packed.is_finite() for packed in self._packed)
 
-    def check(self, sums: Sums, settings: dict[str, Any], epoch: int, what: str) -> None:
+    def check(self, totals: Totals, settings: dict[str, Any], epoch: int, what: str) -> None:
         """Raise ValueError where an epoch has left all bounds."""
-        loss = sums.loss / max(sums.examples, 1)
+        loss = totals.loss / max(totals.examples, 1)
         bound = _DIVERGED * max(self.examples.scale(self._mean), 1.0)
         found = None
         if not self.is_finite():
@@ -200,9 +204,9 @@ def train(
 ) -> None:
     """Run epochs for a model, whose arrays are those the training reads and writes.
 
-    After an interrupt from the keyboard the arrays have what was trained up to then, and the reports
-    end as after the last epoch; after an error they may have anything. `is_first` says whether the
-    values were freshly drawn; where it is None, no advice is given.
+    After an interrupt from the keyboard the arrays have what was trained until then, and the
+    reports end as after the last epoch; after an error they may have anything. `is_first` says
+    whether the values were freshly drawn; where it is None, no advice is given.
     """
     if not epochs:
         return
@@ -212,7 +216,7 @@ def train(
         model.__dict__.update(live)  # a callback may have assigned others
         training.write()
 
-    total = Sums()
+    total = _NONE
     model.history_ = [*model.history_]  # the old list stays as it is if this is refused
     reports.begin(model)
     try:
@@ -224,18 +228,18 @@ def train(
                 number = len(model.history_) + 1
                 display.begin(epoch)
                 start = perf_counter()
-                sums = Sums()
+                sums = _NONE
                 training.shuffle(draw_seed(model.random_state), threads)
                 try:
                     for begin, end in training.parts(_PART if display.moves else None):
                         shares = epoch / epochs, (epoch + 1) / epochs
-                        sums = sums.plus(training.part(settings, begin, end, *shares))
+                        sums = _plus(sums, training.part(settings, begin, end, *shares))
                         display.advance(epoch + end / max(training.n_examples, 1))
                 finally:
                     training.settle()
                 training.check(sums, settings, number, what)
                 record = _record(number, perf_counter() - start, settings["loss"], sums)
-                total = total.plus(sums)
+                total = _plus(total, sums)
                 model.history_.append(record)
                 if reports.need_arrays:
                     write()
@@ -254,10 +258,17 @@ def train(
     reports.end(model)
 
 
-def _record(epoch: int, seconds: float, loss: str, sums: Sums) -> dict[str, Any]:
+_NONE = Totals(0.0, 0, 0, 0, 0)
+
+
+def _plus(left: Totals, right: Totals) -> Totals:
+    return Totals(*map(operator.add, left, right))
+
+
+def _record(epoch: int, seconds: float, loss: str, totals: Totals) -> dict[str, Any]:
     """The entry of an epoch in `history_`."""
-    n = max(sums.examples, 1)
-    record = {"epoch": epoch, "seconds": seconds, "loss": sums.loss / n}
+    n = max(totals.examples, 1)
+    record = {"epoch": epoch, "seconds": seconds, "loss": totals.loss / n}
     if LOSSES[loss].searches_violations:
-        record |= {"violation_rate": sums.violations / n, "mean_tries": sums.tries / n}
+        record |= {"violation_rate": totals.violations / n, "mean_tries": totals.tries / n}
     return record

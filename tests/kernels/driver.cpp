@@ -168,7 +168,6 @@ void train(const Kernels& kernels, const Stored& stored, int loss, int schedule,
     problem.has_values = true;
     problem.n_interactions = N_INTERACTIONS;
     problem.n_items = N_ITEMS;
-    problem.n_occurring = N_ITEMS;
     problem.no_components = components;
     problem.lanes = users.lanes;
     problem.learning_rate = problem.last_learning_rate = 0.05f;

@@ -1,0 +1,219 @@
+"""What the compiled core uses of the C++ in `_kernels/`, declared as it is there."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    #include <omp.h>
+    static const int lfm_has_openmp = 1;
+    static inline int lfm_thread(void) { return omp_get_thread_num(); }
+    #else
+    static const int lfm_has_openmp = 0;
+    static inline int lfm_thread(void) { return 0; }
+    #endif
+    """
+    int lfm_has_openmp
+    int lfm_thread() noexcept nogil
+
+cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
+    cdef int N_LOSSES
+    cdef int N_SCHEDULES
+    cdef int BPR
+    cdef int WARP
+    cdef int WARP_KOS
+    cdef int SGD
+    const char** LOSS_NAMES
+    const bint* DRAWS_NEGATIVES
+    const char** SCHEDULE_NAMES
+    cdef uint32_t NOT_POSITIVE
+    cdef int PANEL
+    cdef int USERS_AT_ONCE
+    cdef int USERS_IN_BLOCK
+    cdef int TILE
+
+    cdef struct FeatureMatrix:
+        const int64_t* indptr
+        const int32_t* indices
+        const float* data
+
+    cdef struct Side:
+        float* rows
+        float* biases
+        int64_t row_stride
+        int64_t bias_stride
+        FeatureMatrix features
+        double alpha
+        int64_t n_frozen
+
+    cdef struct Known:
+        const int64_t* indptr
+        const int32_t* items
+        const uint64_t* filter
+        int64_t n_items
+
+    cdef struct Disliked:
+        const int64_t* indptr
+        const int32_t* items
+        float share
+
+    cdef struct Sums:
+        double loss
+        int64_t examples
+        int64_t violations
+        int64_t tries
+        int64_t cut
+        float usual_tries
+
+    cdef struct AliasColumn:
+        uint32_t own
+        int32_t other
+
+    cdef struct Scales:
+        double user
+        double item
+        int32_t full
+
+    cdef struct Problem:
+        Side users
+        Side items
+        Known known
+        Disliked disliked
+        const uint32_t* interactions
+        const uint32_t* order
+        int32_t words
+        bint has_values
+        int64_t n_interactions
+        int32_t n_items
+        const AliasColumn* popularity
+        const uint8_t* saturated
+        int32_t no_components
+        int32_t lanes
+        float learning_rate
+        float last_learning_rate
+        float rho
+        float epsilon
+        int64_t max_sampled
+        int32_t k
+        int32_t n
+        float temperature
+        int32_t n_negatives
+        const float* warp_weights
+        int64_t n_warp_weights
+        uint64_t seed
+        Scales* scales
+
+    ctypedef void (*BlockKernel)(
+        const Problem& problem, float* scratch, Sums* sums, int64_t* position, int64_t end
+    ) noexcept nogil
+
+    int64_t scratch_floats(int loss, const Problem& problem, int64_t n_kept)
+
+    cdef struct Representations:
+        const float* vectors
+        const float* biases
+
+    cdef struct Kernels:
+        BlockKernel (*block_kernel)(int loss, int schedule, const Problem& problem) noexcept nogil
+        void (*score_pairs)(
+            const Representations& users, const Representations& items, int32_t no_components,
+            const int32_t* user_ids, int64_t user_step, const int32_t* item_ids, int64_t n,
+            float* out
+        ) noexcept nogil
+        void (*pack_panels)(
+            const Representations& items, int32_t n_items, int32_t no_components, float* panels
+        ) noexcept nogil
+        void (*rank_users)(
+            const Representations& users, const float* panels, int32_t n_items,
+            int32_t no_components, const int32_t* user_ids, int32_t n,
+            const int64_t* test_indptr, const int32_t* test_indices,
+            const int64_t* train_indptr, const int32_t* train_indices,
+            float* scratch, float* targets, float* ranks, uint8_t* in_train
+        ) noexcept nogil
+        void (*top_items)(
+            const Representations& users, int32_t n, const Representations& items,
+            const float* panels, int32_t n_items, int32_t no_components, const int64_t* begins,
+            const int64_t* ends, const int32_t* excluded, int32_t k, float* scratch,
+            int32_t* ids, float* scores
+        ) noexcept nogil
+
+cdef extern from "_kernels/dispatch.hpp" namespace "lfm" nogil:
+    cdef struct Level:
+        const char* name
+        const Kernels* kernels
+        bint supported
+    cdef int N_LEVELS
+    const Level* levels()
+    const char* compiler()
+
+cdef extern from "_kernels/interactions.hpp" namespace "lfm" nogil:
+    cdef int64_t CHUNK
+    int bucket_bits(int64_t n)
+    void count_buckets(int64_t n, int64_t first, int64_t last, int bits, uint64_t seed,
+                       int64_t* counts)
+    void scatter(const uint32_t* interactions, int words, int64_t n, int64_t first, int64_t last,
+                 int bits, uint64_t seed, int64_t* next, uint32_t* order)
+    cdef int MAX_CLASSES
+    void shuffle_bucket(uint32_t* order, int words, int64_t n, int64_t bucket, uint64_t seed)
+    void partition_window(uint32_t* order, int words, int64_t n, const uint8_t* classes,
+                          int n_classes, int64_t* begins, uint32_t* buffer)
+    void swap_down(const int32_t* partners, int64_t n, int64_t end, int32_t* order)
+    void gather[T](const T* source, const int32_t* order, int64_t n, T* out)
+    void fill_alias_table(const int64_t* counts, int64_t n, double total, double* shares,
+                          int32_t* stack, AliasColumn* table)
+    void group_by_item(const uint32_t* interactions, int words, int64_t first, int64_t last,
+                       int64_t* next, int64_t* sizes, uint32_t* users)
+    void list_items(const uint32_t* users, int64_t first, int64_t last, const int64_t* ends,
+                    const int64_t* begins, int64_t* sizes, int64_t* item, int32_t* items)
+    void close_gaps(const int64_t* begins, int64_t first, int64_t last, int64_t* indptr,
+                    int32_t* items)
+    bint are_sorted(const int64_t* indptr, const int32_t* items, int64_t first, int64_t last,
+                    int64_t n_items)
+    bint all_finite(const float* rows, int64_t n_rows, int64_t stride, int64_t n_floats)
+    void fill_filter(const int64_t* indptr, const int32_t* items, int64_t user, int64_t n_items,
+                     uint64_t* filter)
+    int64_t filter_begin(const int64_t* indptr, int64_t user)
+
+cdef extern from "_kernels/features.hpp" namespace "lfm" nogil:
+    cdef enum Fault:
+        NO_FAULT
+        BAD_ROW
+        BAD_PLACE
+        BAD_COLUMN
+        NOT_FINITE
+
+    cdef struct Array:
+        const void* data
+        int64_t size
+        bint wide
+
+    cdef struct StoredFeatures:
+        Array indptr
+        Array indices
+        Array data
+
+    cdef struct Finding:
+        Fault fault
+        int64_t at
+        int64_t begin
+        int64_t end
+
+    Finding sum_stored_features "lfm::sum_features"(
+        const StoredFeatures& features, const int32_t* rows, int64_t n, const float* biases,
+        const float* embeddings, int64_t n_features, int64_t no_components, float* bias_sums,
+        float* sums
+    )
+
+cdef extern from "_kernels/queue.hpp" namespace "lfm" nogil:
+    cdef cppclass Queue:
+        Queue(int n_classes) except +
+        void offer(int64_t first, int64_t last)
+        int64_t take(int thread)
+
+cdef extern from "_kernels/ids.hpp" namespace "lfm":
+    cdef cppclass IdTable:
+        IdTable(bint empty) except +
+    Py_ssize_t number_list(IdTable& table, dict mapping, bint add, list ids,
+                           int32_t* out) except -1
+    int number_rows(IdTable& users, dict user_mapping, IdTable& items, dict item_mapping, list rows,
+                    int32_t* row, int32_t* col, double* weights) except -1
