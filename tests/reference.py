@@ -634,6 +634,11 @@ def run_epoch(
     return state
 
 
+def epoch_seed(draws: np.random.RandomState) -> int:
+    """The seed of an epoch: the first 8 of so many bytes that the generator makes all words anew."""
+    return int.from_bytes(draws.bytes(4 * 624)[:8], "little")
+
+
 def fit(
     settings: Settings,
     interactions: sp.coo_matrix,
@@ -656,7 +661,7 @@ def fit(
         weights = None if sample_weight is None else sample_weight.data.astype(np.float64)
         state.global_mean = float(np.average(interactions.data.astype(np.float64), weights=weights))
     for epoch in range(epochs):
-        seed = int(draws.randint(np.iinfo(np.int64).max, dtype=np.int64))
+        seed = epoch_seed(draws)
         state = run_epoch(
             state,
             interactions,

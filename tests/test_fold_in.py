@@ -23,7 +23,8 @@ from helpers import (
 )
 from test_twin import interactions_of, weights_of
 
-from lightfm_clone import LightFM, fold_in
+from lightfm_clone import LightFM
+from lightfm_clone._model import fold_in
 from lightfm_clone.evaluation import auc_score
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "fold_in.py"
@@ -59,7 +60,8 @@ def twin(monkeypatch):
     def step_features(epoch, side, row, gradient):
         return [] if row.features[0] < side.n_still else step(epoch, side, row, gradient)
 
-    def run(state, interactions, weights, draws, epochs=2):
+    def run(state, interactions, weights, draws, item_counts=None, epochs=2):
+        larger = reference.Larger(item_counts=item_counts)
         items, users = state.items, state.users
         if items.n_still == len(items.parameters):
             state.settings.item_alpha = 0.0
@@ -67,9 +69,11 @@ def twin(monkeypatch):
             state.settings.user_alpha = 0.0
         known = items.parameters[: items.n_still].copy()
         for epoch in range(epochs):
-            seed = int(draws.randint(np.iinfo(np.int64).max, dtype=np.int64))
+            seed = reference.epoch_seed(draws)
             span = epoch / epochs, (epoch + 1) / epochs
-            state = reference.run_epoch(state, interactions, None, None, weights, seed, span)
+            state = reference.run_epoch(
+                state, interactions, None, None, weights, seed, span, larger=larger
+            )
             state.items.parameters[: len(known)] = known  # L2 shrinks all rows of a side
         return state
 
@@ -82,9 +86,7 @@ def settings_of(model: LightFM) -> reference.Settings:
     parameters = model.get_params()
     del parameters["random_state"]
     if model.loss == "softmax":
-        parameters |= {"learning_rate": 0.1}
-        if model.learning_schedule == "adagrad":
-            parameters["learning_schedule"] = "sgd"
+        parameters["learning_rate"] = 0.1
     return reference.Settings(**parameters)
 
 
@@ -128,7 +130,7 @@ def test_users_as_the_twin_finds_them(twin, loss, schedule, weighted, alpha):
     items = model.get_item_representations(FEATURES["item_features"])
 
     draws = np.random.RandomState(8)
-    users = drawn(model, 12 + (loss == "bpr"), draws)
+    users = drawn(model, 12, draws)
     if loss == "softmax":
         users.parameters[:] = 0
     for state, name in ((users.gradients, "gradients"), (users.momentum, "momentum")):
@@ -144,14 +146,11 @@ def test_users_as_the_twin_finds_them(twin, loss, schedule, weighted, alpha):
                     weights=weights.data[mine] if weighted else None,
                 )
     users.parameters = users.parameters.astype(np.float32).astype(np.float64)
-    entries, of_entries = interactions, weights
-    if loss == "bpr":  # and 24 times every item, for a user who likes nothing
-        everything = sp.coo_matrix((np.zeros(600), (np.zeros(600, int), np.arange(600) % N_ITEMS)))
-        entries = sp.vstack([interactions, everything]).tocoo()
-        ones = sp.coo_matrix((np.ones(600), (everything.row, everything.col)))
-        of_entries = sp.vstack([weights, ones]).tocoo() if weighted else None
+    counts = None
+    if loss == "bpr":  # and 24 times every item
+        counts = np.bincount(interactions.col, minlength=N_ITEMS) + 600 // N_ITEMS
     state = reference.State(settings_of(model), still(items), users, model.global_mean_)
-    expected = twin(state, entries, of_entries, draws)
+    expected = twin(state, interactions, weights, draws, counts)
 
     actual = model.fold_in_users(
         interactions,
@@ -181,27 +180,23 @@ def test_items_as_the_twin_finds_them(twin, loss, schedule, with_train, alpha):
     for name in ("parameters", "gradients", "momentum"):
         both = np.concatenate([getattr(old_and_new, name), getattr(new, name)])
         setattr(old_and_new, name, both)
-    shape = (N_USERS + (loss == "bpr"), N_ITEMS + 6)
+    shape = (N_USERS, N_ITEMS + 6)
     parts = [(interactions, weights, N_ITEMS)]
     if with_train:
         ones = train.copy()
         ones.data = np.ones_like(ones.data)
         parts.append((train, ones, 0))
-    elif loss == "bpr":
-        n = 31 * 20  # the least multiple of the number of items that is 10 times that of entries
-        user, item = np.full(n, N_USERS), np.arange(n) % 31
-        catalogue = sp.coo_matrix((np.zeros(n), (user, item)), shape)
-        parts.append((catalogue, sp.coo_matrix((np.ones(n), (user, item)), shape), 0))
 
     def joined(at):
         row = np.concatenate([part[0].row for part in parts])
         col = np.concatenate([part[0].col + part[2] for part in parts])
         return sp.coo_matrix((np.concatenate([part[at].data for part in parts]), (row, col)), shape)
 
-    if loss == "bpr":
-        users = [np.append(of, np.zeros_like(of[:1]), axis=0) for of in users]
+    counts = None
+    if loss == "bpr" and not with_train:  # 20 times every item are 10 times the entries, or more
+        counts = np.bincount(interactions.col + N_ITEMS, minlength=N_ITEMS + 6) + 20
     state = reference.State(settings_of(model), old_and_new, still(users), model.global_mean_)
-    expected = twin(state, joined(0), joined(1), draws)
+    expected = twin(state, joined(0), joined(1), draws, counts)
 
     actual = model.fold_in_items(
         interactions,
@@ -521,13 +516,12 @@ def test_divergence_is_told():
     assert_equal_arrays(arrays_of(model), before)
 
 
-def test_a_model_of_features_warns_without_them():
+def test_a_model_of_features_asks_for_them():
     model = LightFM(loss="warp").fit(
         interactions_of(0), item_features=random_features(N_ITEMS, N_ITEMS)
     )
-    with pytest.warns(UserWarning, match="fitted with item_features") as warned:
+    with pytest.raises(ValueError, match="item_features must be given"):
         model.fold_in_users(sp.coo_matrix((3, N_ITEMS)))
-    assert len(warned) == 1
 
 
 # Real data

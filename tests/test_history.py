@@ -155,7 +155,7 @@ def test_the_loss_falls_where_there_is_something_to_learn(loss, schedule):
         interactions = sp.coo_matrix(2 * EVERYTHING.toarray() - 1)
     model = new(loss, learning_schedule=schedule, epsilon=1e-4, k=2, n=4)
     losses = [record["loss"] for record in model.fit(interactions, epochs=20).history_]
-    assert losses[19] <= losses[9] < losses[0]
+    assert max(losses[9], losses[19]) < losses[0] / 2
     assert losses[19] < 0.5 * losses[0]
 
 

@@ -28,7 +28,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lightfm_clone import LightFM
-from lightfm_clone import recommend as module
+from lightfm_clone._model import recommend as module
 
 N_USERS, N_ITEMS = 30, 20
 FEATURES = {

@@ -347,10 +347,17 @@ def test_tastes_are_found(level, loss, schedule):
     train, test = groups_of_taste(n_users=240, n_groups=3, share=0.7)
     model = LightFM(no_components=3, loss=loss, learning_schedule=schedule, random_state=1)
     # At a low temperature softmax learns data so dense by heart, and holds the rest for disliked.
-    model.set_params(temperature=0.5).fit(train, epochs=20)
+    model.set_params(temperature=0.5)
+    epochs, auc = 20, 0.99
+    if loss == "warp-kos":  # looks after the best of a user's positives alone
+        auc = 0.92
+    if (loss, schedule) == ("softmax", "adagrad"):
+        # Slower than with sgd: of 8 seeds, precision 0.985 (0.971 or more), AUC 0.992 (0.988).
+        model.set_params(learning_rate=0.05)
+        epochs, auc = 40, 0.98
+    model.fit(train, epochs=epochs)
     assert precision_at_k(model, test, train, k=1).mean() > 0.95
-    # k-OS looks after the best of a user's positives alone.
-    assert auc_score(model, test, train).mean() > (0.92 if loss == "warp-kos" else 0.99)
+    assert auc_score(model, test, train).mean() > auc
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

@@ -387,7 +387,7 @@ def test_training_goes_on_from_assigned_arrays(level, loss, schedule):
         settings.max_sampled = model.max_sampled = max_sampled
         settings.learning_rate = model.learning_rate = learning_rate
         state.settings = settings
-        seed = int(draws.randint(np.iinfo(np.int64).max, dtype=np.int64))
+        seed = reference.epoch_seed(draws)
         # Each call is a fit of its own to sgd, whose learning rate falls to 0.
         state = reference.run_epoch(state, interactions, user_features, item_features, None, seed)
         model.fit_partial(interactions, user_features, item_features)

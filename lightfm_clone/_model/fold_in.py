@@ -108,7 +108,7 @@ def fold_in_items(
 
 def _counts_with_catalogue(examples: Examples, n_items: int) -> Any:
     """How often each item is among the examples, and besides in a catalogue of all items."""
-    times = -(-_CATALOGUE_SHARE * len(examples.rows) // max(n_items, 1))
+    times = max(-(-_CATALOGUE_SHARE * len(examples.rows) // max(n_items, 1)), 1)
     return np.bincount(examples.cols, minlength=n_items).astype(np.int64) + times
 
 

@@ -87,7 +87,7 @@ def predict_rank(
         rows.check_n(n, "test_interactions")
         if rows.n > n:
             advice.slice_has_more_rows(side, rows.n, n)
-        vectors.append(rows.rankable(None if rows.n == n else np.arange(n)))
+        vectors.append(rows.rankable(None if rows.n == n else np.arange(n, dtype=np.int32)))
     users, items = vectors
     ranks = test.astype(np.float32)
     indptr, indices, _ = checks.csr_parts(test)

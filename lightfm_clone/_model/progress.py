@@ -129,7 +129,9 @@ class Bar(Display):
         self._bar.close()
 
     def advance(self, epochs: float) -> None:
-        self._bar.update(round(epochs, 2) - self._bar.n)
+        done = round(epochs, 2)
+        self._bar.n = int(done) if done == int(done) else done
+        self._bar.update(0)
 
     def tell(self, values: dict[str, str]) -> None:
         self._bar.set_postfix(values)

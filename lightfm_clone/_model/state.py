@@ -270,7 +270,7 @@ class Rows:
             return csr @ self.biases[:n_columns], csr @ self.embeddings[:n_columns]
         if self.matrix is None:
             return self.biases[rows], self.embeddings[rows]
-        if self._matrix_is_checked or self.matrix.format == "csr":
+        if getattr(self.matrix, "format", None) == "csr":
             return self._sums_of_csr(rows)
         csr = self._csr()[rows]
         n_columns = csr.shape[1]

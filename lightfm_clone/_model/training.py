@@ -154,17 +154,18 @@ class Training:
 
     def check(self, totals: Totals, settings: dict[str, Any], epoch: int, what: str) -> None:
         """Raise ValueError where an epoch has left all bounds."""
+        of = LOSSES[settings["loss"]]
         loss = totals.loss / max(totals.examples, 1)
-        bound = _DIVERGED * max(self.examples.scale(self._mean), 1.0)
-        found = None
         if not self.is_finite():
             found = "some parameters are NaN or infinite"
-        elif not abs(loss) <= bound:  # NaN is no better
-            found = f"the mean loss is {loss:.2g}"
-        if found is None:
+        elif of.compares_items and (settings["item_alpha"] or settings["user_alpha"]):
+            return  # the scales of L2 are in this loss
+        elif abs(loss) <= _DIVERGED * max(self.examples.scale(self._mean), 1.0):
             return
+        else:  # NaN, too
+            found = f"the mean loss is {loss:.2g}"
         given, higher = f"learning_rate={settings['learning_rate']}", ""
-        if LOSSES[settings["loss"]].scores_directions:  # its gradients grow with 1 / temperature
+        if of.scores_directions:  # its gradients grow with 1 / temperature
             given += f" and temperature={settings['temperature']}"
             higher = "a higher temperature, "
         raise ValueError(
@@ -173,9 +174,10 @@ class Training:
         )
 
     def write(self) -> None:
-        """Write the parameters into the arrays they were read from."""
+        """Write the parameters into the arrays they were read from, where any was trained."""
         for side, packed in zip(self._sides, self._packed, strict=True):
-            packed.unpack(side.embeddings, side.biases)
+            if side.n_frozen < len(side.biases[0]):
+                packed.unpack(side.embeddings, side.biases)
 
     def read(self) -> None:
         """Read the parameters from their arrays anew."""
