@@ -15,10 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from lightfm_clone import data as data_module
+from lightfm_clone.data import Dataset, numbering
 from lightfm_clone.data import interactions as interactions_module
-from lightfm_clone.data import numbering
-from lightfm_clone.data import Dataset
 
 BLOCK = numbering.BLOCK
 
@@ -171,13 +169,6 @@ def test_dates_stay_dates():
     assert list(dataset.mapping()[0]) == [days[0], days[1]]
     interactions, _ = dataset.build_interactions((day, "x") for day in days)
     assert interactions.row.tolist() == [0, 1, 0]
-
-
-def test_every_nan_is_its_own_id_unless_it_is_the_same_object():
-    nan = float("nan")
-    dataset = Dataset()
-    dataset.fit([nan, nan, 1.0], np.array([np.nan, np.nan]))
-    assert dataset.interactions_shape() == (2, 2)
 
 
 def test_ids_added_later_come_after_the_named_features():
@@ -465,7 +456,6 @@ def test_weights_of_a_text_array_are_refused():
         (np.array([["a", "gin"]]), r"item id 'gin'.*fit_partial\(items=\['gin'\]\)"),
         (np.array([[5, 6]]), r"user id 5.*fit_partial\(users=\[5\]\)"),
         (np.array([[0.5, 6]]), r"user id 0.5.*fit_partial\(users=\[0.5\]\)"),
-        (np.array([[np.nan, 6]]), r"user id nan.*fit_partial\(users=\[nan\]\)"),
     ],
 )
 def test_unknown_ids_in_interactions(data, remedy):

@@ -44,6 +44,14 @@ class Dataset:
 
     Notes
     -----
+    Missing values (NaN, NaT, NA) are no ids: they are refused. None, which a dictionary can tell
+    from all else, is one id if it is given as one, with a warning.
+
+    The feature of a user's own and the names of other features are numbered in one mapping, as in
+    LightFM: a name that equals an id, as numbers often do, is the same feature as that id's own,
+    and the same number in two columns is one feature. A warning says so; names such as
+    ``"age:25"`` keep them apart.
+
     Long inputs are fastest as NumPy arrays or pandas objects of integers (or of floats that
     are all integers); lists, tuples and generators are welcome everywhere and read once.
     `from_frame` reads whole data frames.
@@ -194,9 +202,15 @@ class Dataset:
         )
         of_users, of_items = given.user_features, given.item_features
         dataset = cls(user_identity_features, item_identity_features)
+        users = [*given.users.values, *(of_users.ids.values if of_users else ())]
+        items = [*given.items.values, *(of_items.ids.values if of_items else ())]
+        if of_users and user_identity_features:
+            tables.refuse_shared_names(of_users, users, "user")
+        if of_items and item_identity_features:
+            tables.refuse_shared_names(of_items, items, "item")
         dataset.fit(
-            chain(given.users.values, of_users.ids.values if of_users else ()),
-            chain(given.items.values, of_items.ids.values if of_items else ()),
+            users,
+            items,
             of_users.names if of_users else (),
             of_items.names if of_items else (),
         )
@@ -212,15 +226,16 @@ class Dataset:
         if given.weights is not None:
             weights = sp.coo_matrix((given.weights, (row.copy(), col.copy())), shape=shape)
         ones = np.ones(len(row), dtype=np.int32)
-        features = [
+        rows_of_users, rows_of_items = (
             None if table is None else feature_matrices.of_table(table, side, normalize)
             for table, side in ((of_users, dataset._users()), (of_items, dataset._items()))
-        ]
+        )
         return FromFrame(
             dataset,
             sp.coo_matrix((ones, (row, col)), shape=shape),
             weights,
-            *features,
+            rows_of_users,
+            rows_of_items,
             given.timestamps,
         )
 
@@ -245,7 +260,16 @@ class Dataset:
         Raises
         ------
         TypeError
-            When an argument is no iterable of hashable values. The dataset stays as it was.
+            When an argument is no iterable of hashable values, or a text. The dataset stays as it
+            was.
+        ValueError
+            When missing values are among them. The dataset stays as it was.
+
+        Warns
+        -----
+        UserWarning
+            When None is among them, a feature has the name of an id while identity features are
+            on, or a number is listed as the name of a feature more than once.
         """
         (
             self._user_id_mapping,
@@ -269,7 +293,16 @@ class Dataset:
         Raises
         ------
         TypeError
-            When an argument is no iterable of hashable values. The dataset stays as it was.
+            When an argument is no iterable of hashable values, or a text. The dataset stays as it
+            was.
+        ValueError
+            When missing values are among them. The dataset stays as it was.
+
+        Warns
+        -----
+        UserWarning
+            When None is among them, a feature has the name of an id while identity features are
+            on, or a number is listed as the name of a feature more than once.
         """
         known = self.mapping()
         newcomers = self._newcomers(known, users, items, user_features, item_features)
@@ -443,8 +476,9 @@ class Dataset:
         Parameters
         ----------
         data : iterable of (user id, item id) or (user id, item id, weight)
-            Both kinds of rows may be mixed; the weight is 1 where it is missing. A 2-D NumPy
-            array or a data frame of two or three columns is such an iterable of its rows.
+            Both kinds of rows may be mixed; the weight is 1 where it is left out. A 2-D NumPy
+            array or a table of pandas, polars or pyarrow of two or three columns, whatever their
+            names, is such an iterable of its rows.
 
         Returns
         -------
@@ -457,9 +491,10 @@ class Dataset:
         Raises
         ------
         ValueError
-            When an id is unknown or a row has another length.
+            When an id is unknown or missing, or an element is no such row.
         TypeError
-            When a weight is not a number. (NaN is one; a fit refuses it.)
+            When ``data`` are no rows at all, or a weight is not a number. (NaN is one; a fit
+            refuses it.)
         """
         self._check_fitted()
         row, col, weights = interactions.entries(data, self._user_id_mapping, self._item_id_mapping)
@@ -482,22 +517,29 @@ class Dataset:
         data : iterable of (user id, [names]) or (user id, {name: weight})
             Features of users. A name in a list weighs 1; entries for the same user and name
             add up, within a row and over rows. Users without a row have nothing but their
-            identity feature, if those are on.
+            identity feature, if those are on. A table of two columns, ids and lists of names, is
+            such an iterable of its rows; `from_frame` reads tables of any columns.
         normalize : bool, default True
             Divide each row by the sum of its absolute values, unless that is 0.
 
         Returns
         -------
         csr_matrix of float32, shape (n_users, n_user_features)
-            With identity features, each user's own feature weighs 1 before normalisation.
+            With identity features, each user's own feature weighs 1 before normalisation. This is
+            one matrix, where `build_interactions` returns two.
 
         Raises
         ------
         ValueError
-            When an id or a name is unknown, an element of ``data`` is no pair, or, with
+            When an id or a name is unknown or missing, an element of ``data`` is no pair, or, with
             ``normalize``, some user has no features at all or one of weight NaN or infinity.
         TypeError
-            When a weight is not a number or features are neither iterable nor a mapping.
+            When a weight is not a number or features are neither iterable nor a mapping, or are a
+            text.
+
+        See Also
+        --------
+        user_feature_rows : rows for users who are not to be known, such as visitors.
         """
         self._check_fitted()
         return feature_matrices.of_rows(data, self._users(), normalize)

@@ -45,6 +45,7 @@ def of_rows(data: Any, side: Side, normalize: bool) -> sp.csr_matrix:
         sizes = np.fromiter(map(len, bags), np.intp, len(bags))
         row = np.repeat(numbering.numbers_of(owners, numbers, f"{side.name}s"), sizes)
         names = list(chain.from_iterable(bags))
+        weights: npt.NDArray[np.float32]
         col = numbering.numbers_of(names, name_numbers, f"{side.name}_features")
         if doubtful:
             doubtful = not numbering.warn_of_repeated(bags, f"{side.name}_features")
@@ -52,7 +53,7 @@ def of_rows(data: Any, side: Side, normalize: bool) -> sp.csr_matrix:
             weighed = (bag.values() if type(bag) is dict else repeat(1.0, len(bag)) for bag in bags)
             weights = row_reading.weights_of(list(chain.from_iterable(weighed)))
         else:
-            weights = np.ones(len(col), dtype=np.float32)
+            weights = np.ones(len(col), np.float32)
         blocks.append(Entries(row, col, weights))
 
     matrix = _summed(blocks, side)
@@ -73,14 +74,6 @@ def of_rows(data: Any, side: Side, normalize: bool) -> sp.csr_matrix:
 
 def of_table(given: tables.Features, side: Side, normalize: bool) -> sp.csr_matrix:
     """The float32 matrix of the features in a table; see `Dataset.from_frame`."""
-    clash = None
-    if side.identity:
-        clash = next((name for name in given.names if name in side.ids), None)
-    if clash is not None:
-        raise ValueError(
-            f"{side.name}_features make a feature {clash!r}, a name that one of the {side.name} "
-            f"ids has too; rename its column or turn off {side.name}_identity_features"
-        )
     owners = numbering.numbers_of(given.ids.values, _core.Numbers(side.ids), f"{side.name}s")
     owners = owners[given.ids.codes]
     repeated = np.bincount(owners, minlength=1).argmax()
@@ -95,7 +88,7 @@ def of_table(given: tables.Features, side: Side, normalize: bool) -> sp.csr_matr
     if normalize:
         sizes = np.bincount(row, minlength=len(side.ids)) + (1 if side.identity else 0)
         _refuse_bare(sizes, side)
-        shares = 1 / sizes.astype(np.float32)
+        shares: npt.NDArray[np.float32] = np.float32(1) / sizes.astype(np.float32)
         value = value * shares[row]
         blocks = [Entries(row, col, ones * shares[row]) for row, col, ones in blocks]
     names = numbering.numbers_of(
@@ -108,15 +101,15 @@ def of_strangers(data: Any, side: Side, normalize: bool, unknown: str) -> sp.csr
     """Rows for users or items without a number; see `Dataset.user_feature_rows`."""
     if unknown not in ("error", "skip"):
         raise ValueError(f"unknown must be 'error' or 'skip', got {unknown!r}")
-    if isinstance(data, str | bytes | Mapping) or not isinstance(data, Iterable):
-        raise TypeError(
-            f"data must be an iterable of the features of each {side.name}, got {shown(data)}; "
-            "a single one's go into a list: [[name, ...]] or [{name: weight, ...}]"
-        )
     if columns.split(data) is not None:
         raise TypeError(
             f"data must be an iterable of the features of each {side.name}, got a table; make the "
             "names that from_frame makes of its columns, such as 'town:Oslo', and pass lists"
+        )
+    if isinstance(data, str | bytes | Mapping) or not isinstance(data, Iterable):
+        raise TypeError(
+            f"data must be an iterable of the features of each {side.name}, got {shown(data)}; "
+            "a single one's go into a list: [[name, ...]] or [{name: weight, ...}]"
         )
     # One by one, as there mostly is one: no array is as fast.
     indptr, indices, values = [0], array("i"), array("d")
@@ -138,7 +131,7 @@ def of_strangers(data: Any, side: Side, normalize: bool, unknown: str) -> sp.csr
             except TypeError as error:
                 raise TypeError(
                     f"a {side.name} feature in data is not hashable: {error}; the features of one "
-                    f"{side.name} are a list of names or a dict, got {shown(given)}"
+                    f"{side.name} are a list of names or a dict, without an id, got {shown(given)}"
                 ) from error
             if col is not None:
                 row[col] = row.get(col, 0.0) + weight
@@ -185,7 +178,8 @@ def _rows_of(data: Any, side: Side, expected: str) -> Any:
             f"{', '.join(map(repr, names)) or 'none'}; Dataset.from_frame(..., "
             f"{side.name}_features=table) makes features of all columns of a table"
         )
-    return zip(*map(numbering.plain, parts), strict=True)
+    ids, bags = map(numbering.plain, parts)
+    return zip(ids.tolist() if isinstance(ids, np.ndarray) else ids, bags, strict=True)
 
 
 def _bag(features: Any, whose: str, side: str) -> list[Any] | dict[Any, Any]:

@@ -44,8 +44,8 @@ def _blocks(data: Any, users: _core.Numbers, items: _core.Numbers) -> Iterator[E
     for start, rows in row_reading.blocks(data, BLOCK):
         found = _core.numbers_of_rows(users, items, rows)
         if found is not None:
-            row, col, weights = found
-            yield Entries(row, col, weights.astype(np.float32))
+            row, col, values = found
+            yield Entries(row, col, values.astype(np.float32))
             continue
         # Something is amiss, or not as plain as most data are.
         lengths = row_reading.check(rows, start, {2, 3}, _EXPECTED)
@@ -87,7 +87,7 @@ def _of_columns(
         order = (
             "the columns of a table are read in their order, "
             + ", ".join(f"{name!r} as {role}" for name, role in zip(names, roles, strict=False))
-            + ": select them in that order if they are not these"
+            + ": select them in that order, as table[[user, item]]"
         )
     yield _numbered(of_users, of_items, weights, users, items, order)
 

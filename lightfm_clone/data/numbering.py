@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from itertools import chain, count, islice
 from numbers import Number
+from operator import ne
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -33,8 +34,8 @@ NOUNS = {
     "item_features": "item feature",
 }
 
-# Nothing of these types is a missing value, nor equal to something of another type.
-_PLAIN = {str, bytes, int}
+# Nothing of these types is a missing value.
+_WHOLE = {str, bytes, int, bool, tuple, np.str_}
 
 
 def plain(values: Any) -> Any:
@@ -87,7 +88,7 @@ def distinct(ids: Iterable[Hashable] | None, argument: str) -> dict[Hashable, in
             raise TypeError(_no_ids(argument, ids, str(error), block)) from error
         # Looking at what is new spares looking at all, until something missing is among it.
         new = islice(reversed(places), len(places) - n_before)
-        if n_missing or n_none or any(map(columns.is_missing, _unusual(new))):
+        if n_missing or n_none or _hold_missing(new):
             missing = sum(map(columns.is_missing, block))
             none = sum(value is None for value in block)
             n_missing, n_none = n_missing + missing - none, n_none + none
@@ -121,10 +122,13 @@ def warn(message: str) -> None:
     warnings.warn(message, stacklevel=level)
 
 
-def _unusual(values: Iterable[Hashable]) -> Iterable[Hashable]:
-    """The values, unless all of them are of types that hold nothing out of the ordinary."""
+def _hold_missing(values: Iterable[Hashable]) -> bool:
+    """Whether a missing value is among the values, in no time where their types tell."""
     values = list(values)
-    return () if set(map(type, values)) <= _PLAIN else values
+    kinds = set(map(type, values)) - _WHOLE
+    if kinds <= {float}:
+        return bool(kinds) and any(map(ne, values, values))
+    return any(map(columns.is_missing, values))
 
 
 def _no_ids(argument: str, given: Any, why: str, block: Iterable[Any] = ()) -> str:
@@ -303,14 +307,9 @@ def numbers_of(
         return numbers.of(ids)
     except KeyError as error:
         (unknown,) = error.args
-        if columns.is_missing(unknown):
-            missing = sum(map(columns.is_missing, ids))
-            raise ValueError(
-                f"{given} must not hold missing values, got {missing} of them (the first "
-                f"{unknown!r}) where a {NOUNS[argument]} belongs; drop them, with dropna() in "
-                "pandas, or put something in their place that fit knows as well"
-            ) from None
-        raise unknown_error(unknown, numbers.mapping, argument, given, advice(unknown)) from None
+        n_missing = sum(map(columns.is_missing, ids)) if columns.is_missing(unknown) else 0
+        said = "" if n_missing else advice(unknown)
+        raise unknown_error(unknown, numbers.mapping, argument, given, said, n_missing) from None
     except TypeError as error:
         bad = next((value for value in ids if not _is_hashable(value)), None)
         what = ""
@@ -325,23 +324,30 @@ def unknown_error(
     argument: str,
     given: str,
     advice: str = "",
+    n_missing: int = 1,
 ) -> ValueError:
-    """What is raised for an id that the mapping does not know."""
-    remedies = [advice] if advice else []
+    """What is raised for an id that the mapping does not know.
+
+    ``advice`` goes ahead of the usual one; ``n_missing`` counts missing values if it is one.
+    """
+    if columns.is_missing(unknown):
+        return ValueError(
+            f"{given} must not hold missing values where names or ids belong, got {n_missing} of "
+            f"them instead of a {NOUNS[argument]}, the first {unknown!r}; drop them, with dropna() "
+            "in pandas, or put something in their place that the dataset knows as well"
+        )
     twin = _twin(unknown, mapping)
     if twin is not None:
-        remedies.append(
-            f"but it knows {twin!r}, of type {type(twin).__name__}, not "
-            f"{type(unknown).__name__}: convert one of the two, with astype() or "
-            f"{type(twin).__name__}()"
+        advice = (
+            f"it knows {twin!r} of type {type(twin).__name__}, not {type(unknown).__name__}: "
+            f"convert {given} or what fit was given, with {type(twin).__name__}() or astype()"
         )
-    remedies.append(f"make it known with fit_partial({argument}=[{unknown!r}])")
+    remedy = f"make it known with fit_partial({argument}=[{unknown!r}])"
     if argument in ("users", "items") and given == "data":
-        side = argument[:-1]
-        remedies.append(f"features of {argument} not to be known go to {side}_feature_rows")
+        remedy += f", or build its row with {argument[:-1]}_feature_rows if it is to stay unknown"
     return ValueError(
         f"{given} holds the {NOUNS[argument]} {unknown!r}, which this dataset does not know; "
-        + "; or ".join(remedies)
+        + (f"{advice}; if that is not it, {remedy}" if advice else remedy)
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -86,6 +86,17 @@ def read(
     return Tables(users, items, weights, timestamps, *features)
 
 
+def refuse_shared_names(given: Features, ids: Iterable[Hashable], side: str) -> None:
+    """Refuse features that have the name of an id, where each id is a feature, too."""
+    names = set(given.names)
+    clash = next((own for own in ids if own in names), None)
+    if clash is not None:
+        raise ValueError(
+            f"{side}_features make a feature {clash!r}, a name that one of the {side} ids has too; "
+            f"rename its column or turn off {side}_identity_features"
+        )
+
+
 def _features(frame: Any, side: str, name: Hashable, numeric: Scaling) -> Features:
     """The features of the users or items (``side``) in the column ``name``."""
     argument = f"{side}_features"
@@ -96,6 +107,8 @@ def _features(frame: Any, side: str, name: Hashable, numeric: Scaling) -> Featur
     for key, column in columns.items():
         if key == name or column.kind == "empty":
             continue
+        row: npt.NDArray[Any]
+        col: npt.NDArray[Any]
         if column.kind == "number":
             scaling = numeric.get(key, "standard") if isinstance(numeric, Mapping) else numeric
             value = _scaled(column, scaling)
@@ -106,12 +119,12 @@ def _features(frame: Any, side: str, name: Hashable, numeric: Scaling) -> Featur
             col, new = np.zeros(len(row), dtype=np.intp), [str(key)]
             value = np.ones(len(row), dtype=np.float32)
         elif column.kind in ("category", "list"):
-            row, elements = column.elements() if column.kind == "list" else (None, column)
+            rows, elements = column.elements() if column.kind == "list" else (None, column)
             if elements.kind in ("list", "other"):
                 raise TypeError(f"{column.label} must hold lists of names, got {column.dtype}")
             codes, values = elements.codes()
             present = np.flatnonzero(codes >= 0)
-            row = present if row is None else row[present]
+            row = present if rows is None else rows[present]
             texts = [f"{key}:{value}" for value in values]
             new = list(dict.fromkeys(texts))  # 1 and "1" read the same
             col = codes[present]
