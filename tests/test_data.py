@@ -20,6 +20,9 @@ from lightfm_clone.data import interactions as interactions_module
 
 BLOCK = numbering.BLOCK
 
+# What numbering warns of is what it does all the same; test_data_inputs.py looks at the warnings.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
 
 class NaiveDataset:
     """The law of `Dataset` in its plainest words."""

@@ -81,8 +81,12 @@ def test_tables_that_are_no_rows(dataset, library):
     check_log((made.interactions, made.weights))
 
     other = {key: LOG[key] for key in ("weight", "user", "item")}
-    with pytest.raises(ValueError, match="'weight' as user ids, 'user' as item ids.* that order"):
+    with pytest.raises(ValueError, match="'weight' as user ids, 'user' as item ids.*select"):
         dataset.build_interactions(table(library, other))
+    for given in (more, table(library, other)):
+        order = ["user", "item", "weight"]
+        is_arrow = library in ("pyarrow", "batch")
+        check_log(dataset.build_interactions(given.select(order) if is_arrow else given[order]))
 
     colours = table(library, {"item": [10, 20], "colour": ["red", "blue"]})
     with pytest.raises(TypeError, match=r"features of 10 .*letter by letter, so pass \['red'\]"):
@@ -170,7 +174,8 @@ def test_an_index_that_is_known_is_not_taken_for_users():
         ([(10, "red", "big")], "go into a list of their own", [(10, ["red", "big"])]),
         ([(10, [{"red": 2}])], r"pass the dict itself .*\(id, {'red': 2}\)", [(10, {"red": 2})]),
         ({10: {"red": 2}}, r"pass its .items\(\) if its keys are item ids", {10: ["red"]}.items()),
-        ({"item": [10], "tags": [["red"]]}, r"zip\(\*data.values\(\)\)", zip([10], [["red"]], strict=True)),
+        ({"item": [10], "tags": [["red"]]}, r"zip\(\*data.values\(\)\)",
+         zip([10], [["red"]], strict=True)),
         ([{"item": 10, "tags": ["red"]}], r"\(row\['item'\], row\['tags'\]\)", [(10, ["red"])]),
         ([(10, None)], "leave the row out, or pass an empty list", [(10, [])]),
         ([(10, NAN)], "leave the row out, or pass an empty list", []),
@@ -227,7 +232,6 @@ def test_a_text_is_no_list(argument):
          itertools.chain.from_iterable([["red"], ["blue", "big"]])),
         ("item_features", [(10, ["red"])], r"\(id, \[names\]\) are for build_item_features",
          ["red"]),
-        ("item_features", [(10, ("red",))], r"\(id, names\) are for build_item_features", ["red"]),
         ("users", np.array([["ann"], ["bob"]]), r"array\[:, 0\]",
          np.array([["ann"], ["bob"]])[:, 0]),
         ("users", [{"user": "ann"}], r"\[row\[key\] for row in rows\]", ["ann"]),
@@ -244,6 +248,9 @@ def test_tuples_may_be_names():
     dataset = Dataset()
     dataset.fit(["ann"], [10], item_features=[("colour", "red"), (10, "red"), ("a", ("b",))])
     assert dataset.item_features_shape() == (1, 4)
+    with pytest.warns(UserWarning, match=r"take \(10, \('red',\)\) for one; pass the names, and"):
+        dataset.fit(["ann"], [10], item_features=[(10, ("red",))])
+    assert dataset.item_features_shape() == (1, 2)  # as LightFM numbers them
 
 
 # Missing values

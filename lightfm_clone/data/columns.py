@@ -142,7 +142,7 @@ class _Pandas:
         return "category" if all(kind.__hash__ for kind in kinds) else "other"
 
     def missing(self) -> npt.NDArray[Any]:
-        return self.series.isna().to_numpy()
+        return np.asarray(self.series.isna().to_numpy())
 
     def codes(self) -> Codes:
         codes, values = self.series.factorize()
@@ -155,7 +155,7 @@ class _Pandas:
 
     def numbers(self) -> npt.NDArray[Any]:
         if self.series.dtype != object:
-            return self.series.to_numpy(dtype=np.float64, na_value=np.nan)
+            return np.asarray(self.series.to_numpy(dtype=np.float64, na_value=np.nan))
         numbers = np.full(len(self.series), np.nan)
         present = ~self.missing()
         try:
@@ -172,11 +172,11 @@ class _Pandas:
             if series.dtype == object:
                 return np.array(series.tolist())
             # Integers stay integers: nanoseconds since 1970 do not fit a float.
-            return series.to_numpy(getattr(series.dtype, "numpy_dtype", None))
+            return np.asarray(series.to_numpy(getattr(series.dtype, "numpy_dtype", None)))
         if series.dtype == object:
             series = pd.to_datetime(series, utc=True)
         # Of a column with a time zone, what UTC says.
-        return (series.dt.tz_convert(None) if series.dt.tz else series).to_numpy()
+        return np.asarray((series.dt.tz_convert(None) if series.dt.tz else series).to_numpy())
 
     def elements(self) -> tuple[npt.NDArray[Any], _Pandas]:
         """The row that each element of the lists is in, and the elements as a column."""
@@ -218,7 +218,7 @@ class _Polars:
         return self.given.arr.to_list() if is_array else self.given
 
     def missing(self) -> npt.NDArray[Any]:
-        return self.series.is_null().to_numpy()
+        return np.asarray(self.series.is_null().to_numpy())
 
     def codes(self) -> Codes:
         if self.kind == "other":
@@ -233,10 +233,10 @@ class _Polars:
     def numbers(self) -> npt.NDArray[Any]:
         import polars as pl
 
-        return self.series.cast(pl.Float64).to_numpy()
+        return np.asarray(self.series.cast(pl.Float64).to_numpy())
 
     def times(self) -> npt.NDArray[Any]:
-        return self.series.to_numpy()
+        return np.asarray(self.series.to_numpy())
 
     def elements(self) -> tuple[npt.NDArray[Any], _Polars]:
         sizes = self.series.list.len().fill_null(0)
@@ -281,7 +281,7 @@ class _Arrow:
         return "empty" if types.is_null(of) else "other"
 
     def missing(self) -> npt.NDArray[Any]:
-        return self.column.is_null().to_numpy()
+        return np.asarray(self.column.is_null().to_numpy())
 
     def codes(self) -> Codes:
         import pyarrow as pa
@@ -298,10 +298,10 @@ class _Arrow:
     def numbers(self) -> npt.NDArray[Any]:
         import pyarrow as pa
 
-        return self.column.cast(pa.float64(), safe=False).to_numpy()
+        return np.asarray(self.column.cast(pa.float64(), safe=False).to_numpy())
 
     def times(self) -> npt.NDArray[Any]:
-        return self.column.to_numpy()
+        return np.asarray(self.column.to_numpy())
 
     def elements(self) -> tuple[npt.NDArray[Any], _Arrow]:
         import pyarrow.compute as pc

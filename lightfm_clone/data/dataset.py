@@ -697,7 +697,7 @@ def _new_names(
     """What has to be added to the features of a side, whose ids are known ones and new ones."""
     known_ids, new_ids = ids
     names = numbering.distinct_names(given, known, argument)
-    numbering.refuse_rows_as_names(names, (new_ids, known_ids), argument)
+    numbering.warn_of_rows_as_names(names, (new_ids, known_ids), argument)
     if not identity:
         return numbering.numbered(names, known)
     shared = [name for name in names if name in new_ids or name in known_ids]

@@ -18,6 +18,7 @@ from lightfm_clone.data.rows import Entries
 # out of the cache at every turn, yet never are all rows of a generator held at once.
 BLOCK = 1 << 18
 
+_SELECT = ", as table[[user, item]] or, in pyarrow, table.select([user, item])"
 _EXPECTED = "(user id, item id) or (user id, item id, weight)"
 
 
@@ -76,8 +77,8 @@ def _of_columns(
         raise ValueError(
             f"data must have the columns {_EXPECTED}, got {len(parts)} columns"
             + (f", {', '.join(map(repr, names))}" if names else "")
-            + "; pass those alone, of a table as table[[user, item]], or call "
-            "Dataset.from_frame(table, user=..., item=...)"
+            + f"; pass those alone{_SELECT if names else ''}, or call Dataset.from_frame(table, "
+            "user=..., item=...)"
         )
     of_users, of_items, *rest = map(numbering.plain, parts)
     weights = row_reading.weights_of(*rest) if rest else np.ones(n_rows, dtype=np.float32)
@@ -87,7 +88,7 @@ def _of_columns(
         order = (
             "the columns of a table are read in their order, "
             + ", ".join(f"{name!r} as {role}" for name, role in zip(names, roles, strict=False))
-            + ": select them in that order, as table[[user, item]]"
+            + f": pass them in the order of these{_SELECT}"
         )
     yield _numbered(of_users, of_items, weights, users, items, order)
 
@@ -108,7 +109,7 @@ def _numbered(
         if side == "item":
             ids, partners, known, others = of_items, of_users, items.mapping, users.mapping
         partner = partners[list(ids).index(unknown)]
-        swapped = unknown in others and isinstance(partner, Hashable) and partner in known
+        swapped = unknown in others and numbering.is_hashable(partner) and partner in known
         advice = [f"are users and items swapped? Rows are {_EXPECTED}"] if swapped else []
         return "; ".join([*advice, order] if order else advice)
 

@@ -137,7 +137,7 @@ def _no_ids(argument: str, given: Any, why: str, block: Iterable[Any] = ()) -> s
         f"{argument} must be a one-dimensional iterable of hashable values, got "
         f"{type(given).__name__}: {why}"
     )
-    bad = next((value for value in block if not _is_hashable(value)), None)
+    bad = next((value for value in block if not is_hashable(value)), None)
     if bad is None:
         return message
     advice = "pass the ids alone"
@@ -152,7 +152,8 @@ def _no_ids(argument: str, given: Any, why: str, block: Iterable[Any] = ()) -> s
     return f"{message} ({shown(bad)}); {advice}"
 
 
-def _is_hashable(value: Any) -> bool:
+def is_hashable(value: Any) -> bool:
+    """Whether the value can be an id."""
     try:
         hash(value)
     except TypeError:
@@ -211,21 +212,23 @@ def distinct_names(
     return places
 
 
-def refuse_rows_as_names(
+def warn_of_rows_as_names(
     places: Iterable[Hashable], ids: Iterable[Mapping[Hashable, int]], argument: str
 ) -> None:
-    """Refuse (id, (names ...)), which is hashable, but a row for ``build_*_features``."""
-    for name in places:
+    """Warn of (id, (names ...)), which may be a name as it is hashable, but hardly is meant so."""
+    names = list(places)
+    for name in names if tuple in set(map(type, names)) else ():
         if (
             type(name) is tuple
             and len(name) == 2
             and isinstance(name[1], tuple | frozenset)
             and any(name[0] in mapping for mapping in ids)
         ):
-            raise TypeError(
-                f"{argument} must be the names of features alone, got {shown(name)}; (id, names) "
-                f"are for build_{argument}"
+            warn(
+                f"{argument} must be the names of features alone, and take {shown(name)} for one; "
+                f"pass the names, and (id, names) to build_{argument}"
             )
+            return
 
 
 def warn_of_shared(shared: list[Hashable], argument: str) -> None:
@@ -311,7 +314,7 @@ def numbers_of(
         said = "" if n_missing else advice(unknown)
         raise unknown_error(unknown, numbers.mapping, argument, given, said, n_missing) from None
     except TypeError as error:
-        bad = next((value for value in ids if not _is_hashable(value)), None)
+        bad = next((value for value in ids if not is_hashable(value)), None)
         what = ""
         if isinstance(bad, dict) and argument.endswith("features"):
             what = f"; pass the dict itself in place of a list, (id, {shown(bad)})"

@@ -103,7 +103,9 @@ def _features(frame: Any, side: str, name: Hashable, numeric: Scaling) -> Featur
     columns = columns_of.by_name(frame, argument)
     ids = _ids(columns, name, side, argument)
     names: dict[str, Hashable] = {}  # and the column that each comes from
-    entries = [(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0, np.float32))]
+    entries: list[tuple[npt.NDArray[Any], ...]] = [
+        (np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0, np.float32))
+    ]
     for key, column in columns.items():
         if key == name or column.kind == "empty":
             continue
