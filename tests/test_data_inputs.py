@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pytest
 
+from lightfm_clone import LightFM
 from lightfm_clone.data import Dataset
 
 NAN = float("nan")
@@ -119,6 +120,14 @@ def test_tables_that_are_not_read_yet(dataset):
     check_log(dataset.build_interactions(batches.read_all()))
 
 
+def test_matrices_are_no_rows(dataset):
+    interactions, _ = dataset.build_interactions([("ann", 10), ("bob", 20)])
+    for build in (dataset.build_interactions, dataset.build_item_features):
+        with pytest.raises(TypeError, match="got a coo_matrix; a model takes it as it is"):
+            build(interactions)
+    LightFM().fit(interactions)
+
+
 # Rows that are none
 
 
@@ -137,6 +146,8 @@ def test_tables_that_are_not_read_yet(dataset):
          lambda f: [(row["user"], row["item"], row["weight"]) for row in f.to_dict("records")]),
         (lambda f: f.to_dict("list"), r"got a mapping.*zip\(\*data.values\(\)\)",
          lambda f: zip(*f.to_dict("list").values(), strict=True)),
+        (lambda f: [f.user, f.item], r"pass zip\(\*data\) if these are columns",
+         lambda f: [(*row, n) for n, row in enumerate(zip(*[f.user, f.item], strict=True), 1)]),
         (lambda f: ["ab", "cd"], "a text is read by its letters: pass tuples", None),
         (lambda f: [{"ann", 10}], "a set has no order: pass tuples", None),
         (lambda f: ("ann", 10), "position 0 is 'ann'.*tuples, a single one in a list", None),

@@ -319,8 +319,12 @@ class Dataset:
     ) -> tuple[dict[Hashable, int], ...]:
         """What has to be added to the four mappings, in the order of `mapping`."""
         known_users, known_user_names, known_items, known_item_names = known
-        new_users = numbering.numbered(numbering.distinct(users, "users"), known_users)
-        new_items = numbering.numbered(numbering.distinct(items, "items"), known_items)
+        new_users = numbering.distinct(users, "users")
+        new_items = numbering.distinct(items, "items")
+        if known_users:
+            new_users = numbering.numbered(new_users, known_users)
+        if known_items:
+            new_items = numbering.numbered(new_items, known_items)
         return (
             new_users,
             _new_names(
@@ -699,9 +703,13 @@ def _new_names(
     names = numbering.distinct_names(given, known, argument)
     numbering.warn_of_rows_as_names(names, (new_ids, known_ids), argument)
     if not identity:
-        return numbering.numbered(names, known)
-    shared = [name for name in names if name in new_ids or name in known_ids]
-    if known:
-        shared += [own for own in new_ids if own in known and own not in names]
-    numbering.warn_of_shared(shared, argument)
-    return numbering.numbered(dict(zip(dict.fromkeys(chain(new_ids, names)), count())), known)
+        return numbering.numbered(names, known) if known else names
+    # Of two mappings, & goes through the shorter one.
+    shared = (names.keys() & new_ids.keys()) | (names.keys() & known_ids.keys())
+    late = (new_ids.keys() & known.keys()) - names.keys() if known else set()
+    numbering.warn_of_shared([*sorted(shared, key=names.__getitem__), *late], argument)
+    if known or shared:
+        return numbering.numbered(dict.fromkeys(chain(new_ids, names)), known)
+    numbers = dict(new_ids)
+    numbers.update(zip(names, count(len(new_ids))))
+    return numbers

@@ -167,7 +167,7 @@ def _rows_of(data: Any, side: Side, expected: str) -> Any:
             "data must be an iterable of pairs, got a mapping; pass its .items() if its keys are "
             f"{side.name} ids, zip(*data.values()) if its values are columns"
         )
-    row_reading.refuse_lazy(data)
+    row_reading.refuse_unreadable(data)
     split = columns.split(data)
     if split is None:
         return data

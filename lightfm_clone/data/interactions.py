@@ -33,7 +33,7 @@ def _blocks(data: Any, users: _core.Numbers, items: _core.Numbers) -> Iterator[E
             "data must be an iterable of rows, got a mapping, which iterates over its keys; pass "
             f"zip(*data.values()) if its values are columns {_EXPECTED}"
         )
-    row_reading.refuse_lazy(data)
+    row_reading.refuse_unreadable(data)
     split = columns.split(data)
     if split is not None:
         names, parts = split

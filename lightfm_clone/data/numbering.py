@@ -37,6 +37,9 @@ NOUNS = {
 # Nothing of these types is a missing value.
 _WHOLE = {str, bytes, int, bool, tuple, np.str_}
 
+# Nothing of these types equals a number.
+_NO_NUMBERS = {str, bytes, tuple, np.str_}
+
 
 def plain(values: Any) -> Any:
     """The values as a 1-D array if possible, else as a list or an iterable of the same values.
@@ -87,8 +90,7 @@ def distinct(ids: Iterable[Hashable] | None, argument: str) -> dict[Hashable, in
         except TypeError as error:
             raise TypeError(_no_ids(argument, ids, str(error), block)) from error
         # Looking at what is new spares looking at all, until something missing is among it.
-        new = islice(reversed(places), len(places) - n_before)
-        if n_missing or n_none or _hold_missing(new):
+        if n_missing or n_none or _hold_missing(places, len(places) - n_before):
             missing = sum(map(columns.is_missing, block))
             none = sum(value is None for value in block)
             n_missing, n_none = n_missing + missing - none, n_none + none
@@ -106,11 +108,9 @@ def distinct(ids: Iterable[Hashable] | None, argument: str) -> dict[Hashable, in
     return places
 
 
-def numbered(places: Iterable[Hashable], known: Mapping[Hashable, int]) -> dict[Hashable, int]:
+def numbered(ids: Iterable[Hashable], known: Mapping[Hashable, int]) -> dict[Hashable, int]:
     """The numbers of those that are not known yet, from the number of known ones on."""
-    if not known and isinstance(places, dict):
-        return places
-    return dict(zip((value for value in places if value not in known), count(len(known))))
+    return dict(zip((value for value in ids if value not in known), count(len(known))))
 
 
 def warn(message: str) -> None:
@@ -122,13 +122,16 @@ def warn(message: str) -> None:
     warnings.warn(message, stacklevel=level)
 
 
-def _hold_missing(values: Iterable[Hashable]) -> bool:
-    """Whether a missing value is among the values, in no time where their types tell."""
-    values = list(values)
-    kinds = set(map(type, values)) - _WHOLE
+def _hold_missing(places: dict[Hashable, int], n: int) -> bool:
+    """Whether a missing value is among the last ``n`` ids; mostly their types tell."""
+
+    def latest() -> Iterator[Hashable]:
+        return islice(reversed(places), n)
+
+    kinds = set(map(type, latest())) - _WHOLE
     if kinds <= {float}:
-        return bool(kinds) and any(map(ne, values, values))
-    return any(map(columns.is_missing, values))
+        return bool(kinds) and any(map(ne, latest(), latest()))
+    return any(map(columns.is_missing, latest()))
 
 
 def _no_ids(argument: str, given: Any, why: str, block: Iterable[Any] = ()) -> str:
@@ -268,9 +271,7 @@ def has_numbers(names: Iterable[Hashable]) -> bool:
 
 def _numbers_among(names: Iterable[Hashable]) -> list[Hashable]:
     names = list(names)
-    if set(map(type, names)) <= {str, bytes, tuple}:
-        return []
-    return [*filter(_is_number, names)]
+    return [] if set(map(type, names)) <= _NO_NUMBERS else [*filter(_is_number, names)]
 
 
 def _is_number(value: Any) -> bool:

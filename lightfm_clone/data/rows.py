@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 
 from lightfm_clone.data import columns
 
@@ -47,8 +48,13 @@ def blocks(data: Iterable[Any], size: int) -> Iterator[tuple[int, list[Any]]]:
         start += len(block)
 
 
-def refuse_lazy(data: Any) -> None:
-    """Refuse tables that have not been read yet: they do not iterate over rows."""
+def refuse_unreadable(data: Any) -> None:
+    """Refuse what does not iterate over rows: tables that have not been read yet, and matrices."""
+    if sp.issparse(data):
+        raise TypeError(
+            f"data must be rows of your own ids, got a {type(data).__name__}; a model takes it as "
+            "it is"
+        )
     for method in ("collect", "read_all", "to_table"):
         if hasattr(data, method) and columns.library(data):
             raise TypeError(
@@ -70,9 +76,13 @@ def check(rows: list[Any], start: int, allowed: set[int], expected: str) -> set[
     except TypeError:
         lengths = {-1}
     if not lengths <= allowed:
+        # Two or three rows of one other length are columns, most likely.
+        columns_hint = ""
+        if start == 0 and len(rows) in (2, 3) and len(lengths) == 1 and max(lengths) > 1:
+            columns_hint = "pass zip(*data) if these are columns"
         for position, row in enumerate(rows, start):
             if _length(row) not in allowed:
-                raise _error(row, position, expected, "")
+                raise _error(row, position, expected, columns_hint)
     return lengths
 
 
