@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -29,3 +29,9 @@ Path: TypeAlias = str | os.PathLike[str]
 Floats: TypeAlias = npt.NDArray[np.float32]
 # Biases [n] and embeddings [n, no_components].
 Representations: TypeAlias = tuple[Floats, Floats]
+# Rows (user, item) or (user, item, weight); a data frame or array of two or three columns will do.
+InteractionRows: TypeAlias = Iterable[Sequence[Any]] | Table
+# The features of one user or item: names, which weigh 1, or weights by name.
+FeatureBag: TypeAlias = Iterable[Id] | Mapping[Id, float]
+# Rows (id, features); a data frame of these two columns will do.
+FeatureRows: TypeAlias = Iterable[tuple[Id, FeatureBag]] | Table

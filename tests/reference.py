@@ -635,7 +635,7 @@ def run_epoch(
 
 
 def epoch_seed(draws: np.random.RandomState) -> int:
-    """The seed of an epoch: the first 8 of so many bytes that the generator makes all words anew."""
+    """The seed of an epoch: the first 8 of as many bytes as make all words of the stream anew."""
     return int.from_bytes(draws.bytes(4 * 624)[:8], "little")
 
 

@@ -71,7 +71,7 @@ import lightfm_clone
 from lightfm_clone.evaluation import auc_score
 from lightfm_clone.data import Dataset
 dataset = Dataset()
-dataset.fit("ab", "xyz")
+dataset.fit(list("ab"), list("xyz"))
 interactions, weights = dataset.build_interactions([("a", "x"), ("b", "y")])
 model = lightfm_clone.LightFM(loss="warp").fit(interactions, sample_weight=weights)
 model.predict(0, [1, 2]), auc_score(model, interactions), repr(model)

@@ -405,6 +405,11 @@ def datasets(c: Any) -> None:
         built = dataset.build_item_features(rows, normalize=bool(c.integer(0, 1)))
         require(built.shape == dataset.item_features_shape(), "shape of features")
         require(hostile.entries(built) is not None, "an invalid matrix")
+    with outcome():
+        bags = [bag for _, bag in rows]
+        made = dataset.item_feature_rows(bags, unknown=c.pick(("error", "skip")))
+        require(made.shape == (len(bags), dataset.item_features_shape()[1]), "shape of rows")
+        require(np.isfinite(made.data).all(), "not finite")
     if c.integer(0, 9) == 0:
         path = os.path.join(hostile.scratch_folder(), f"lightfm-dataset-{os.getpid()}")
         with outcome():

@@ -1,0 +1,10 @@
+"""From ids and feature names, as an application knows them, to the matrices a model is fed."""
+
+from lightfm_clone.data.dataset import Dataset, FromFrame
+
+__all__ = ["Dataset", "FromFrame"]
+
+# Dumps name a class by its module; this name is the one that all versions have.
+for _public in (Dataset, FromFrame):
+    _public.__module__ = __name__
+del _public

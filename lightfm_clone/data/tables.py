@@ -1,0 +1,208 @@
+"""What the tables of `Dataset.from_frame` hold: ids, weights, times and features."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from lightfm_clone.data import columns as columns_of
+from lightfm_clone.data.columns import Codes, Column
+
+SCALINGS = ("standard", "minmax", None)
+
+# How numbers are scaled, all of them or by column.
+Scaling: TypeAlias = str | Mapping[Hashable, str | None] | None
+
+
+class Features(NamedTuple):
+    """The features that a table lists, one entry for each value that is not missing."""
+
+    ids: Codes
+    names: list[str]
+    row: npt.NDArray[Any]  # of the table
+    col: npt.NDArray[Any]  # numbers into names
+    value: npt.NDArray[Any]  # float32
+    numeric: set[Hashable]  # the columns of numbers
+
+
+class Tables(NamedTuple):
+    users: Codes
+    items: Codes
+    weights: npt.NDArray[Any] | None  # float32
+    timestamps: npt.NDArray[Any] | None
+    user_features: Features | None
+    item_features: Features | None
+
+
+def read(
+    interactions: Any,
+    user_features: Any,
+    item_features: Any,
+    *,
+    user: Hashable,
+    item: Hashable,
+    weight: Hashable | None,
+    timestamp: Hashable | None,
+    numeric: Scaling,
+) -> Tables:
+    """All that is in the tables of `Dataset.from_frame`, whose arguments these are."""
+    for scaling in numeric.values() if isinstance(numeric, Mapping) else [numeric]:
+        if not (scaling is None or isinstance(scaling, str)) or scaling not in SCALINGS:
+            raise ValueError(
+                "numeric must be 'standard', 'minmax' or None, or a dict from columns to these, "
+                f"got {numeric!r}"
+            )
+    columns = columns_of.by_name(interactions, "interactions")
+    users = _ids(columns, user, "user", "interactions")
+    items = _ids(columns, item, "item", "interactions")
+    weights = timestamps = None
+    if weight is not None:
+        column = _complete(columns, weight, "weight", "interactions")
+        if column.kind not in ("number", "boolean"):
+            raise TypeError(f"{column.label} must hold numbers to be weights, got {column.dtype}")
+        weights = _finite(column.numbers(), column)
+    if timestamp is not None:
+        column = _complete(columns, timestamp, "timestamp", "interactions")
+        if column.kind not in ("number", "time"):
+            raise TypeError(
+                f"{column.label} must hold numbers or dates to be timestamps, got {column.dtype}; "
+                "convert it first, text for instance with pandas.to_datetime"
+            )
+        timestamps = column.times().copy()  # the libraries' own may be read-only
+    features = [
+        None if frame is None else _features(frame, side, name, numeric)
+        for frame, side, name in ((user_features, "user", user), (item_features, "item", item))
+    ]
+    if isinstance(numeric, Mapping):
+        unknown = set(numeric).difference(*(given.numeric for given in features if given))
+        if unknown:
+            raise ValueError(
+                f"numeric names {', '.join(map(repr, unknown))}, which is no column of numbers in "
+                "user_features or item_features"
+            )
+    return Tables(users, items, weights, timestamps, *features)
+
+
+def refuse_shared_names(given: Features, ids: Iterable[Hashable], side: str) -> None:
+    """Refuse features that have the name of an id, where each id is a feature, too."""
+    names = set(given.names)
+    clash = next((own for own in ids if own in names), None)
+    if clash is not None:
+        raise ValueError(
+            f"{side}_features make a feature {clash!r}, a name that one of the {side} ids has too; "
+            f"rename its column or turn off {side}_identity_features"
+        )
+
+
+def _features(frame: Any, side: str, name: Hashable, numeric: Scaling) -> Features:
+    """The features of the users or items (``side``) in the column ``name``."""
+    argument = f"{side}_features"
+    columns = columns_of.by_name(frame, argument)
+    ids = _ids(columns, name, side, argument)
+    names: dict[str, Hashable] = {}  # and the column that each comes from
+    entries: list[tuple[npt.NDArray[Any], ...]] = [
+        (np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0, np.float32))
+    ]
+    for key, column in columns.items():
+        if key == name or column.kind == "empty":
+            continue
+        row: npt.NDArray[Any]
+        col: npt.NDArray[Any]
+        if column.kind == "number":
+            scaling = numeric.get(key, "standard") if isinstance(numeric, Mapping) else numeric
+            value = _scaled(column, scaling)
+            row = np.flatnonzero(~np.isnan(value))
+            col, value, new = np.zeros(len(row), dtype=np.intp), value[row], [str(key)]
+        elif column.kind == "boolean":
+            row = np.flatnonzero(column.numbers() == 1)
+            col, new = np.zeros(len(row), dtype=np.intp), [str(key)]
+            value = np.ones(len(row), dtype=np.float32)
+        elif column.kind in ("category", "list"):
+            rows, elements = column.elements() if column.kind == "list" else (None, column)
+            if elements.kind in ("list", "other"):
+                raise TypeError(f"{column.label} must hold lists of names, got {column.dtype}")
+            codes, values = elements.codes()
+            present = np.flatnonzero(codes >= 0)
+            row = present if rows is None else rows[present]
+            texts = [f"{key}:{value}" for value in values]
+            new = list(dict.fromkeys(texts))  # 1 and "1" read the same
+            col = codes[present]
+            if len(new) < len(texts):
+                places = {text: place for place, text in enumerate(new)}
+                col = np.array([places[text] for text in texts])[col]
+            value = np.ones(len(row), dtype=np.float32)
+        else:
+            raise TypeError(
+                f"{column.label} must hold numbers, booleans, categories, texts or lists of names, "
+                f"got {column.dtype}; turn it into one of these or leave the column out"
+            )
+        entries.append((row, col + len(names), value))
+        for text in new:
+            if names.setdefault(text, key) != key:
+                raise ValueError(
+                    f"the columns {names[text]!r} and {key!r} of {argument} both make a feature "
+                    f"{text!r}; rename one of them"
+                )
+    row, col, value = map(np.concatenate, zip(*entries, strict=True))
+    numbers = {key for key, column in columns.items() if column.kind == "number"} - {name}
+    return Features(ids, list(names), row, col, value, numbers)
+
+
+def _scaled(column: Column, scaling: str | None) -> npt.NDArray[Any]:
+    """The numbers of a column as float32, NaN where they are missing."""
+    values = column.numbers()
+    present = values[~np.isnan(values)]
+    _finite(present, column)
+    if scaling is not None and len(present):
+        low, span = present.min(), np.ptp(present)
+        values = (values - low) / (span or 1)
+        if scaling == "standard" and span:
+            present = (present - low) / span
+            values = (values - present.mean()) / present.std()
+    return values.astype(np.float32)
+
+
+def _finite(values: npt.NDArray[Any], column: Column) -> npt.NDArray[Any]:
+    """The values as float32."""
+    with np.errstate(over="ignore"):
+        single = values.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(single))
+    if len(bad):
+        raise ValueError(
+            f"{column.label} must hold finite numbers that fit 32 bits, got {values[bad[0]]}"
+        )
+    return single
+
+
+def _ids(columns: dict[Hashable, Column], name: Hashable, role: str, argument: str) -> Codes:
+    column = _complete(columns, name, role, argument)
+    try:
+        codes = column.codes()
+        if column.kind in ("list", "other"):
+            set(codes.values)
+    except (TypeError, NotImplementedError):  # not hashable, for the library or for Python
+        raise TypeError(
+            f"{column.label} must hold {role} ids, hashable values, got {column.dtype}"
+        ) from None
+    return codes
+
+
+def _complete(columns: dict[Hashable, Column], name: Hashable, role: str, argument: str) -> Column:
+    """The column of this name, which must not have missing values."""
+    if name not in columns:
+        raise ValueError(
+            f"{argument} must have the column {name!r} (the {role}), got the columns "
+            f"{', '.join(map(repr, columns)) or 'none'}; an index of pandas becomes a column with "
+            "reset_index()"
+        )
+    column = columns[name]
+    missing = np.flatnonzero(column.missing())
+    if len(missing):
+        raise ValueError(
+            f"{column.label} must not have missing values (it is the {role}), got {len(missing)} "
+            f"of them, the first in row {missing[0]}; fill them in or drop these rows"
+        )
+    return column
