@@ -1116,16 +1116,17 @@ cdef class Items:
         cdef Representations users = as_representations(
             user_vectors, user_biases, self.no_components
         )
-        out = np.zeros(test_indices.shape[0], dtype=np.float32)
+        out = np.zeros(test_indices.shape[0], dtype=np.int32)
         flags = np.zeros(test_indices.shape[0], dtype=np.uint8)
-        cdef float[::1] ranks = out, targets = np.empty_like(out)
+        cdef int32_t[::1] ranks = out
+        cdef float[::1] targets = np.empty(test_indices.shape[0], dtype=np.float32)
         cdef uint8_t[::1] in_train = flags
         # Only users with test entries cost anything.
         cdef const int32_t[::1] user_ids = np.flatnonzero(np.diff(test_indptr)).astype(np.int32)
         cdef int64_t n_users = user_ids.shape[0], group, first
         cdef int64_t n_groups = ceil_divide(n_users, USERS_AT_ONCE)
         if n_users == 0:
-            return out, flags.view(np.bool_)
+            return out.astype(np.float32), flags.view(np.bool_)
         cdef int threads = threads_for(num_threads, n_groups)
         cdef float[:, ::1] scratch = aligned_zeros(threads, USERS_AT_ONCE * TILE)
         cdef const int32_t* train = &train_indices[0] if train_indices.shape[0] else NULL
@@ -1138,7 +1139,7 @@ cdef class Items:
                     &test_indices[0], &train_indptr[0], train, &scratch[lfm_thread(), 0],
                     &targets[0], &ranks[0], &in_train[0],
                 )
-        return out, flags.view(np.bool_)
+        return out.astype(np.float32), flags.view(np.bool_)
 
 
 # ---- shuffling for the caller ----
