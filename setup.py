@@ -120,6 +120,7 @@ extensions = cythonize(
         "wraparound": DEBUG,
         "initializedcheck": DEBUG,
         "cdivision": True,
+        "auto_pickle": False,
     },
     build_dir=f"{BUILD}/cython",
 )

@@ -19,6 +19,7 @@ per known pair (while they are found, per interaction), and the packed rows.
 
 from collections import namedtuple
 from cpython.exc cimport PyErr_CheckSignals
+from cython cimport final
 from cython.operator cimport dereference
 from cython.parallel cimport prange
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
@@ -188,7 +189,7 @@ cdef inline int64_t ceil_divide(int64_t a, int64_t b) noexcept nogil:
     return (a + b - 1) // b
 
 
-def aligned_zeros(*shape):
+cdef aligned_zeros(shape):
     """A float32 array of zeros that starts on a cache line."""
     size = int(np.prod(shape))
     # NumPy asks for huge pages in `empty`, not in `zeros`; rows are read at random, and without
@@ -202,7 +203,7 @@ def aligned_zeros(*shape):
 
 # ---- what a fit works on ----
 
-def slices(int64_t n, int64_t size):
+def _slices(int64_t n, int64_t size):
     """Bounds (first, last) of slices of n things, with a look at the keyboard before each."""
     cdef int64_t first
     for first in range(0, n, size):
@@ -210,10 +211,11 @@ def slices(int64_t n, int64_t size):
         yield first, min(first + size, n)
 
 
-# Things that a loop without the GIL goes through at most between two looks at the keyboard.
-cdef int64_t ENTRIES_AT_ONCE = 1 << 20, USERS_BETWEEN_LOOKS = 1 << 14
+# What a loop goes through at most between two looks at the keyboard.
+cdef int64_t ENTRIES_AT_ONCE = 1 << 20, USERS_AT_A_TIME = 1 << 14
 
 
+@final
 cdef class Interactions:
     """The stored interactions, packed, and what each user knows.
 
@@ -239,6 +241,10 @@ cdef class Interactions:
     ------
     ValueError
         If `known` or `item_counts` are not as said above.
+
+    Notes
+    -----
+    `known` and `item_counts` are kept, not copied, and must not change.
     """
 
     cdef object words            # uint32 [nnz, 2 to 4], in the caller's order
@@ -294,7 +300,7 @@ cdef class Interactions:
                 f"known must have an indptr of {self.n_users + 1} numbers that rise from 0 to the "
                 f"number of its items, {len(items)}"
             )
-        for first, last in slices(self.n_users, USERS_BETWEEN_LOOKS):
+        for first, last in _slices(self.n_users, USERS_AT_A_TIME):
             with nogil:
                 sound = are_sorted(&indptr[0], &items[0] if items.shape[0] else NULL, first, last,
                                    self.n_items)
@@ -306,7 +312,8 @@ cdef class Interactions:
 
     cdef check_item_counts(self):
         cdef const int64_t[::1] counts = self.item_counts
-        if counts.shape[0] != self.n_items or np.min(counts) < 0 or np.max(counts) == 0:
+        if (counts.shape[0] != self.n_items or not self.item_counts.any()
+                or (self.item_counts < 0).any()):
             raise ValueError(
                 f"item_counts must have {self.n_items} counts, of which none is negative and some "
                 "are above 0"
@@ -323,7 +330,7 @@ cdef class Interactions:
         cdef const int32_t[::1] items = self.known_items
         found = np.empty(filter_begin(&indptr[0], self.n_users) + 1, dtype=np.uint64)
         cdef uint64_t[::1] filter = found
-        for first, last in slices(self.n_users, USERS_BETWEEN_LOOKS):
+        for first, last in _slices(self.n_users, USERS_AT_A_TIME):
             with nogil:
                 for user in range(first, last):
                     fill_filter(&indptr[0], &items[0] if items.shape[0] else NULL, user,
@@ -342,7 +349,7 @@ cdef class Interactions:
         sizes = np.zeros(self.n_users + 1, dtype=np.int64)
         cdef int64_t[::1] indptr = sizes
         cdef uint32_t[::1] users = np.empty(n, dtype=np.uint32)
-        for first, last in slices(n, ENTRIES_AT_ONCE):
+        for first, last in _slices(n, ENTRIES_AT_ONCE):
             with nogil:
                 group_by_item(&words[0, 0], <int> words.shape[1], first, last, &item_end[0],
                               &indptr[0], &users[0])
@@ -350,11 +357,11 @@ cdef class Interactions:
         sizes[:] = 0
         known = np.empty(n, dtype=np.int32)
         cdef int32_t[::1] items = known
-        for first, last in slices(n, ENTRIES_AT_ONCE):
+        for first, last in _slices(n, ENTRIES_AT_ONCE):
             with nogil:
                 list_items(&users[0], first, last, &item_end[0], &begins[0], &indptr[0], &item,
                            &items[0])
-        for first, last in slices(self.n_users, USERS_BETWEEN_LOOKS):
+        for first, last in _slices(self.n_users, USERS_AT_A_TIME):
             with nogil:
                 close_gaps(&begins[0], first, last, &indptr[0], &items[0])
         # A copy where repeats were dropped, so that their memory is freed.
@@ -367,7 +374,7 @@ cdef class Interactions:
         cdef int64_t i, first, last
         counts = np.zeros(self.n_items, dtype=np.int64)
         cdef int64_t[::1] of_item = counts
-        for first, last in slices(words.shape[0], ENTRIES_AT_ONCE):
+        for first, last in _slices(words.shape[0], ENTRIES_AT_ONCE):
             with nogil:
                 for i in range(first, last):
                     of_item[words[i, 1]] += 1
@@ -399,7 +406,7 @@ cdef class Interactions:
         cdef const int32_t[::1] items = self.known_items
         saturated = np.zeros(self.n_users, dtype=np.bool_)
         cdef uint8_t[::1] flags = saturated.view(np.uint8)
-        for first, last in slices(self.n_users, USERS_BETWEEN_LOOKS):
+        for first, last in _slices(self.n_users, USERS_AT_A_TIME):
             with nogil:
                 for user in range(first, last):
                     if indptr[user + 1] - indptr[user] < n_drawn:
@@ -488,6 +495,7 @@ cdef class Interactions:
             disliked.items = &items[0]
 
 
+@final
 cdef class Parameters:
     """One side's parameters, packed into aligned rows for the length of a fit.
 
@@ -511,10 +519,10 @@ cdef class Parameters:
         parts = len(embeddings)
         self.no_components = no_components
         self.n_frozen = n_frozen
-        self.rows = aligned_zeros(n_features, parts, ceil_divide(no_components, 16) * 16)
+        self.rows = aligned_zeros((n_features, parts, ceil_divide(no_components, 16) * 16))
         self.rows[:, 1:2, no_components:] = np.inf
         in_row = no_components % 16 != 0
-        self.biases = None if in_row else aligned_zeros(n_features, 4 if parts == 3 else parts)
+        self.biases = None if in_row else aligned_zeros((n_features, 4 if parts == 3 else parts))
         self.pack(embeddings, biases)
 
     cdef biases_of(self, part):
@@ -584,7 +592,7 @@ cdef class Parameters:
         return side
 
 
-def weights_by_tries(n_items, max_sampled):
+cdef weights_by_tries(n_items, max_sampled):
     """WARP's weight of a violation found at try t, at [t - 1]; later ones weigh what the last does.
 
     It is ln(max(1, floor((n_items - 1) / t))), float32, which is 0 from t = n_items on.
@@ -599,6 +607,7 @@ def weights_by_tries(n_items, max_sampled):
 Totals = namedtuple("Totals", ("loss", "examples", "violations", "tries", "cut"), module=__name__)
 
 
+@final
 cdef class Trainer:
     """Trains users and items on interactions, an epoch at a time, each in parts.
 
@@ -787,9 +796,13 @@ cdef class Trainer:
         cdef int64_t n_kept = 0
         if loss == WARP_KOS:
             n_kept = min(min(problem.k, problem.n), self.interactions.most_known)
-        cdef float[:, ::1] scratch = aligned_zeros(threads, scratch_floats(loss, problem, n_kept))
+        cdef float[:, ::1] scratch = aligned_zeros(
+            (threads, scratch_floats(loss, problem, n_kept))
+        )
         # One cache line a thread.
-        cdef float[:, ::1] sums_of_threads = aligned_zeros(threads, sizeof(Sums) // sizeof(float))
+        cdef float[:, ::1] sums_of_threads = aligned_zeros(
+            (threads, sizeof(Sums) // sizeof(float))
+        )
         cdef Sums* sums = <Sums*> &sums_of_threads[0, 0]
         for thread in range(threads):
             sums[thread].usual_tries = 2.0
@@ -1040,6 +1053,7 @@ cdef raise_fault(name, Finding finding, row, n_rows, n_stored, n_features):
     )
 
 
+@final
 cdef class Items:
     """Representations of items, and a copy of them packed for the ranking kernels.
 
@@ -1065,7 +1079,7 @@ cdef class Items:
         self.panels = NULL
         if packed and self.n_items:
             panels = aligned_zeros(
-                ceil_divide(self.n_items, PANEL) * PANEL * (self.no_components + 1)
+                (ceil_divide(self.n_items, PANEL) * PANEL * (self.no_components + 1),)
             )
             with nogil:
                 kernels.pack_panels(self.representations, self.n_items, self.no_components,
@@ -1096,7 +1110,7 @@ cdef class Items:
             ceil_divide(ceil_divide(n, threads), USERS_AT_ONCE) * USERS_AT_ONCE,
         )
         cdef int64_t n_blocks = ceil_divide(n, size)
-        cdef float[:, ::1] scratch = aligned_zeros(threads, USERS_AT_ONCE * TILE)
+        cdef float[:, ::1] scratch = aligned_zeros((threads, USERS_AT_ONCE * TILE))
         cdef const int32_t* out = &excluded[0] if excluded.shape[0] else NULL
         with nogil:
             for block in prange(n_blocks, num_threads=threads, schedule="dynamic", chunksize=1):
@@ -1116,18 +1130,19 @@ cdef class Items:
         cdef Representations users = as_representations(
             user_vectors, user_biases, self.no_components
         )
-        out = np.zeros(test_indices.shape[0], dtype=np.float32)
+        out = np.zeros(test_indices.shape[0], dtype=np.int32)
         flags = np.zeros(test_indices.shape[0], dtype=np.uint8)
-        cdef float[::1] ranks = out, targets = np.empty_like(out)
+        cdef int32_t[::1] ranks = out
+        cdef float[::1] targets = np.empty(test_indices.shape[0], dtype=np.float32)
         cdef uint8_t[::1] in_train = flags
         # Only users with test entries cost anything.
         cdef const int32_t[::1] user_ids = np.flatnonzero(np.diff(test_indptr)).astype(np.int32)
         cdef int64_t n_users = user_ids.shape[0], group, first
         cdef int64_t n_groups = ceil_divide(n_users, USERS_AT_ONCE)
         if n_users == 0:
-            return out, flags.view(np.bool_)
+            return out.astype(np.float32), flags.view(np.bool_)
         cdef int threads = threads_for(num_threads, n_groups)
-        cdef float[:, ::1] scratch = aligned_zeros(threads, USERS_AT_ONCE * TILE)
+        cdef float[:, ::1] scratch = aligned_zeros((threads, USERS_AT_ONCE * TILE))
         cdef const int32_t* train = &train_indices[0] if train_indices.shape[0] else NULL
         with nogil:
             for group in prange(n_groups, num_threads=threads, schedule="dynamic", chunksize=1):
@@ -1138,7 +1153,7 @@ cdef class Items:
                     &test_indices[0], &train_indptr[0], train, &scratch[lfm_thread(), 0],
                     &targets[0], &ranks[0], &in_train[0],
                 )
-        return out, flags.view(np.bool_)
+        return out.astype(np.float32), flags.view(np.bool_)
 
 
 # ---- shuffling for the caller ----
@@ -1164,6 +1179,7 @@ def take_in_order(const Bits[::1] source, const int32_t[::1] order, Bits[::1] ou
 
 # ---- ids ----
 
+@final
 cdef class Numbers:
     """The numbers that a mapping gives to ids, for many ids at a time (`_kernels/ids.hpp`).
 

@@ -128,7 +128,7 @@ cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
             int32_t no_components, const int32_t* user_ids, int32_t n,
             const int64_t* test_indptr, const int32_t* test_indices,
             const int64_t* train_indptr, const int32_t* train_indices,
-            float* scratch, float* targets, float* ranks, uint8_t* in_train
+            float* scratch, float* targets, int32_t* ranks, uint8_t* in_train
         ) noexcept nogil
         void (*top_items)(
             const Representations& users, int32_t n, const Representations& items,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
-from helpers import LOSSES, SCHEDULES
+from helpers import LOSSES, SCHEDULES, explicit_auc
 from test_twin import (
     FEATURES,
     N_ITEMS,
@@ -209,24 +209,47 @@ def test_frozen_features_stay_as_they_are(monkeypatch, loss, alpha, components):
     assert not np.array_equal(run.unpack()[0][100:], before[0][100:])
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers")
-def test_an_interrupted_part_is_settled():
+@pytest.fixture
+def alarm():
+    """Sets a handler of SIGALRM, and a timer after which it is called, and again every so often."""
+    if not hasattr(signal, "setitimer"):
+        pytest.skip("no timers")
+    previous = signal.getsignal(signal.SIGALRM)
+
+    def set_timer(handler, after: float, interval: float = 0.0) -> None:
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, after, interval)
+
+    yield set_timer
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, previous)
+
+
+def millions_of(n: int) -> sp.coo_matrix:
     rng = np.random.default_rng(0)
-    rows, cols = rng.integers(2000, size=(2, 2_000_000), dtype=np.int32)
-    many = sp.coo_matrix((np.ones(len(rows), np.float32), (rows, cols)), shape=(2000, 2000))
-    run = run_of("logistic", interactions=many, user_alpha=1e-5, learning_schedule="sgd")
+    rows, cols = rng.integers(2000, size=(2, n), dtype=np.int32)
+    return sp.coo_matrix((np.ones(n, np.float32), (rows, cols)), shape=(2000, 2000))
+
+
+def test_an_interrupted_part_is_settled(alarm):
+    interactions = millions_of(2_000_000)
+    run = run_of("logistic", interactions=interactions, user_alpha=1e-5, learning_schedule="sgd")
     run.trainer.shuffle(1, 1)
-    previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.05)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            for _ in range(100):
-                run.part(0, run.n)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+    alarm(signal.default_int_handler, 0.05)
+    with pytest.raises(KeyboardInterrupt):
+        for _ in range(100):
+            run.part(0, run.n)
     left = [array.copy() for array in run.unpack()]
     assert_equal(run.settled(), left)
+
+
+def test_the_keyboard_is_heard_while_known_items_are_found(alarm):
+    run = run_of("warp", interactions=millions_of(6_000_000))
+    window = run.trainer.shuffle(1, 1)
+    heard = []
+    alarm(lambda *_: heard.append(1), 0.005, 0.005)
+    run.part(0, window)  # of which training is the least
+    assert len(heard) > 5
 
 
 # A shard of a larger fit
@@ -452,3 +475,43 @@ def test_a_value_beyond_single_precision():
     biases, embeddings = np.ones(2, np.float32), np.ones((2, 4), np.float32)
     with pytest.raises(ValueError, match="finite"):
         sums_of(matrix, np.array([0]), biases, embeddings)
+
+
+# Users for whom BPR has nothing unknown to draw
+
+
+@pytest.mark.parametrize("share", [1.0, 0.9])
+def test_bpr_learns_from_dislikes_where_everything_is_known(share):
+    """Two groups of users, who like one half of the items each and dislike the other."""
+    rng = np.random.default_rng(0)
+    n_users, n_items = 40, 10
+    like = np.arange(n_users)[:, None] % 2 == np.arange(n_items) % 2
+    rows, cols = np.nonzero(rng.random(like.shape) < share)
+    values = np.where(like[rows, cols], 1.0, -1.0).astype(np.float32)
+    panel = sp.coo_matrix((values, (rows, cols)), shape=like.shape)
+    model = LightFM(loss="bpr", random_state=0).fit(panel, epochs=30)
+    assert explicit_auc(model, panel) > 0.93
+
+
+def test_bpr_skips_users_who_know_and_like_everything():
+    interactions = sp.coo_matrix(np.ones((5, 4), np.float32))
+    run = run_of("bpr", interactions=interactions)
+    before = [array.copy() for array in run.unpack()]
+    run.trainer.shuffle(1, 1)
+    assert run.part(0, run.n) == (0, 0, 0, 0, 0)
+    assert_equal(run.settled(), before)
+
+
+# Ranks
+
+
+def test_ranks_of_more_items_than_single_precision_counts():
+    """All tie, and one is beyond 2**24 others: float32 would stop counting there."""
+    n_items = 2**24 + 7
+    items = _core.Items(np.zeros(n_items, np.float32), np.zeros((n_items, 1), np.float32), True)
+    indptr, nobody = np.array([0, 1]), np.zeros(2, np.int64)
+    user = np.zeros(1, np.float32), np.zeros((1, 1), np.float32)
+    nothing = np.zeros(0, np.int32)
+    ranks, in_train = items.ranks(*user, indptr, np.array([5], np.int32), nobody, nothing, 1)
+    assert ranks.dtype == np.float32
+    assert ranks[0] == np.float32(n_items - 1) and not in_train[0]

@@ -156,14 +156,17 @@ class IdTable {
         if (!known) return PyErr_Occurred() ? FAILED : UNKNOWN;
         const int64_t number = PyLong_AsLongLong(known);
         if (number >= 0 && number <= INT32_MAX) return number;
-        if (!PyErr_Occurred()) {
-            PyErr_SetString(PyExc_ValueError, "the numbers of ids must be from 0 to 2**31 - 1");
-        }
+        return PyErr_Occurred() ? FAILED : refuse();
+    }
+
+    static int64_t refuse() {
+        PyErr_SetString(PyExc_ValueError, "the numbers of ids must be from 0 to 2**31 - 1");
         return FAILED;
     }
 
     static int64_t append(PyObject* id, PyObject* mapping) {
         const int64_t number = PyDict_Size(mapping);
+        if (number > INT32_MAX) return refuse();
         PyObject* value = PyLong_FromLongLong(number);
         if (!value) return FAILED;
         const int failed = PyDict_SetItem(mapping, id, value);

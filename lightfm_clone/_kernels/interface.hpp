@@ -166,7 +166,7 @@ struct Kernels {
                        int32_t no_components, const int32_t* user_ids, int32_t n,
                        const int64_t* test_indptr, const int32_t* test_indices,
                        const int64_t* train_indptr, const int32_t* train_indices, float* scratch,
-                       float* targets, float* ranks, uint8_t* in_train);
+                       float* targets, int32_t* ranks, uint8_t* in_train);
 
     // The best items of a block of users, see ranking.hpp.
     void (*top_items)(const Representations& users, int32_t n, const Representations& items,

@@ -56,9 +56,10 @@ inline float score_one(const float* user_vector, float user_bias, const float* p
     return sum + *column + user_bias;
 }
 
-// counts[t] += how many of the scores are >= targets[t]; n_scores is a multiple of Vec::N.
+// counts[t] += how many of the scores, at most TILE, are >= targets[t]; n_scores is a multiple of
+// Vec::N.
 inline void count_at_least(const float* scores, int n_scores, const float* targets,
-                           int64_t n_targets, float* counts) {
+                           int64_t n_targets, int32_t* counts) {
     constexpr int AT_ONCE = 4;  // sums that grow independently of each other
     for (int64_t first = 0; first < n_targets; first += AT_ONCE) {
         Vec target[AT_ONCE], sums[AT_ONCE];
@@ -71,7 +72,7 @@ inline void count_at_least(const float* scores, int n_scores, const float* targe
             for (int t = 0; t < AT_ONCE; ++t) score.count_at_least(target[t], sums[t]);
         }
         for (int t = 0; t < AT_ONCE && first + t < n_targets; ++t)
-            counts[first + t] += sums[t].sum();
+            counts[first + t] += static_cast<int32_t>(sums[t].sum());
     }
 }
 
@@ -84,7 +85,7 @@ inline void rank_users(const Representations& users, const float* panels, int32_
                        int32_t no_components, const int32_t* user_ids, int32_t n,
                        const int64_t* test_indptr, const int32_t* test_indices,
                        const int64_t* train_indptr, const int32_t* train_indices, float* scratch,
-                       float* targets, float* ranks, uint8_t* in_train) {
+                       float* targets, int32_t* ranks, uint8_t* in_train) {
     const int64_t panel_floats = static_cast<int64_t>(PANEL) * (no_components + 1);
     const float* vectors[USERS_AT_ONCE];
     float biases[USERS_AT_ONCE];
@@ -103,7 +104,7 @@ inline void rank_users(const Representations& users, const float* panels, int32_
             for (int64_t e = test_indptr[user]; e < test_indptr[user + 1]; ++e) {
                 targets[e] = score_one(vectors[u], biases[u], panels, test_indices[e],
                                        no_components);
-                ranks[e] = 0.0f;
+                ranks[e] = 0;
             }
         }
         for (int32_t tile = 0; tile < n_items; tile += TILE) {
@@ -134,7 +135,7 @@ inline void rank_users(const Representations& users, const float* panels, int32_
                 }
                 in_train[e] = low < train_indptr[user + 1] && train_indices[low] == test_indices[e];
                 // One for itself, unless it was struck out (or is NaN, and nothing's equal).
-                if (!in_train[e] && ranks[e] > 0.0f) ranks[e] -= 1.0f;
+                if (!in_train[e] && ranks[e] > 0) --ranks[e];
             }
         }
     }
@@ -142,7 +143,7 @@ inline void rank_users(const Representations& users, const float* panels, int32_
 
 // ---- top-N -------------------------------------------------------------------------------------
 //
-// A user's best k so far are a heap in her row of the results, the worst of them at its root: an
+// A user's best k so far are a heap in their row of the results, the worst of them at its root: an
 // item enters if it scores above the root. Items come by rising id, so of equal ones the first stay.
 
 inline bool is_worse(float score, int32_t id, float than_score, int32_t than_id) {

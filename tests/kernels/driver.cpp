@@ -227,8 +227,8 @@ void rank(const Kernels& kernels, const Stored& stored) {
         for (int32_t item = user % 2; item < N_ITEMS; item += 2) test_indices.push_back(item);
         test_indptr.push_back(static_cast<int64_t>(test_indices.size()));
     }
-    std::vector<float> scratch(USERS_AT_ONCE * TILE), targets(test_indices.size()),
-        ranks(test_indices.size());
+    std::vector<float> scratch(USERS_AT_ONCE * TILE), targets(test_indices.size());
+    std::vector<int32_t> ranks(test_indices.size());
     std::vector<uint8_t> in_train(test_indices.size());
     std::vector<int32_t> all_users;
     for (int32_t user = 0; user < N_USERS; ++user) all_users.push_back(user);
