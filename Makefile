@@ -1,7 +1,9 @@
 # Every target sets up what it needs in its own virtual environment.
 #
 #   make demo [DATA=path]   train, evaluate, recommend: on a synthetic catalogue, or on MovieLens
-#   make test [TESTS=files] the whole test suite
+#   make test [TESTS=files] the test suite, 2 minutes; what is slow or by the clock is left out
+#   make test-all           the whole of it, as CI runs it
+#   make coverage           the test suite, and the lines it does not reach
 #   make test-debug         the suite on a build with bounds and wraparound checks
 #   make test-asan          what runs compiled code, with sanitizers: addresses, leaks, UB (gcc)
 #   make fuzz [INPUTS=n]    hostile inputs, a million of them by default (15 minutes)
@@ -31,13 +33,16 @@ PACKAGE := $(wildcard lightfm_clone/*.py lightfm_clone/*/*.py)
 IMPORTS := build/imports
 ASAN_TESTS := $(addprefix tests/test_,$(addsuffix .py,errors fuzz ids numerics prediction recommend \
     softmax training twin)) tests/test_faults.py::test_many_fits_leak_no_more_than_few
+# Side by side on up to four cores. Threads that wait for one another then must not hold a core.
+PYTEST := OMP_WAIT_POLICY=passive $(VENV)/bin/pytest --numprocesses=auto --maxprocesses=4 \
+    --dist=worksteal
 PIP := python -m pip --quiet --disable-pip-version-check
 # Pinned and hashed, so that what is tested tomorrow is what was tested today.
 PINNED := --require-hashes --requirement requirements
 LOCK := $(WHEEL_VENV)/bin/uv pip compile --quiet --universal --python-version 3.10 --upgrade \
     --generate-hashes --no-annotate --custom-compile-command "make lock"
 
-.PHONY: build demo test test-debug test-asan test-faults fuzz lint lint-stub format wheel test-wheel audit lock bench bench-quick bench-full clean
+.PHONY: build demo test test-all coverage test-debug test-asan test-faults fuzz lint lint-stub format wheel test-wheel audit lock bench bench-quick bench-full clean
 
 build: $(VENV)/built
 
@@ -53,7 +58,14 @@ demo: build
 	$(VENV)/bin/python examples/demo.py $(if $(DATA),"$(DATA)")
 
 test: build
-	$(VENV)/bin/pytest $(TESTS)
+	$(PYTEST) -m "not slow" $(TESTS)
+
+# What goes by the clock has the machine to itself.
+test-all: test
+	$(VENV)/bin/pytest -m slow $(TESTS)
+
+coverage: build
+	$(PYTEST) -m "not slow" --cov --cov-report=term-missing:skip-covered $(TESTS)
 
 $(DEBUG_VENV)/built: $(SOURCES) $(PACKAGE) requirements/ci.txt
 	test -x $(DEBUG_VENV)/bin/python || $(PYTHON) -m venv $(DEBUG_VENV)
@@ -62,7 +74,7 @@ $(DEBUG_VENV)/built: $(SOURCES) $(PACKAGE) requirements/ci.txt
 	touch $@
 
 test-debug: $(DEBUG_VENV)/built
-	$(DEBUG_VENV)/bin/pytest $(TESTS)
+	$(DEBUG_VENV)/bin/pytest $(or $(TESTS),tests)
 
 $(ASAN_VENV)/built: $(SOURCES) $(PACKAGE) requirements/ci.txt
 	test -x $(ASAN_VENV)/bin/python || $(PYTHON) -m venv $(ASAN_VENV)
@@ -151,5 +163,5 @@ bench-full: $(BENCH_VENV)/built
 	$(BENCH_VENV)/bin/python benchmarks/run.py full
 
 clean:
-	rm -rf $(VENV) $(DEBUG_VENV) $(ASAN_VENV) $(BENCH_VENV) $(WHEEL_VENV) build dist *.egg-info lightfm_clone/*.so .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(DEBUG_VENV) $(ASAN_VENV) $(BENCH_VENV) $(WHEEL_VENV) build dist *.egg-info lightfm_clone/*.so .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

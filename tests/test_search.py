@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import doctest
 import pickle
 import subprocess
 import sys
@@ -368,10 +367,3 @@ def test_a_fold_that_fails_says_why(selection):
         selection.cross_val_score(
             estimator(metric="accuracy", epochs=1), X_TRAIN, cv=2, error_score="raise"
         )
-
-
-# Examples --------------------------------------------------------------------------------------
-
-
-def test_examples_of_the_docstrings(sklearn):
-    assert doctest.testmod(search).failed == 0
