@@ -12,7 +12,7 @@ from helpers import ARRAYS, arrays_of, assert_equal_arrays, groups_of_taste, ran
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightfm_clone import LightFM, callbacks
+from lightfm_clone import LightFM
 from lightfm_clone.callbacks import Checkpoint, EarlyStopping
 
 

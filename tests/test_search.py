@@ -12,7 +12,7 @@ import pytest
 import scipy.sparse as sp
 from helpers import arrays_of, assert_equal_arrays
 
-from lightfm_clone import LightFM, search
+from lightfm_clone import LightFM
 from lightfm_clone.cross_validation import random_train_test_split
 from lightfm_clone.datasets import synthetic_catalogue
 from lightfm_clone.evaluation import auc_score, ndcg_at_k, precision_at_k, reciprocal_rank

@@ -15,8 +15,8 @@ from lightfm_clone.evaluation import auc_score
 
 N_RUNS = 4
 # How far the mean AUC of so many runs on two threads may lie from that of one thread. Measured over
-# 25 such means on an idle machine of two cores, as mean +- standard deviation (beside a process that
-# kept both cores busy, up to half as wide again):
+# 25 such means on an idle machine of two cores, as mean +- standard deviation (beside a process
+# that kept both cores busy, up to half as wide again):
 #
 #     bpr, adagrad        +0.0018 +- 0.0001      warp-kos, sgd       +0.0040 +- 0.0012
 #     logistic, sgd       +0.0002 +- 0.0001      mse, adadelta       +0.0005 +- 0.0008
