@@ -42,7 +42,7 @@ PINNED := --require-hashes --requirement requirements
 LOCK := $(WHEEL_VENV)/bin/uv pip compile --quiet --universal --python-version 3.10 --upgrade \
     --generate-hashes --no-annotate --custom-compile-command "make lock"
 
-.PHONY: build demo test test-all coverage test-debug test-asan test-faults fuzz lint lint-stub format wheel test-wheel audit lock bench bench-quick bench-full clean
+.PHONY: build demo test test-all coverage test-debug test-asan test-faults fuzz lint lint-imports lint-stub format wheel test-wheel audit lock bench bench-quick bench-full clean
 
 build: $(VENV)/built
 
@@ -95,12 +95,14 @@ fuzz: build
 test-faults: build
 	LIGHTFM_CLONE_FAULTS=long $(VENV)/bin/pytest -rP tests/test_faults.py
 
-lint: $(VENV)/lint-tools
+lint: lint-imports
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	PATH="$(VENV)/bin:$$PATH" cython-lint lightfm_clone
 	$(VENV)/bin/clang-format --dry-run --Werror $(KERNELS)
 	$(VENV)/bin/mypy
+
+lint-imports: $(VENV)/lint-tools
 	rm -rf $(IMPORTS) && mkdir -p $(IMPORTS) && cp -r lightfm_clone $(IMPORTS)
 	cp lightfm_clone/_core.pyi $(IMPORTS)/lightfm_clone/_core.py
 	cd $(IMPORTS) && $(CURDIR)/$(VENV)/bin/lint-imports --no-cache --no-logo $(CURDIR)/pyproject.toml
