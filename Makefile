@@ -1,12 +1,16 @@
 # Every target sets up what it needs in its own virtual environment.
 #
 #   make demo [DATA=path]   train, evaluate, recommend: on a synthetic catalogue, or on MovieLens
-#   make test [TESTS=files] the whole test suite
+#   make test [TESTS=files] the test suite, 2 minutes; what is slow or by the clock is left out
+#   make test-all           the whole of it, as CI runs it
+#   make coverage           the test suite, and the lines it does not reach
 #   make test-debug         the suite on a build with bounds and wraparound checks
 #   make test-asan          what runs compiled code, with sanitizers: addresses, leaks, UB (gcc)
 #   make fuzz [INPUTS=n]    hostile inputs, a million of them by default (15 minutes)
 #   make test-faults        kills, interrupts and fits as often as docs/reliability.md says
-#   make lint               ruff and cython-lint
+#   make lint               style, types and the direction of imports; compiles nothing
+#   make lint-stub          the stub of the compiled module against the compiled module
+#   make format             what can be put right without a thought
 #   make wheel              sdist and wheel into dist/, ready to publish (Linux)
 #   make test-wheel         the suite on what `make wheel` made, in fresh environments
 #   make audit              known vulnerabilities of the pinned dependencies
@@ -22,17 +26,23 @@ DEBUG_VENV := .venv-debug
 ASAN_VENV := .venv-asan
 BENCH_VENV := .venv-bench
 WHEEL_VENV := .venv-wheel
-SOURCES := setup.py pyproject.toml lightfm_clone/_core.pyx lightfm_clone/_kernels.pxd $(wildcard lightfm_clone/_kernels/*)
-PACKAGE := $(wildcard lightfm_clone/*.py lightfm_clone/datasets/*.py)
+KERNELS := $(wildcard lightfm_clone/_kernels/*)
+SOURCES := setup.py pyproject.toml $(wildcard lightfm_clone/*.pyx lightfm_clone/*.pxd) $(KERNELS)
+PACKAGE := $(wildcard lightfm_clone/*.py lightfm_clone/*/*.py)
+# import-linter reads .py files alone, so it gets the stub in the place of the compiled module.
+IMPORTS := build/imports
 ASAN_TESTS := $(addprefix tests/test_,$(addsuffix .py,errors fuzz ids numerics prediction recommend \
     softmax training twin)) tests/test_faults.py::test_many_fits_leak_no_more_than_few
+# Side by side on up to four cores. Threads that wait for one another then must not hold a core.
+PYTEST := OMP_WAIT_POLICY=passive $(VENV)/bin/pytest --numprocesses=auto --maxprocesses=4 \
+    --dist=worksteal
 PIP := python -m pip --quiet --disable-pip-version-check
 # Pinned and hashed, so that what is tested tomorrow is what was tested today.
 PINNED := --require-hashes --requirement requirements
 LOCK := $(WHEEL_VENV)/bin/uv pip compile --quiet --universal --python-version 3.10 --upgrade \
     --generate-hashes --no-annotate --custom-compile-command "make lock"
 
-.PHONY: build demo test test-debug test-asan test-faults fuzz lint wheel test-wheel audit lock bench bench-quick bench-full clean
+.PHONY: build demo test test-all coverage test-debug test-asan test-faults fuzz lint lint-imports lint-stub format wheel test-wheel audit lock bench bench-quick bench-full clean
 
 build: $(VENV)/built
 
@@ -48,7 +58,14 @@ demo: build
 	$(VENV)/bin/python examples/demo.py $(if $(DATA),"$(DATA)")
 
 test: build
-	$(VENV)/bin/pytest $(TESTS)
+	$(PYTEST) -m "not slow" $(TESTS)
+
+# What goes by the clock has the machine to itself.
+test-all: test
+	$(VENV)/bin/pytest -m slow $(TESTS)
+
+coverage: build
+	$(PYTEST) -m "not slow" --cov --cov-report=term-missing:skip-covered $(TESTS)
 
 $(DEBUG_VENV)/built: $(SOURCES) $(PACKAGE) requirements/ci.txt
 	test -x $(DEBUG_VENV)/bin/python || $(PYTHON) -m venv $(DEBUG_VENV)
@@ -57,7 +74,7 @@ $(DEBUG_VENV)/built: $(SOURCES) $(PACKAGE) requirements/ci.txt
 	touch $@
 
 test-debug: $(DEBUG_VENV)/built
-	$(DEBUG_VENV)/bin/pytest $(TESTS)
+	$(DEBUG_VENV)/bin/pytest $(or $(TESTS),tests)
 
 $(ASAN_VENV)/built: $(SOURCES) $(PACKAGE) requirements/ci.txt
 	test -x $(ASAN_VENV)/bin/python || $(PYTHON) -m venv $(ASAN_VENV)
@@ -78,10 +95,26 @@ fuzz: build
 test-faults: build
 	LIGHTFM_CLONE_FAULTS=long $(VENV)/bin/pytest -rP tests/test_faults.py
 
-lint: $(VENV)/lint-tools
+lint: lint-imports
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	PATH="$(VENV)/bin:$$PATH" cython-lint lightfm_clone
+	$(VENV)/bin/clang-format --dry-run --Werror $(KERNELS)
+	$(VENV)/bin/mypy
+
+lint-imports: $(VENV)/lint-tools
+	rm -rf $(IMPORTS) && mkdir -p $(IMPORTS) && cp -r lightfm_clone $(IMPORTS)
+	cp lightfm_clone/_core.pyi $(IMPORTS)/lightfm_clone/_core.py
+	cd $(IMPORTS) && $(CURDIR)/$(VENV)/bin/lint-imports --no-cache --no-logo $(CURDIR)/pyproject.toml
+
+lint-stub: build
+	$(VENV)/bin/stubtest --mypy-config-file pyproject.toml --allowlist .ci/stub-allowlist \
+	    --ignore-unused-allowlist --ignore-disjoint-bases lightfm_clone._core
+
+format: $(VENV)/lint-tools
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/clang-format -i $(KERNELS)
 
 $(VENV)/lint-tools: requirements/ci.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
@@ -112,7 +145,7 @@ audit: $(WHEEL_VENV)/tools
 
 # For CPython 3.10 and later, on any system.
 lock: $(WHEEL_VENV)/tools
-	$(LOCK) --extra test pyproject.toml requirements/ci.in --output-file requirements/ci.txt
+	$(LOCK) --extra test --extra lint pyproject.toml requirements/ci.in --output-file requirements/ci.txt
 	$(LOCK) requirements/release.in --output-file requirements/release.txt
 	$(LOCK) requirements/wheel-test.in --output-file requirements/wheel-test.txt
 
@@ -132,5 +165,5 @@ bench-full: $(BENCH_VENV)/built
 	$(BENCH_VENV)/bin/python benchmarks/run.py full
 
 clean:
-	rm -rf $(VENV) $(DEBUG_VENV) $(ASAN_VENV) $(BENCH_VENV) $(WHEEL_VENV) build dist *.egg-info lightfm_clone/*.so .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEBUG_VENV) $(ASAN_VENV) $(BENCH_VENV) $(WHEEL_VENV) build dist *.egg-info lightfm_clone/*.so .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

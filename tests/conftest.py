@@ -11,6 +11,7 @@ import pytest
 
 from lightfm_clone import _core
 
+collect_ignore = ["fuzz"]  # a program, not tests
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -1,4 +1,4 @@
-"""What several test modules need: small data, the public arrays, models of given numbers."""
+"""What several test modules need: cases, small data, the public arrays, models of given numbers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Sequence
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,28 @@ ARRAYS = tuple(
         "bias_momentum",
     )
 )
+
+
+# Cases
+
+
+def pairwise(*axes: Iterable[object]) -> list[tuple[object, ...]]:
+    """Few of all the combinations: each value of an axis meets each value of every other axis.
+
+    For ``parametrize``, where the effects of more than two values at once are no subject.
+    """
+    values = [tuple(axis) for axis in axes]
+
+    def pairs(case: Sequence[int]) -> set[tuple[int, int, int, int]]:
+        return {(a, case[a], b, case[b]) for a, b in combinations(range(len(case)), 2)}
+
+    everything = [*product(*(range(len(axis)) for axis in values))]
+    missing = set().union(*map(pairs, everything))
+    chosen = []
+    while missing:
+        chosen.append(max(everything, key=lambda case: len(pairs(case) & missing)))
+        missing -= pairs(chosen[-1])
+    return [tuple(map(tuple.__getitem__, values, case)) for case in sorted(chosen)]
 
 
 # Data

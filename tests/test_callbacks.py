@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import doctest
 import pickle
 from types import SimpleNamespace
 
@@ -13,7 +12,7 @@ from helpers import ARRAYS, arrays_of, assert_equal_arrays, groups_of_taste, ran
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightfm_clone import LightFM, callbacks
+from lightfm_clone import LightFM
 from lightfm_clone.callbacks import Checkpoint, EarlyStopping
 
 
@@ -329,11 +328,3 @@ def test_training_goes_on_from_a_checkpoint(tmp_path, every):
         assert [record["epoch"] for record in loaded.history_] == list(range(1, epoch + 1))
         loaded.fit_partial(TRAIN, epochs=5 - epoch)
         assert_equal_arrays(arrays_of(loaded), arrays_of(model))
-
-
-# What is said in docstrings
-
-
-def test_docstrings():
-    result = doctest.testmod(callbacks)
-    assert result.attempted > 10 and result.failed == 0

@@ -30,7 +30,8 @@ def run(tmp_path):
         done = subprocess.run(
             [sys.executable, EXAMPLES / f"{name}.py", *map(str, arguments)],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": path, "PYTHONUTF8": "1"},
+            # Whatever number of threads they ask for: on one, what they print is always the same.
+            env={**os.environ, "PYTHONPATH": path, "PYTHONUTF8": "1", "OMP_THREAD_LIMIT": "1"},
             capture_output=True,
             encoding="utf-8",
             timeout=300,
@@ -119,6 +120,7 @@ def test_demo_on_movielens_100k(run, data_dir):
     assert "the 55,375 of 4 and higher are positives" in done.stdout
 
 
+@pytest.mark.slow
 def test_demo_on_movielens_1m(run, ml_1m_folder):
     done = run("demo", ml_1m_folder, "--epochs", 3)
     rows = check_demo(done.stdout)
@@ -230,6 +232,7 @@ def test_explicit_ratings_in_the_layout_of_movielens_20m(run, ml_100k, tmp_path)
     assert re.search(r"\(19\d\d\)$", of_folder)
 
 
+@pytest.mark.slow
 def test_explicit_ratings_on_movielens_1m(run, ml_1m_folder):
     pytest.importorskip("pandas")
     output = run("explicit_ratings", ml_1m_folder).stdout
@@ -253,7 +256,15 @@ def check_search(output, searches):
         assert f'left out, needs {name}: pip install "lightfm-clone[search]"' in output
 
 
-@pytest.mark.parametrize("missing", [[], ["sklearn"], ["optuna"], ["sklearn", "optuna"]])
+@pytest.mark.parametrize(
+    "missing",
+    [
+        [],
+        pytest.param(["sklearn"], marks=pytest.mark.slow),
+        pytest.param(["optuna"], marks=pytest.mark.slow),
+        ["sklearn", "optuna"],
+    ],
+)
 def test_search(run, missing):
     searches = {"sklearn": "scikit-learn", "optuna": "optuna"}
     for module in missing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import math
 
 import numpy as np
@@ -312,13 +311,3 @@ def test_refused_features(hybrid):
         LightFM().explain(0, 0)
     with pytest.raises(TypeError, match="positional"):
         hybrid.explain(0, 0, FEATURES["user_features"])
-
-
-# What is said in docstrings
-
-
-def test_docstring():
-    (test,) = doctest.DocTestFinder().find(
-        LightFM.explain, globs={"LightFM": LightFM, "np": np}, name="explain"
-    )
-    assert test.examples and doctest.DocTestRunner().run(test).failed == 0

@@ -95,6 +95,7 @@ def train_for_ever(path: Path, number: int, started: Callable[[], None]) -> None
     )
 
 
+@pytest.mark.slow  # counts on a disk that is busy when the kill comes
 @pytest.mark.parametrize("work", [save_for_ever, train_for_ever])
 def test_killed_at_any_moment_the_file_is_the_old_or_the_new_one(tmp_path, work):
     path = tmp_path / "model"
@@ -221,6 +222,7 @@ def n_threads_of_the_process() -> int:
     return len(os.listdir("/proc/self/task"))
 
 
+@pytest.mark.slow  # by the clock
 def test_interrupts_at_any_moment_of_a_fit():
     """The model goes on working, no thread lives on, and nothing goes on in the background."""
     rng = np.random.default_rng(0)
@@ -347,6 +349,7 @@ print([os.waitpid(pid, 0)[1] for pid in workers])
 # ---- threads of Python ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # by the clock
 @pytest.mark.parametrize("mmap", [False, True])
 def test_many_threads_ask_while_one_trains_a_copy(tmp_path, mmap):
     model, interactions = after_parallel_work()
@@ -489,6 +492,7 @@ for number in range(n_fits):
 """
 
 
+@pytest.mark.slow  # what the allocator gives back is a matter of luck
 @pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="it keeps freed memory")
 def test_memory_does_not_grow():
     """Over many fits and recommendations, after the first few of them."""

@@ -14,6 +14,7 @@ from helpers import (
     SCHEDULES,
     arrays_of,
     assert_equal_arrays,
+    pairwise,
     random_features,
     random_interactions,
 )
@@ -27,14 +28,11 @@ VALUES = ("user_embeddings", "user_biases", "item_embeddings", "item_biases")
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
 
-@pytest.fixture(params=LOSSES)
-def loss(request) -> str:
-    return request.param
-
-
-@pytest.fixture(params=SCHEDULES)
-def schedule(request) -> str:
-    return request.param
+# Whatever the loss and the schedule: the value at the edge meets each of them.
+def at_each(*names_and_values: object) -> pytest.MarkDecorator:
+    """Parametrise by pairs of loss, schedule and the axes given as name, values, name, values."""
+    names, axes = names_and_values[::2], names_and_values[1::2]
+    return pytest.mark.parametrize(("loss", "schedule", *names), pairwise(LOSSES, SCHEDULES, *axes))
 
 
 def same_pattern(value: float, dtype: type = np.float32) -> sp.coo_matrix:
@@ -45,8 +43,6 @@ def same_pattern(value: float, dtype: type = np.float32) -> sp.coo_matrix:
 
 def finite_or_refused(model: LightFM, interactions: sp.coo_matrix, **options: object) -> bool:
     """Fit; whether the parameters stayed finite. A model that diverged is as it was."""
-    model.fit(INTERACTIONS, epochs=0)
-    before = arrays_of(model)
     shapes = {name: options[name] for name in ("user_features", "item_features") if name in options}
     model.fit(INTERACTIONS, epochs=0, **shapes)
     before = arrays_of(model)
@@ -61,7 +57,7 @@ def finite_or_refused(model: LightFM, interactions: sp.coo_matrix, **options: ob
     return True
 
 
-@pytest.mark.parametrize(
+@at_each(
     "rate", [0.0, 1e-45, 1e-30, 1.0, 1e3, 1e10, 1e30, 3.4e38, 1e39, 1e300, -0.05, -1e30, 1e-320]
 )
 def test_learning_rates_at_the_edges(loss, schedule, rate):
@@ -70,8 +66,10 @@ def test_learning_rates_at_the_edges(loss, schedule, rate):
     assert finite or abs(rate) >= 1
 
 
-@pytest.mark.parametrize("sides", [("item",), ("user",), ("item", "user")])
-@pytest.mark.parametrize("alpha", [1e-320, 1e-45, 1e-10, 1.0, 1e3, 1e30, 1e39, 1e300])
+@at_each(
+    *("alpha", [1e-320, 1e-45, 1e-10, 1.0, 1e3, 1e30, 1e39, 1e300]),
+    *("sides", [("item",), ("user",), ("item", "user")]),
+)
 def test_alphas_at_the_edges(loss, schedule, alpha, sides):
     """A step that takes a penalty too far is no divergence by itself: most of these end at 0."""
     alphas = {f"{side}_alpha": alpha for side in sides}
@@ -83,8 +81,10 @@ def test_alphas_at_the_edges(loss, schedule, alpha, sides):
     finite_or_refused(model, INTERACTIONS)
 
 
-@pytest.mark.parametrize("rho", [1e-300, 1e-45, 0.5, 1 - 1e-9, 1 - 1e-16])
-@pytest.mark.parametrize("epsilon", [0.0, 1e-300, 1e-45, 1e10, 1e300])
+@pytest.mark.parametrize(
+    ("loss", "rho", "epsilon"),
+    pairwise(LOSSES, [1e-300, 1e-45, 0.5, 1 - 1e-9, 1 - 1e-16], [0.0, 1e-300, 1e-45, 1e10, 1e300]),
+)
 def test_adadelta_at_the_edges(loss, rho, epsilon):
     model = LightFM(
         loss=loss, learning_schedule="adadelta", rho=rho, epsilon=epsilon, random_state=0
@@ -92,6 +92,7 @@ def test_adadelta_at_the_edges(loss, rho, epsilon):
     finite_or_refused(model, INTERACTIONS)
 
 
+@pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("temperature", [1e-300, 1e-45, 1e-10, 1e10, 1e38, 1e300])
 def test_temperatures_at_the_edges(schedule, temperature):
     model = LightFM(
@@ -100,18 +101,18 @@ def test_temperatures_at_the_edges(schedule, temperature):
     finite_or_refused(model, INTERACTIONS)
 
 
-@pytest.mark.parametrize("weight", [0.0, 1e-45, 1e-38, -1.0, 1e10, 1e30, 3e38, -3e38])
+@at_each("weight", [0.0, 1e-45, 1e-38, -1.0, 1e10, 1e30, 3e38, -3e38])
 def test_weights_at_the_edges(loss, schedule, weight):
     model = LightFM(loss=loss, learning_schedule=schedule, random_state=0)
     finite = finite_or_refused(model, INTERACTIONS, sample_weight=same_pattern(weight))
     assert finite or abs(weight) >= 1e10
     if weight == 0:
         untrained = LightFM(loss=loss, learning_schedule=schedule, random_state=0)
-        untrained.fit(INTERACTIONS, epochs=0).fit(INTERACTIONS, epochs=0)
+        untrained.fit(INTERACTIONS, epochs=0)
         np.testing.assert_array_equal(model.item_embeddings, untrained.item_embeddings)
 
 
-@pytest.mark.parametrize("value", [0.0, 5e-324, 1e-45, -1.0, 1e10, 1e30, 3e38, -3e38])
+@at_each("value", [0.0, 5e-324, 1e-45, -1.0, 1e10, 1e30, 3e38, -3e38])
 def test_values_at_the_edges(loss, schedule, value):
     model = LightFM(loss=loss, learning_schedule=schedule, random_state=0)
     finite = finite_or_refused(model, same_pattern(value, np.float64))
@@ -124,7 +125,7 @@ def test_values_at_the_edges(loss, schedule, value):
             model.fit(same_pattern(beyond, np.float64))
 
 
-@pytest.mark.parametrize("value", [0.0, 1e-45, 1e-20, 1.0, -1.0, 1e5, 1e10, 1e20, 3e38])
+@at_each("value", [0.0, 1e-45, 1e-20, 1.0, -1.0, 1e5, 1e10, 1e20, 3e38])
 def test_constant_features(loss, schedule, value):
     """All users and items alike, by features of any size."""
     features = {
@@ -143,6 +144,7 @@ def test_constant_features(loss, schedule, value):
 
 
 @pytest.mark.parametrize("schedule", ["adagrad", "sgd"])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_explicit_zeros_in_features_change_nothing(loss, schedule):
     """But that adadelta's averages fade a little, as with every gradient of 0."""
     plain = random_features(N_ITEMS, 4)
@@ -189,7 +191,7 @@ def read_only(array: np.ndarray) -> np.ndarray:
 LAYOUTS["read-only"] = read_only
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@at_each("layout", LAYOUTS)
 def test_assigned_layouts(loss, schedule, layout):
     """Training and prediction are those of the same numbers as plain arrays, left as they were."""
     model = LightFM(loss=loss, learning_schedule=schedule, random_state=0).fit(INTERACTIONS)
@@ -225,6 +227,7 @@ def test_assigned_values_that_are_not_finite(name, value):
             model.recommend(None, 3)
 
 
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("scale", [1e-45, 1e-38, 1e-20, 1e19, 1e30, 3e38])
 def test_assigned_values_of_any_size(loss, scale):
     """Whatever overflows is no crash: scores may be infinite, the order is one."""
@@ -269,6 +272,7 @@ def test_denormals_are_scored_right():
     np.testing.assert_allclose(scores, expected, rtol=1e-3, atol=1e-44)
 
 
+@pytest.mark.slow  # measures time
 @pytest.mark.parametrize("what", ["training", "predict", "recommend"])
 def test_denormals_are_not_slow(what):
     """Processors handle them in microcode: some would take a hundred times as long."""

@@ -1,4 +1,4 @@
-"""The pins in requirements/ are those that pyproject.toml asks for."""
+"""What is said twice is said alike: requirements and their pins, the version and the citation."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from conftest import ROOT
 if sys.version_info < (3, 11):
     pytest.skip("tomllib came with CPython 3.11", allow_module_level=True)
 import tomllib
+
+from lightfm_clone import __version__
 
 PINS = ROOT / "requirements"
 if not PINS.is_dir():
@@ -41,6 +43,7 @@ def test_pins_are_exact_and_hashed(file):
         ("ci.txt", "build"),
         ("ci.txt", "run"),
         ("ci.txt", "test"),
+        ("ci.txt", "lint"),
         ("release.txt", "build"),
         ("wheel-test.txt", "run"),
     ],
@@ -49,7 +52,12 @@ def test_what_is_asked_for_is_pinned(file, asked_for):
     requirements = {
         "build": PROJECT["build-system"]["requires"],
         "run": PROJECT["project"]["dependencies"],
-        "test": PROJECT["project"]["optional-dependencies"]["test"],
+        **PROJECT["project"]["optional-dependencies"],
     }[asked_for]
     missing = {name_of(requirement) for requirement in requirements} - set(pinned(file))
     assert not missing, f"run `make lock`: {file} does not pin {sorted(missing)}"
+
+
+def test_the_citation_is_of_this_version():
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.findall(r"^version: (.+)$", text, re.MULTILINE) == [__version__]

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from helpers import all_scores, model_with, random_features, random_interactions
+from helpers import all_scores, model_with, pairwise, random_features, random_interactions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,9 +45,10 @@ def scores_by_numpy(model: LightFM, users: sp.spmatrix, items: sp.spmatrix) -> n
 # predict
 
 
-@pytest.mark.parametrize("num_threads", [1, 2, None])
-@pytest.mark.parametrize("no_components", [1, 7, 8, 10, 16, 33, 64])
-@pytest.mark.parametrize("sides", [(), ("user",), ("item",), ("user", "item")], ids=str)
+@pytest.mark.parametrize(
+    ("no_components", "sides", "num_threads"),
+    pairwise([1, 7, 8, 10, 16, 33, 64], [(), ("user",), ("item",), ("user", "item")], [1, 2, None]),
+)
 def test_scores_follow_the_formula(level, no_components, num_threads, sides):
     rng = np.random.default_rng(no_components)
     n_users, n_items = 60, 45

@@ -55,16 +55,15 @@ def quality(model: LightFM, judged: dict[str, sp.coo_matrix], **features) -> lis
     ]
 
 
-@pytest.mark.parametrize("num_threads", [1, 2])
 @pytest.mark.parametrize("loss", LEAST)
-def test_ranking(ratings, loss, num_threads):
+def test_ranking(ratings, loss):
     judged = {part: positives(matrix) for part, matrix in ratings.items()}
     # Every stored entry is a positive for warp-kos, so it is given no others.
     train = judged["train"] if loss == "warp-kos" else ratings["train"]
     runs = []
     for seed in range(5):  # the thresholds lie within the noise of a single one
         model = LightFM(loss=loss, k=5, random_state=seed)
-        model.fit(train, epochs=10, num_threads=num_threads)
+        model.fit(train, epochs=10)
         runs.append(quality(model, judged))
     found = np.mean(runs, axis=0)
     assert np.all(found >= LEAST[loss]), found
@@ -85,7 +84,7 @@ def ndcg_and_auc(model: LightFM, judged: dict[str, sp.coo_matrix], epochs: int) 
     return [result["ndcg@10"], result["auc"]]
 
 
-@pytest.mark.parametrize("no_components", [16, 32])
+@pytest.mark.parametrize("no_components", [16, pytest.param(32, marks=pytest.mark.slow)])
 def test_softmax_ranks_better_than_warp(ratings, no_components):
     """At the temperature that suits data so dense, and hardly worse at the default one."""
     judged = {part: positives(matrix) for part, matrix in ratings.items()}

@@ -6,7 +6,6 @@ equal, so lists are compared entry by entry, ties included.
 
 from __future__ import annotations
 
-import doctest
 import inspect
 import re
 import tracemalloc
@@ -831,14 +830,3 @@ def test_no_ranking_of_what_is_no_number(value, n_users):
         integer_model(np.random.default_rng(0), (2, 9), 2).recommend(
             user_representations=(np.full(n_users, value), np.zeros((n_users, 2)))
         )
-
-
-# What is said in docstrings and docs
-
-
-@pytest.mark.parametrize("method", ["recommend", "similar_items"])
-def test_docstrings(method):
-    (test,) = doctest.DocTestFinder().find(
-        getattr(LightFM, method), globs={"LightFM": LightFM, "np": np}, name=method
-    )
-    assert test.examples and doctest.DocTestRunner().run(test).failed == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import warnings
 
 import numpy as np
@@ -110,13 +109,3 @@ def test_errors(hybrid):
         hybrid.score_vectors(FEATURES["user_features"][:, :5], FEATURES["item_features"])
     with pytest.raises(ValueError, match="item_features must be a scipy sparse matrix"):
         hybrid.score_vectors(FEATURES["user_features"], "tags")
-
-
-# What is said in docstrings
-
-
-def test_docstring():
-    (test,) = doctest.DocTestFinder().find(
-        LightFM.score_vectors, globs={"LightFM": LightFM, "np": np}, name="score_vectors"
-    )
-    assert test.examples and doctest.DocTestRunner().run(test).failed == 0

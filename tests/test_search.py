@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import doctest
 import pickle
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import pytest
 import scipy.sparse as sp
 from helpers import arrays_of, assert_equal_arrays
 
-from lightfm_clone import LightFM, search
+from lightfm_clone import LightFM
 from lightfm_clone.cross_validation import random_train_test_split
 from lightfm_clone.datasets import synthetic_catalogue
 from lightfm_clone.evaluation import auc_score, ndcg_at_k, precision_at_k, reciprocal_rank
@@ -368,10 +367,3 @@ def test_a_fold_that_fails_says_why(selection):
         selection.cross_val_score(
             estimator(metric="accuracy", epochs=1), X_TRAIN, cv=2, error_score="raise"
         )
-
-
-# Examples --------------------------------------------------------------------------------------
-
-
-def test_examples_of_the_docstrings(sklearn):
-    assert doctest.testmod(search).failed == 0

@@ -622,7 +622,7 @@ def test_a_low_temperature_looks_at_the_top_and_a_high_one_at_all():
     assert shares[0] > 0.9 and shares[1] < 0.35
 
 
-# Threads and seeds
+# Seeds
 
 
 def test_one_thread_is_reproducible_to_the_bit(level, interactions, features):
@@ -634,25 +634,6 @@ def test_one_thread_is_reproducible_to_the_bit(level, interactions, features):
     other = LightFM(7, loss="softmax", random_state=6, item_alpha=1e-3)
     other.fit(interactions, epochs=3, **features)
     assert not np.array_equal(other.item_embeddings, runs[0]["item_embeddings"])
-
-
-@pytest.mark.parametrize("with_features", [False, True], ids=["ids", "features"])
-def test_quality_does_not_depend_on_threads(with_features):
-    seen, held_out = groups_of_taste(3, n_users=600, n_items=200, n_groups=4, share=0.3)
-    given_features = {}
-    if with_features:
-        ids = (sp.identity(n, dtype=np.float32, format="csr") for n in seen.shape)
-        given_features = {
-            f"{side}_features": sp.hstack([of, tastes(of.shape[0], 4)], format="csr")
-            for side, of in zip(("user", "item"), ids, strict=True)
-        }
-    found = {}
-    for num_threads in (1, 2, 4):
-        model = LightFM(16, loss="softmax", random_state=1)
-        model.fit(seen, epochs=8, num_threads=num_threads, **given_features)
-        assert are_finite(model)
-        found[num_threads] = auc_score(model, held_out, seen, **given_features).mean()
-    assert min(found.values()) > 0.95 and max(found.values()) - min(found.values()) < 0.01
 
 
 # The schedule: falling over the epochs of a call
@@ -736,8 +717,7 @@ def test_early_stopping(interactions):
 
 
 @pytest.mark.parametrize("loss", ["logistic", "bpr", "warp", "warp-kos", "mse"])
-@pytest.mark.parametrize("num_threads", [1, 2])
-def test_every_loss_learns_with_sgd(loss, num_threads):
+def test_every_loss_learns_with_sgd(loss):
     seen, held_out = groups_of_taste(0)
     train = seen
     if loss in (
@@ -747,7 +727,7 @@ def test_every_loss_learns_with_sgd(loss, num_threads):
         rows, cols = np.tile(seen.row, 2), np.append(seen.col, (seen.col + 1) % seen.shape[1])
         train = sp.coo_matrix((np.repeat([1.0, -1.0], seen.nnz), (rows, cols)), seen.shape)
     model = LightFM(8, loss=loss, learning_schedule="sgd", learning_rate=0.2, random_state=0)
-    model.fit(train, epochs=20, num_threads=num_threads)
+    model.fit(train, epochs=20)
     assert auc_score(model, held_out, seen).mean() > 0.9
     for name in ARRAYS:
         assert name.endswith(("embeddings", "biases")) or not getattr(model, name).any()
@@ -780,15 +760,14 @@ def grouped() -> tuple[sp.csr_matrix, sp.csr_matrix]:
     return tuple(part.tocsr() for part in groups_of_taste(2, 200, 90, n_groups=3))
 
 
-@pytest.mark.parametrize("num_threads", [1, 2])
 @pytest.mark.parametrize("options", [{}, {"user_alpha": 1e-4, "item_alpha": 1e-4}], ids=["", "l2"])
-def test_new_users_are_folded_in(grouped, options, num_threads):
+def test_new_users_are_folded_in(grouped, options):
     seen, held_out = grouped
     model = LightFM(12, loss="softmax", temperature=0.3, random_state=0, **options)
     model.fit(seen[:150], epochs=10)
     before, state = arrays_of(model), pickle.dumps(model.random_state)
     likes = sp.vstack([seen[150:], sp.csr_matrix((1, 90), dtype=seen.dtype)], format="csr")
-    biases, embeddings = model.fold_in_users(likes, random_state=1, num_threads=num_threads)
+    biases, embeddings = model.fold_in_users(likes, random_state=1)
     assert_equal_arrays(arrays_of(model), before)
     assert pickle.dumps(model.random_state) == state
 

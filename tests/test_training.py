@@ -440,26 +440,6 @@ def test_every_example_is_trained_on_once(num_threads, n):
     np.testing.assert_allclose(model.user_bias_gradients, 1 + 3 * g**2, rtol=1e-5)
 
 
-@pytest.mark.parametrize("num_threads", [2, 4, None])
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("loss", LOSSES)
-def test_threads_learn_as_well_as_one(loss, schedule, num_threads):
-    """With features, weights and L2, on enough blocks for every thread to get some."""
-    train, test = groups_of_taste(seed=6, n_users=300, n_items=120)
-    if loss in POINTWISE_LOSSES:
-        train = sp.coo_matrix(2 * train.toarray() - (train + test).toarray() - 1.0)
-        train.data = np.where(train.data == 0, 1, train.data)
-
-    def quality(threads: int | None) -> float:
-        parameters = {"learning_schedule": schedule, "epsilon": 1e-4}
-        model = LightFM(loss=loss, item_alpha=1e-6, user_alpha=1e-6, random_state=1, **parameters)
-        model.fit(train, epochs=6, num_threads=threads)
-        assert are_finite(model)
-        return auc_score(model, test).mean()
-
-    assert quality(num_threads) == pytest.approx(quality(1), abs=0.03)
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_fork_after_a_parallel_fit():
     """The child trains and ranks, on one thread, instead of waiting for threads it has not got."""
