@@ -21,7 +21,7 @@ from test_twin import (
 )
 
 from lightfm_clone import LightFM, _core
-from lightfm_clone._checks import check_parameters
+from lightfm_clone._model import parameters as checks
 
 N_STATES = {"sgd": 1, "adagrad": 2, "adadelta": 3}
 D = 6
@@ -29,7 +29,8 @@ D = 6
 
 def settings_of(**parameters: Any) -> dict[str, Any]:
     """Checked parameters, taken as they stand."""
-    return check_parameters(LightFM(**parameters).get_params(), least_max_sampled=0)
+    checked = checks.check(LightFM(**parameters).get_params(), least_max_sampled=0)
+    return {name: checks.unmarked(value) for name, value in checked.items()}
 
 
 def packed(interactions: sp.coo_matrix, n_items: int, values: bool = False, **further: Any):

@@ -553,7 +553,13 @@ def test_softmax_skips_examples_whose_negatives_are_all_known():
     settings = Settings(no_components=2, loss="softmax", learning_schedule="sgd", item_alpha=1.0)
     state = random_state_of(settings, n_items=6, n_users=2, seed=0)
     after = run_epoch(state, interactions, None, None, None, seed=0)
-    assert vars(after.epochs[0]) == {"loss": 0.0, "examples": 0, "violations": 0, "tries": 0}
+    assert vars(after.epochs[0]) == {
+        "loss": 0.0,
+        "examples": 0,
+        "violations": 0,
+        "tries": 0,
+        "cut": 0,
+    }
     for name, array in after.arrays().items():
         np.testing.assert_array_equal(array, state.arrays()[name])
 
@@ -888,7 +894,7 @@ def test_sums_of_searches_in_vain():
     epoch = Epoch(state, coo([(0, 0, 1.0), (0, 1, -1.0)], (2, 20)), None, None, None)
     assert warp(epoch, 0, Rng(0, 0)) == [] and warp(epoch, 0, Rng(0, 1)) == []
     assert warp(epoch, 1, Rng(0, 2)) == []  # is no example
-    assert vars(epoch.sums) == {"loss": 0.0, "examples": 2, "violations": 0, "tries": 14}
+    assert vars(epoch.sums) == {"loss": 0.0, "examples": 2, "violations": 0, "tries": 14, "cut": 0}
 
 
 @pytest.mark.parametrize("loss", [logistic, mse])

@@ -7,6 +7,7 @@ level this machine offers; the slow twin trains once for all of them.
 
 from __future__ import annotations
 
+import dataclasses
 from functools import lru_cache
 
 import numpy as np
@@ -14,7 +15,8 @@ import pytest
 import reference
 import scipy.sparse as sp
 
-from lightfm_clone import LightFM, _checks, _core
+from lightfm_clone import LightFM, _core
+from lightfm_clone._model.losses import LOSSES as OF_LOSSES
 
 LOSSES, SCHEDULES = (*reference.LOSSES, "softmax"), tuple(reference.SCHEDULES)
 N_USERS, N_ITEMS, N_ENTRIES = 30, 25, 200
@@ -23,7 +25,8 @@ N_USERS, N_ITEMS, N_ENTRIES = 30, 25, 200
 @pytest.fixture(autouse=True)
 def settings_taken_as_they_stand(monkeypatch):
     """No loss has a schedule or a rate of its own in place of the constructor's defaults."""
-    monkeypatch.setattr(_checks, "_OF_LOSS", {})
+    softmax = dataclasses.replace(OF_LOSSES["softmax"], defaults={})
+    monkeypatch.setitem(OF_LOSSES, "softmax", softmax)
 
 
 def interactions_of(

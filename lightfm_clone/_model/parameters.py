@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Collection
 from numbers import Integral, Real
 from typing import Any
 
@@ -105,14 +106,11 @@ def defaults(cls: type) -> dict[str, Any]:
 
 
 def chosen_defaults(parameters: dict[str, Any]) -> list[str]:
-    """The parameters that were chosen to be what they are by default with other losses.
-
-    The first versions of files and pickles took such a value for the default.
-    """
+    """The parameters that were chosen to be what they are by default."""
     return [
         name
-        for name in LOSSES[parameters["loss"]].defaults
-        if parameters[name] == _MARKED[name] and not isinstance(parameters[name], Default)
+        for name, default in _MARKED.items()
+        if parameters[name] == default and not isinstance(parameters[name], Default)
     ]
 
 
@@ -123,11 +121,11 @@ def unmarked(value: Any) -> Any:
     return value
 
 
-def mark_defaults(parameters: dict[str, Any], chosen: Any = ()) -> None:
+def mark_defaults(parameters: dict[str, Any], chosen: Collection[str] = ()) -> None:
     """Mark what are defaults in a file, or an old pickle, which hold plain values."""
-    for name in LOSSES.get(parameters.get("loss", ""), LOSSES["logistic"]).defaults:
-        if name not in chosen and parameters.get(name) == _MARKED[name]:
-            parameters[name] = _MARKED[name]
+    for name, default in _MARKED.items():
+        if name not in chosen and parameters.get(name) == default:
+            parameters[name] = default
 
 
 def is_chosen(model: Any, name: str, default: Any) -> bool:

@@ -66,8 +66,9 @@ def recommend(
         def vectors_of(rows: Any) -> Representations:
             return biases[rows], vectors[rows]
 
-    users = np.arange(n_users, dtype=np.int32)
-    if user_ids is not None:
+    if user_ids is None:
+        users = np.arange(n_users, dtype=np.int32)
+    else:
         users = checks.check_ids(user_ids, "user_ids", n_users, noun, "user")
     known = None
     if exclude is not None:

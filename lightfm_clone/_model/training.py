@@ -37,7 +37,7 @@ from lightfm_clone._model.progress import Reports
 
 # A mean loss so many times that of a model which predicts nothing has left all bounds, though its
 # parameters may still be finite.
-_DIVERGED = 1e6
+_DIVERGED = 1e15
 
 # Parts of an epoch after which a progress bar moves: about a third of a second of WARP each.
 _PART = 1 << 20

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from lightfm_clone._model import parameters
+from lightfm_clone._model.losses import LOSSES
 from lightfm_clone._model.state import ARRAYS, ATTRIBUTES
 from lightfm_clone.persistence.container import Arrays, Header, write
 from lightfm_clone.persistence.loading import load
@@ -49,11 +50,12 @@ def save_model(model: Any, path: Path) -> None:
         name for name, value in plain.items() if name not in defaults or value != defaults[name]
     ]
     required += [name for name, value in attributes.items() if value != ATTRIBUTES[name].default]
+    # An older version would take a chosen value for the default, which stands for another.
+    trap = set(chosen) & set(LOSSES[checked["loss"]].defaults)
     header = {
         "class": f"{type(model).__module__}.{type(model).__qualname__}",
-        "required": [*required, "random_state", *arrays, *(["chosen"] if chosen else [])],
+        "required": [*required, "random_state", *arrays, *(["chosen"] if trap else [])],
         "parameters": plain,
-        # An older version would take these values for the defaults, which stand for others.
         "chosen": chosen,
         "random_state": random_state,
         "attributes": attributes,
