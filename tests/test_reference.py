@@ -14,11 +14,14 @@ import pytest
 import scipy.sparse as sp
 from reference import (
     SCHEDULES,
+    AliasTable,
     Epoch,
+    Larger,
     Rng,
     Settings,
     Side,
     State,
+    Sums,
     apply,
     bpr,
     bpr_loss,
@@ -553,13 +556,7 @@ def test_softmax_skips_examples_whose_negatives_are_all_known():
     settings = Settings(no_components=2, loss="softmax", learning_schedule="sgd", item_alpha=1.0)
     state = random_state_of(settings, n_items=6, n_users=2, seed=0)
     after = run_epoch(state, interactions, None, None, None, seed=0)
-    assert vars(after.epochs[0]) == {
-        "loss": 0.0,
-        "examples": 0,
-        "violations": 0,
-        "tries": 0,
-        "cut": 0,
-    }
+    assert after.epochs[0] == Sums()
     for name, array in after.arrays().items():
         np.testing.assert_array_equal(array, state.arrays()[name])
 
@@ -875,6 +872,7 @@ def test_stored_negatives_take_their_share(loss, share):
 
 @pytest.mark.parametrize("loss", [bpr, warp])
 def test_who_knows_everything_can_still_learn_from_stored_negatives(loss):
+    """BPR, whose negatives are those that users do not know, does so unasked."""
     settings = Settings(no_components=2, stored_negatives=1.0, max_sampled=1)
     state = random_state_of(settings, n_items=3, n_users=1, seed=0)
     state.items.parameters *= 0.01
@@ -882,8 +880,8 @@ def test_who_knows_everything_can_still_learn_from_stored_negatives(loss):
     for stream in range(20):
         assert [item for item, _ in loss(epoch, 0, Rng(0, stream))] == [0, 2]
     settings.stored_negatives = 0.0
-    assert loss(epoch, 0, Rng(0, 0)) == []
-    assert epoch.sums.examples == 20
+    assert [item for item, _ in loss(epoch, 0, Rng(0, 0))] == ([0, 2] if loss is bpr else [])
+    assert epoch.sums.examples == 20 + (loss is bpr)
 
 
 def test_sums_of_searches_in_vain():
@@ -894,7 +892,7 @@ def test_sums_of_searches_in_vain():
     epoch = Epoch(state, coo([(0, 0, 1.0), (0, 1, -1.0)], (2, 20)), None, None, None)
     assert warp(epoch, 0, Rng(0, 0)) == [] and warp(epoch, 0, Rng(0, 1)) == []
     assert warp(epoch, 1, Rng(0, 2)) == []  # is no example
-    assert vars(epoch.sums) == {"loss": 0.0, "examples": 2, "violations": 0, "tries": 14, "cut": 0}
+    assert epoch.sums == Sums(examples=2, tries=14)
 
 
 @pytest.mark.parametrize("loss", [logistic, mse])
@@ -960,3 +958,46 @@ def test_empty_feature_rows_are_stepped_over():
     apply(epoch, 0, [(0, 0.5)])
     np.testing.assert_array_equal(state.items.parameters, before)
     assert state.items.scale == 1.0
+
+
+@pytest.mark.parametrize(
+    "counts", [[5], [0, 1], [1, 1, 1, 1], [0, 7, 1, 90, 0, 2], [2**40, 1, 2**39], list(range(50))]
+)
+def test_alias_tables_hold_what_the_counts_say(counts):
+    """Exactly, summed over the columns: nothing is left to chance here."""
+    table = AliasTable(np.array(counts))
+    shares = np.zeros(len(counts))
+    for column, (own, other) in enumerate(zip(table.own, table.other, strict=True)):
+        shares[column] += own / 2**32 / len(counts)
+        shares[other] += (1 - own / 2**32) / len(counts)
+    np.testing.assert_allclose(shares, np.array(counts) / sum(counts), rtol=1e-6, atol=1e-9)
+    assert (shares[np.array(counts) == 0] == 0).all()
+
+
+def test_draws_from_an_alias_table():
+    counts = np.array([3, 0, 10, 1, 6])
+    table = AliasTable(counts)
+    drawn = Counter(table.draw(Rng(1, stream)) for stream in range(20_000))
+    assert drawn[1] == 0
+    some = np.flatnonzero(counts)
+    expected = counts[some] / counts.sum() * 20_000
+    assert chisquare([drawn[item] for item in some], expected).pvalue > 1e-3
+
+
+def test_bpr_draws_what_is_disliked_where_nothing_is_unknown():
+    """User 0 knows all and dislikes item 2, user 1 likes all, user 2 knows item 0 only."""
+    likes = [(0, 0, 1.0), (0, 1, 1.0), (0, 2, -1.0)]
+    likes += [(1, item, 1.0) for item in range(3)] + [(2, 0, 1.0)]
+    interactions = coo(likes, (3, 3))
+    state = initial_state(Settings(loss="bpr"), 3, 3, np.random.RandomState(0))
+    epoch = Epoch(state, interactions, None, None, None)
+    for stream in range(20):
+        assert [item for item, _ in bpr(epoch, 0, Rng(0, stream))] == [0, 2]
+        assert bpr(epoch, 4, Rng(0, stream)) == []
+        assert bpr(epoch, 6, Rng(0, stream))[1][0] in (1, 2)
+    # The known items, and the law, of a larger fit take the place of the interactions' own.
+    everything = [np.arange(3)] * 3
+    epoch = Epoch(state, interactions, None, None, None, Larger(known=everything))
+    assert bpr(epoch, 6, Rng(0, 0)) == []
+    epoch = Epoch(state, interactions, None, None, None, Larger(item_counts=np.array([5, 9, 0])))
+    assert {bpr(epoch, 6, Rng(0, stream))[1][0] for stream in range(20)} == {1}

@@ -37,7 +37,7 @@ inline bool is_plain(PyObject* id) {
 
 // References to the ids of a batch, so that no code that a dictionary calls can take them away.
 class HeldIds {
-   public:
+  public:
     HeldIds() = default;
     HeldIds(const HeldIds&) = delete;
     HeldIds& operator=(const HeldIds&) = delete;
@@ -51,13 +51,13 @@ class HeldIds {
     int size() const { return n_; }
     PyObject* operator[](int k) const { return ids_[k]; }
 
-   private:
+  private:
     PyObject* ids_[ID_BATCH];
     int n_ = 0;
 };
 
 class IdTable {
-   public:
+  public:
     // For a mapping that is empty, or not.
     explicit IdTable(bool empty) : complete_(empty) {}
     IdTable(const IdTable&) = delete;
@@ -102,7 +102,7 @@ class IdTable {
         return ids.size();
     }
 
-   private:
+  private:
     struct Place {
         PyObject* key;
         uint32_t hash;

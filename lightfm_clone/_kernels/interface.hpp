@@ -71,7 +71,7 @@ constexpr int MAX_WORDS = 4;
 struct Disliked {
     const int64_t* indptr;  // null when they are not to be preferred
     const int32_t* items;
-    float share;            // of the draws of negatives
+    float share;  // of the draws of negatives
 };
 
 // A column of an alias table (Walker, "New fast method for generating discrete random numbers with
@@ -100,9 +100,9 @@ struct Problem {
     const uint32_t* interactions;  // in the order they were given
     const uint32_t* order;         // the same, in this epoch's random order
     int32_t words;
-    bool has_values;           // the third word is the interaction's value
+    bool has_values;  // the third word is the interaction's value
     int64_t n_interactions;
-    int32_t n_items;           // candidates for negatives
+    int32_t n_items;                // candidates for negatives
     const AliasColumn* popularity;  // [n_items], the law of BPR's negatives; null when that is
                                     // the item of a uniformly drawn interaction
     const uint8_t* saturated;  // 1 for a user who knows every item that this law can draw; null
@@ -175,9 +175,9 @@ struct Kernels {
                       int32_t k, float* scratch, int32_t* ids, float* scores);
 };
 
-constexpr int PANEL = 16;        // items scored side by side
-constexpr int USERS_AT_ONCE = 6; // users scored side by side: 6 x 16 sums fill the AVX2 registers
-constexpr int USERS_IN_BLOCK = 96; // users who go over a tile of items while it is in the cache
-constexpr int TILE = 512;        // items whose scores are held at once
+constexpr int PANEL = 16;         // items scored side by side
+constexpr int USERS_AT_ONCE = 6;  // users scored side by side: 6 x 16 sums fill the AVX2 registers
+constexpr int USERS_IN_BLOCK = 96;  // users who go over a tile of items while it is in the cache
+constexpr int TILE = 512;           // items whose scores are held at once
 
 }  // namespace lfm

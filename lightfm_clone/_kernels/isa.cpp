@@ -100,6 +100,6 @@ void score_pairs(const Representations& users, const Representations& items, int
 #define LFM_TABLE(level) LFM_TABLE_OF(level)
 extern const Kernels LFM_TABLE(LFM_LEVEL);
 const Kernels LFM_TABLE(LFM_LEVEL) = {block_kernel, score_pairs, pack_panels, rank_users,
-                                         top_items};
+                                      top_items};
 
 }  // namespace lfm

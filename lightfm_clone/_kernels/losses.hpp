@@ -12,7 +12,7 @@ namespace {
 constexpr int64_t ROWS_AHEAD = 8;
 
 // The rows of one side, users or items, of coming examples.
-LFM_INLINE void prefetch_side(const Problem& problem, const Side& side, int32_t Example::*id,
+LFM_INLINE void prefetch_side(const Problem& problem, const Side& side, int32_t Example::* id,
                               int64_t position) {
     if (position + 2 * ROWS_AHEAD >= problem.n_interactions) return;
     prefetch_place(side, read_example(problem, position + 2 * ROWS_AHEAD).*id);
@@ -183,7 +183,8 @@ struct Warp {
     static int entries(S& step, const Example& example, Rng& rng, Entry* out) {
         if (!example.positive) return 0;
         // Where the user knows everything, only what they dislike can be a negative.
-        if (knows_everything(step, example.user) && !n_disliked(step.problem, example.user)) return 0;
+        if (knows_everything(step, example.user) && !n_disliked(step.problem, example.user))
+            return 0;
         step.load_user(example.user);
         return warp_entries(step, example.item, example.weight, rng, out);
     }
@@ -209,9 +210,8 @@ struct WarpKos {
                          [](const int32_t* item) { lfm::prefetch(item); });
         each_positive_at(position + S::DRAWS_AHEAD,
                          [&](const int32_t* item) { step.prefetch_item(*item); });
-        step.prefetch_negatives(position, [&](const Example& example) {
-            return n_drawn(problem, example.user);
-        });
+        step.prefetch_negatives(
+            position, [&](const Example& example) { return n_drawn(problem, example.user); });
     }
 
     static int64_t n_drawn(const Problem& problem, int32_t user) {

@@ -102,8 +102,8 @@ inline void rank_users(const Representations& users, const float* panels, int32_
         for (int32_t u = 0; u < n_users; ++u) {
             const int32_t user = user_ids[first + u];
             for (int64_t e = test_indptr[user]; e < test_indptr[user + 1]; ++e) {
-                targets[e] = score_one(vectors[u], biases[u], panels, test_indices[e],
-                                       no_components);
+                targets[e] =
+                    score_one(vectors[u], biases[u], panels, test_indices[e], no_components);
                 ranks[e] = 0;
             }
         }
@@ -115,8 +115,8 @@ inline void rank_users(const Representations& users, const float* panels, int32_
             for (int32_t u = 0; u < n_users; ++u) {
                 const int32_t user = user_ids[first + u];
                 float* scores = scratch + u * TILE;
-                for (; train_at[u] < train_indptr[user + 1] &&
-                       train_indices[train_at[u]] < tile_end;
+                for (;
+                     train_at[u] < train_indptr[user + 1] && train_indices[train_at[u]] < tile_end;
                      ++train_at[u])
                     scores[train_indices[train_at[u]] - tile] = -INFINITY;
                 count_at_least(scores, n_panels * PANEL, targets + test_indptr[user],
@@ -227,8 +227,9 @@ inline void add_best(const float* scores, int n_scores, int32_t first, Best* bes
 inline void score_rows(const float* user_vector, float user_bias, const Representations& items,
                        int32_t first, int32_t end, int32_t no_components, float* scores) {
     for (int32_t i = first; i < end; ++i)
-        scores[i - first] = dot_product(user_vector, items.vectors + int64_t{i} * no_components,
-                                        no_components) + items.biases[i] + user_bias;
+        scores[i - first] =
+            dot_product(user_vector, items.vectors + int64_t{i} * no_components, no_components) +
+            items.biases[i] + user_bias;
     for (int32_t i = end - first; i % Vec::N; ++i) scores[i] = NAN;
 }
 
@@ -250,8 +251,8 @@ inline void top_items(const Representations& users, int32_t n, const Representat
     for (int32_t tile = 0; tile < n_items; tile += TILE) {
         const int32_t tile_end = n_items - tile < TILE ? n_items : tile + TILE;
         const int n_panels = (tile_end - tile + PANEL - 1) / PANEL;
-        const int n_scores = panels ? n_panels * PANEL
-                                    : (tile_end - tile + Vec::N - 1) / Vec::N * Vec::N;
+        const int n_scores =
+            panels ? n_panels * PANEL : (tile_end - tile + Vec::N - 1) / Vec::N * Vec::N;
         for (int32_t first = 0; first < n; first += USERS_AT_ONCE) {
             const int32_t n_users = n - first < USERS_AT_ONCE ? n - first : USERS_AT_ONCE;
             const float* vectors[USERS_AT_ONCE];

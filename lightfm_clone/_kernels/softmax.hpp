@@ -102,7 +102,7 @@ class SoftmaxBlock {
     int32_t* ids;
     int32_t* same;    // the place before of the same item among the negatives, counted from 1
     int32_t* masked;  // negatives that an example's user knows
-    int32_t* places;  // by item: its last place among the negatives, counted from 1; 0 if it is none
+    int32_t* places;  // by item: its last place among the negatives, counted from 1; 0 if none
 
     void draw_negatives(int64_t begin) {
         Rng rng(problem.seed, static_cast<uint64_t>(begin));
@@ -176,7 +176,8 @@ class SoftmaxBlock {
         for (float x : lane) highest = x > highest ? x : highest;
         for (int64_t j = 0; j < stride; j += Vec::N)
             exponential((Vec::load(row + j) + Vec::load(biases + j) + Vec::all(-highest)) *
-                        Vec::all(rate)).store(terms + j);
+                        Vec::all(rate))
+                .store(terms + j);
         for (int64_t j = n; j < stride; ++j) terms[j] = 0.0f;
         for (int m = 0; m < n_masked; ++m) terms[masked[m]] = 0.0f;
         Vec sums = Vec::all(0.0f);
@@ -194,7 +195,8 @@ class SoftmaxBlock {
         for (int64_t j = 0; j < stride; j += Vec::N) {
             const Vec g = factor * Vec::load(terms + j);
             (Vec::load(sum_g + j) + g).store(sum_g + j);
-            multiply_add(g, Vec::load(row + j), Vec::load(sum_g_cosine + j)).store(sum_g_cosine + j);
+            multiply_add(g, Vec::load(row + j), Vec::load(sum_g_cosine + j))
+                .store(sum_g_cosine + j);
             g.store(row + j);
         }
     }

@@ -199,9 +199,9 @@ class Step {
         for (int l = 0; l < lanes; l += Vec::N) {
             Vec direction = Vec::all(0.0f);
             for (int e = 0; e < n_entries; ++e)
-                direction = multiply_add(Vec::all(entries[e].coefficient * s),
-                                         Vec::load(entries[e].representation.vector + l),
-                                         direction);
+                direction =
+                    multiply_add(Vec::all(entries[e].coefficient * s),
+                                 Vec::load(entries[e].representation.vector + l), direction);
             with_bias_lane(direction, user_bias_gradient, l).store(user_direction + l);
         }
 
@@ -290,8 +290,8 @@ class Step {
     double probability = 1.0;
 
     void expect_tries(int64_t tries) {
-        const float counted = static_cast<float>(tries) < MAX_PREFETCHED
-                                  ? static_cast<float>(tries) : MAX_PREFETCHED;
+        const float counted =
+            static_cast<float>(tries) < MAX_PREFETCHED ? static_cast<float>(tries) : MAX_PREFETCHED;
         sums.usual_tries += AVERAGED * (counted - sums.usual_tries);
     }
 
@@ -310,10 +310,8 @@ class Step {
     // Steps the parameters of every feature of `row` along coefficient * direction.
     LFM_INLINE void update(const Side& side, int32_t row, float coefficient, const float* direction,
                            float bias_gradient) {
-        if (side.features.indptr)
-            update_features(side, row, coefficient, direction, bias_gradient);
-        else
-            update_feature(side, row, coefficient, direction, bias_gradient);
+        if (side.features.indptr) update_features(side, row, coefficient, direction, bias_gradient);
+        else update_feature(side, row, coefficient, direction, bias_gradient);
     }
 
     void update_features(const Side& side, int32_t row, float coefficient, const float* direction,
@@ -325,7 +323,7 @@ class Step {
     }
 
     LFM_INLINE void update_feature(const Side& side, int32_t feature, float coefficient,
-                        const float* __restrict direction, float bias_gradient) {
+                                   const float* __restrict direction, float bias_gradient) {
         if (feature < side.n_frozen) return;
         float* __restrict x = side.rows + feature * side.row_stride;
         const Vec c = Vec::all(coefficient), alpha = Vec::all(static_cast<float>(side.alpha));
@@ -333,8 +331,8 @@ class Step {
         for (int l = 0; l < lanes; l += Vec::N)
             step_parameters(x + l, lanes, c * Vec::load(direction + l), alpha, &rates);
         if (L2) {
-            local_rates += Schedule::UNIFORM ? schedule.learning_rate * problem.no_components
-                                             : rates.sum();
+            local_rates +=
+                Schedule::UNIFORM ? schedule.learning_rate * problem.no_components : rates.sum();
             if (Schedule::UNIFORM && bias_in_row()) local_rates += schedule.learning_rate;
             n_touched += problem.no_components + 1;
         }

@@ -184,8 +184,8 @@ inline Vec exponential(Vec x) {
     const Vec shift = Vec::all(12582912.0f);
     const Vec shifted = multiply_add(x, Vec::all(1.44269504f), shift);
     const Vec n = {_mm256_sub_ps(shifted.v, shift.v)};
-    const Vec r = multiply_add(n, Vec::all(2.12194440e-4f),
-                               multiply_add(n, Vec::all(-0.693359375f), x));
+    const Vec r =
+        multiply_add(n, Vec::all(2.12194440e-4f), multiply_add(n, Vec::all(-0.693359375f), x));
     const Vec r2 = r * r;
     const Vec low = multiply_add(Vec::all(1.6666665459e-1f), r, Vec::all(5.0000001201e-1f));
     const Vec middle = multiply_add(Vec::all(8.3334519073e-3f), r, Vec::all(4.1665795894e-2f));

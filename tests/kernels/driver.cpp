@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "_kernels/dispatch.hpp"
+#include "_kernels/features.hpp"
 #include "_kernels/interactions.hpp"
 #include "_kernels/queue.hpp"
 
@@ -65,7 +66,9 @@ struct Parameters {
     float* rows;
 
     Parameters(int32_t n_features, int schedule, int components, Rng& rng)
-        : parts(schedule == ADADELTA ? 3 : schedule == ADAGRAD ? 2 : 1),
+        : parts(schedule == ADADELTA  ? 3
+                : schedule == ADAGRAD ? 2
+                                      : 1),
           lanes((components + 15) / 16 * 16), no_components(components),
           bias_stride(parts == 3 ? 4 : parts) {
         memory.assign(static_cast<size_t>(n_features) * parts * lanes + 16, 0.0f);
@@ -79,8 +82,8 @@ struct Parameters {
             if (!in_row) biases[static_cast<size_t>(f) * bias_stride] = uniform(rng) / 4.0f;
             if (parts == 1) continue;
             for (int l = 0; l < lanes; ++l)
-                row[lanes + l] = l < components + in_row ? 1.0f
-                                                         : std::numeric_limits<float>::infinity();
+                row[lanes + l] =
+                    l < components + in_row ? 1.0f : std::numeric_limits<float>::infinity();
             if (!in_row) biases[static_cast<size_t>(f) * bias_stride + 1] = 1.0f;
         }
     }
@@ -122,9 +125,9 @@ struct Stored {
             const int32_t item = static_cast<int32_t>(rng.bounded(rng.bounded(N_ITEMS) + 1));
             const float value = uniform(rng);
             const uint32_t flag = value > -0.5f ? 0u : NOT_POSITIVE;
-            for (const uint32_t word : {static_cast<uint32_t>(user) | flag,
-                                        static_cast<uint32_t>(item), bits_of(value),
-                                        bits_of(1.5f + uniform(rng))})
+            for (const uint32_t word :
+                 {static_cast<uint32_t>(user) | flag, static_cast<uint32_t>(item), bits_of(value),
+                  bits_of(1.5f + uniform(rng))})
                 words.push_back(word);
             known[user].push_back(item);
         }
@@ -137,8 +140,7 @@ struct Stored {
         }
         filter.assign(static_cast<size_t>(filter_begin(known_indptr.data(), N_USERS)), 0);
         for (int64_t user = 0; user < N_USERS; ++user)
-            fill_filter(known_indptr.data(), known_items.data(), user, N_ITEMS,
-                        filter.data());
+            fill_filter(known_indptr.data(), known_items.data(), user, N_ITEMS, filter.data());
         order.resize(words.size());
         std::vector<int64_t> next{0};
         scatter(words.data(), 4, N_INTERACTIONS, 0, 1, 0, SEED, next.data(), order.data());
@@ -148,7 +150,7 @@ struct Stored {
 
 void train(const Kernels& kernels, const Stored& stored, int loss, int schedule, int components,
            const Features* user_features, const Features* item_features, double alpha,
-           const char* name) {
+           const AliasColumn* popularity, const char* name) {
     Rng rng(SEED, 7);
     Parameters users(user_features ? N_FEATURES : N_USERS, schedule, components, rng);
     Parameters items(item_features ? N_FEATURES : N_ITEMS, schedule, components, rng);
@@ -168,6 +170,7 @@ void train(const Kernels& kernels, const Stored& stored, int loss, int schedule,
     problem.has_values = true;
     problem.n_interactions = N_INTERACTIONS;
     problem.n_items = N_ITEMS;
+    problem.popularity = popularity;
     problem.no_components = components;
     problem.lanes = users.lanes;
     problem.learning_rate = problem.last_learning_rate = 0.05f;
@@ -183,8 +186,8 @@ void train(const Kernels& kernels, const Stored& stored, int loss, int schedule,
     problem.seed = SEED;
     problem.scales = &scales;
 
-    std::vector<float> scratch(
-        static_cast<size_t>(scratch_floats(loss, problem, problem.k)) + 16, 0.0f);
+    std::vector<float> scratch(static_cast<size_t>(scratch_floats(loss, problem, problem.k)) + 16,
+                               0.0f);
     float* aligned = scratch.data();
     while (reinterpret_cast<uintptr_t>(aligned) % 64) ++aligned;
     Sums sums{};
@@ -195,6 +198,37 @@ void train(const Kernels& kernels, const Stored& stored, int loss, int schedule,
     print(name, users.values());
     print(name, items.values());
     print(name, std::vector<double>{scales.user, scales.item, sums.loss});
+}
+
+// Items that are drawn as often as their number modulo 7.
+std::vector<AliasColumn> popularity() {
+    std::vector<int64_t> counts(N_ITEMS);
+    double total = 0.0;
+    for (int32_t i = 0; i < N_ITEMS; ++i) total += static_cast<double>(counts[i] = i % 7);
+    std::vector<double> shares(N_ITEMS);
+    std::vector<int32_t> stack(N_ITEMS);
+    std::vector<AliasColumn> table(N_ITEMS);
+    fill_alias_table(counts.data(), N_ITEMS, total, shares.data(), stack.data(), table.data());
+    return table;
+}
+
+void gather_features(const Features& features) {
+    constexpr int64_t components = 5, n = 3;
+    Rng rng(SEED, 9);
+    std::vector<float> embeddings(N_FEATURES * components), biases(N_FEATURES);
+    for (float& x : embeddings) x = uniform(rng);
+    for (float& x : biases) x = uniform(rng);
+    const auto array = [](const auto& values) {
+        return Array{values.data(), static_cast<int64_t>(values.size()), sizeof(values[0]) == 8};
+    };
+    const int32_t rows[n] = {7, 0, N_USERS - 1};
+    std::vector<float> bias_sums(n), sums(n * components);
+    const Finding finding = sum_features(
+        {array(features.indptr), array(features.indices), array(features.data)}, rows, n,
+        biases.data(), embeddings.data(), N_FEATURES, components, bias_sums.data(), sums.data());
+    print("fault", std::vector<int>{finding.fault});
+    print("bias_sums", bias_sums);
+    print("sums", sums);
 }
 
 void rank(const Kernels& kernels, const Stored& stored) {
@@ -241,7 +275,8 @@ void rank(const Kernels& kernels, const Stored& stored) {
     print("ranks", ranks);
     print("in_train", in_train);
 
-    for (const float* packed : {static_cast<const float*>(panels), static_cast<const float*>(nullptr)}) {
+    for (const float* packed :
+         {static_cast<const float*>(panels), static_cast<const float*>(nullptr)}) {
         std::vector<int32_t> ids(N_USERS * k);
         std::vector<float> best(N_USERS * k);
         kernels.top_items(users, N_USERS, items, packed, N_ITEMS, components,
@@ -278,8 +313,11 @@ int main(int argc, char** argv) {
                                  alpha > 0 ? "-l2" : "");
                         train(*kernels, stored, loss, schedule, components,
                               hybrid ? &user_features : nullptr, hybrid ? &item_features : nullptr,
-                              alpha, name);
+                              alpha, nullptr, name);
                     }
+    train(*kernels, stored, BPR, ADAGRAD, 20, nullptr, nullptr, 0.0, popularity().data(),
+          "bpr-popularity");
+    gather_features(user_features);
     rank(*kernels, stored);
 
     // Every block is taken once, whichever thread asks.

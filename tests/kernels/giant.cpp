@@ -40,7 +40,8 @@ struct Model {
         for (auto* rows : {&users[0], &items[0]})
             for (int r = 0; r < (rows == &users[0] ? N_USERS : N_ITEMS); ++r)
                 for (int l = 0; l < LANES; ++l) {
-                    rows[r][0][l] = l <= D ? 0.01f * static_cast<float>((r * 7 + l * 3) % 11) : 0.0f;
+                    rows[r][0][l] =
+                        l <= D ? 0.01f * static_cast<float>((r * 7 + l * 3) % 11) : 0.0f;
                     rows[r][1][l] = l <= D ? 1.0f : INFINITY;
                 }
     }
@@ -72,7 +73,8 @@ void train(Loss loss, const uint32_t* order, int64_t position, int64_t n, const 
     Sums sums{};
     sums.usual_tries = 2.0f;
     int64_t at = position;
-    kernels_giant.block_kernel(loss, ADAGRAD, problem)(problem, scratch, &sums, &at, position + 128);
+    kernels_giant.block_kernel(loss, ADAGRAD, problem)(problem, scratch, &sums, &at,
+                                                       position + 128);
     check(at == position + 128, "a block ends where it should");
     check(sums.examples > 0, "examples were trained on");
 }
@@ -85,7 +87,8 @@ int main() {
     uint32_t* order = reserve<uint32_t>(2 * N);
     uint32_t few[2 * 1024] = {};
     for (int64_t i = 0; i < 128; ++i) {
-        const uint32_t words[2] = {static_cast<uint32_t>(i % N_USERS), static_cast<uint32_t>(i % 37)};
+        const uint32_t words[2] = {static_cast<uint32_t>(i % N_USERS),
+                                   static_cast<uint32_t>(i % 37)};
         memcpy(order + 2 * (FAR + i), words, sizeof words);
         memcpy(few + 2 * i, words, sizeof words);
     }
@@ -111,7 +114,8 @@ int main() {
         for (int64_t i = 0; i < 128; ++i) order[2 * (FAR + i)] = 3;
         Model model;
         train(loss, order, FAR, N, known, &model);
-        check(kernels_giant.block_kernel != nullptr && model.users[3][1][0] > 1.0f, "user 3 learns");
+        check(kernels_giant.block_kernel != nullptr && model.users[3][1][0] > 1.0f,
+              "user 3 learns");
         check(model.items[49][0][0] == model.items[49][0][0], "no NaN");
     }
 
