@@ -719,18 +719,13 @@ cdef class Trainer:
         ValueError
             If the part does not begin and end as it should, or there is no epoch.
         KeyboardInterrupt
-            The examples until then have been trained on, and the parameters are settled.
+            Examples may have been trained on. As after any exception, the parameters are settled.
         """
         self.check_part(begin, end)
         if begin == end:
             return Totals(0.0, 0, 0, 0, 0)
-        cdef int loss = LOSSES.index(settings["loss"])
-        cdef Problem problem
-        self.interactions.lend(loss, settings["stored_negatives"], &problem)
-        warp_weights = weights_by_tries(problem.n_items, settings["max_sampled"])
-        self.write_settings(settings, done, after, warp_weights, &problem)
         try:
-            return self.train(loss, problem, begin, end)
+            return self.train(settings, begin, end, done, after)
         except BaseException:
             self.settle()
             raise
@@ -787,8 +782,13 @@ cdef class Trainer:
         problem.seed = self.seed
         problem.scales = &self.scales
 
-    cdef train(self, int loss, const Problem& problem, int64_t begin, int64_t end):
-        """Run the kernel over the blocks of a part, in rounds, and sum up."""
+    cdef train(self, settings, int64_t begin, int64_t end, double done, double after):
+        """Lay out the problem of a part, run the kernel over its blocks, in rounds, and sum up."""
+        cdef int loss = LOSSES.index(settings["loss"])
+        cdef Problem problem
+        self.interactions.lend(loss, settings["stored_negatives"], &problem)
+        warp_weights = weights_by_tries(problem.n_items, settings["max_sampled"])
+        self.write_settings(settings, done, after, warp_weights, &problem)
         # Threads that `shuffle` counted on may be gone in a forked child; one does as well.
         cdef int threads = threads_for(self.threads, self.threads), thread
         cdef BlockKernel kernel = kernels.block_kernel(loss, self.schedule, problem)
