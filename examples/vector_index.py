@@ -58,7 +58,8 @@ def main() -> None:
         "item_features": catalogue.item_features,
     }
     model = LightFM(no_components=32, loss="warp", random_state=0)
-    model.fit(catalogue.interactions, **features, epochs=10, num_threads=None)
+    seen = catalogue.interactions.sign()  # who has rated a film, high or low, has seen it
+    model.fit(seen, **features, epochs=10, num_threads=None)
     user_vectors, item_vectors = model.score_vectors(**features)
 
     # InnerProduct, and never Cosine: a score is not normalised, its biases least of all.

@@ -465,12 +465,13 @@ class LightFM:
 
         Examples
         --------
+        >>> import numpy as np
         >>> from lightfm_clone.data import Dataset
         >>> dataset = Dataset(item_identity_features=False)
         >>> dataset.fit(["ann", "bob"], ["tea", "rum"], item_features=["hot", "strong"])
         >>> interactions, _ = dataset.build_interactions([("ann", "tea"), ("bob", "rum")])
         >>> tags = dataset.build_item_features([("tea", ["hot"]), ("rum", ["hot", "strong"])])
-        >>> model = LightFM(loss="warp").fit(interactions, item_features=tags, epochs=10)
+        >>> model = LightFM(loss="bpr").fit(interactions, item_features=tags, epochs=10)
         >>> why = model.explain(1, 1, item_features=tags, dataset=dataset)
         >>> sorted(map(str, why.contributions))  # doctest: +NORMALIZE_WHITESPACE
         ['bob × hot', 'bob × strong', 'item bias of hot', 'item bias of strong',
@@ -733,6 +734,7 @@ class LightFM:
 
         Examples
         --------
+        >>> import numpy as np
         >>> from lightfm_clone.datasets import synthetic_catalogue
         >>> films = synthetic_catalogue()
         >>> model = LightFM(loss="warp").fit(films.interactions)
@@ -934,8 +936,8 @@ class LightFM:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     model.save(os.path.join(folder, "films.lightfm"))
         ...     loaded = LightFM.load(os.path.join(folder, "films.lightfm"))
-        >>> (loaded.predict(7, range(600)) == model.predict(7, range(600))).all()
-        np.True_
+        >>> bool((loaded.predict(7, range(600)) == model.predict(7, range(600))).all())
+        True
         """
         persistence.save_model(self, path)
 

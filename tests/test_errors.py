@@ -131,7 +131,7 @@ def test_bad_matrices(plain, kind):
         with raises(name):
             LightFM().fit(sp.coo_matrix((2, 2)), **{name: bad})
         with raises(name):
-            plain.predict(0, [1], **{name: bad})
+            plain.predict(range(N_ITEMS), range(N_ITEMS), **{name: bad})
         with raises(name):
             plain.predict_rank(INTERACTIONS, **{name: bad})
     with raises("test_interactions"):

@@ -221,13 +221,14 @@ def test_ids_are_their_own_features_without_a_matrix(dataset):
 
 
 def test_a_feature_alone_is_named_as_one(dataset):
-    """A model of features that is asked without its matrix: predict takes ids as features."""
+    """The identity matrix asks a model of features about a feature alone."""
     interactions, _ = dataset.build_interactions([("ann", 7), ("bob", ("tea", 1))])
     tags = dataset.build_item_features([(("tea", 1), ["hot"]), (7, ["hot", 3])])
     model = LightFM(random_state=0).fit(interactions, item_features=tags)
-    with pytest.warns(UserWarning, match="item_features") as caught:
-        why = model.explain(0, 1, dataset=dataset)
-    assert [warning.filename for warning in caught] == [__file__]
+    with pytest.raises(ValueError, match="item_features must be given.*identity"):
+        model.explain(0, 1, dataset=dataset)
+    own = sp.identity(len(model.item_biases), format="csr")
+    why = model.explain(0, 1, item_features=own, dataset=dataset)
     assert {each.item_feature for each in why.contributions} == {None, 3}
 
 
@@ -287,7 +288,7 @@ def test_a_long_table_sums_up_the_rest(n_features, n_lines):
         (2, 0, "user_id must be below 2, the number of users of the fit, got 2"),
         (0, 3, "item_id must be below 3, the number of items of the fit, got 3"),
         (0.5, 0, "user_id must be whole numbers"),
-        ("ann", 0, "user_id must be integers, got the string 'ann'"),
+        ("ann", 0, "user_id must be integers, row numbers, got the text 'ann'"),
         (0, None, "item_id must be integers"),
         (0, 2**40, "item_id must fit a 32-bit integer"),
     ],

@@ -176,7 +176,6 @@ def test_warns_of_missing_features_only(model, hybrid):
         warnings.simplefilter("error")
         model.predict(0, [1])
         hybrid.predict(0, [1], **FEATURES)
-        hybrid.get_item_representations()
         again = LightFM().fit(random_interactions(), **{"item_features": random_features(20, 3)})
         again.fit(random_interactions()).predict(0, [1])
 
@@ -337,12 +336,17 @@ def test_rows_beyond_the_ranked_ones_are_no_candidates():
 
 
 @pytest.mark.parametrize("side", ["user", "item"])
+def test_representations_without_features_are_the_live_arrays(model, side):
+    biases, embeddings = getattr(model, f"get_{side}_representations")()
+    assert biases is getattr(model, f"{side}_biases")
+    assert embeddings is getattr(model, f"{side}_embeddings")
+
+
+@pytest.mark.parametrize("side", ["item", "user"])
 def test_representations(hybrid, side):
     get = getattr(hybrid, f"get_{side}_representations")
-    biases, embeddings = get()
-    assert biases is getattr(hybrid, f"{side}_biases")
-    assert embeddings is getattr(hybrid, f"{side}_embeddings")
-
+    with pytest.raises(ValueError, match=f"{side}_features must be given, .*identity matrix"):
+        get()
     features = FEATURES[f"{side}_features"]
     for matrix in (features, features.tocoo(), features[:3], sp.csr_array(features)):
         biases, embeddings = get(matrix)

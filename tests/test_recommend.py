@@ -7,7 +7,6 @@ equal, so lists are compared entry by entry, ties included.
 from __future__ import annotations
 
 import inspect
-import re
 import tracemalloc
 import warnings
 
@@ -349,16 +348,11 @@ def test_representations_of_hybrid_models(hybrid):
     assert_equal_lists(found, hybrid.recommend(**FEATURES))
 
 
-def test_without_a_matrix_ids_are_features(hybrid):
-    """With a warning, because that is hardly ever meant."""
-    with pytest.warns(UserWarning) as caught:
-        ids, _ = hybrid.recommend(k=3)
-    assert ids.shape == (6, 3) and ids.max() < 7
-    assert sorted(re.findall(r"with (\w+)", " ".join(str(w.message) for w in caught))) == [
-        "item_features",
-        "user_features",
-    ]
-    assert all(w.filename == __file__ for w in caught)
+def test_a_model_of_features_asks_for_them(hybrid):
+    for side in ("user", "item"):
+        given = {name: of for name, of in FEATURES.items() if not name.startswith(side)}
+        with pytest.raises(ValueError, match=f"^{side}_features must be given"):
+            hybrid.recommend(k=3, **given)
 
 
 def test_no_users(hybrid):
@@ -632,7 +626,8 @@ def test_neighbours_by_features(hybrid, side):
         random_features(50, width, seed=9),
         FEATURES[f"{side}_features"][:, :4],
     ):
-        _, vectors = hybrid._representations(side, features)
+        columns = features.shape[1]  # those that are missing count as zero
+        vectors = features @ getattr(hybrid, f"{side}_embeddings")[:columns]
         close, itself = cosines(vectors), np.eye(len(vectors), dtype=bool)
         found = neighbours(hybrid, side, features=features)
         assert_best(found, close, 10, known=itself)
@@ -641,16 +636,19 @@ def test_neighbours_by_features(hybrid, side):
 
 
 def test_neighbours_of_features(hybrid):
-    """Which tags are like this tag? Without item_features, and without a warning."""
+    """Which tags are like this tag? The identity matrix asks about the features themselves."""
     tags = [1, 4, 5, 6]
+    own = sp.identity(7, format="csr")
     close, itself = cosines(hybrid.item_embeddings), np.eye(7, dtype=bool)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = hybrid.similar_items(tags, k=3, among=tags)
-        everything = hybrid.similar_items(k=6)
+        found = hybrid.similar_items(tags, k=3, among=tags, item_features=own)
+        everything = hybrid.similar_items(k=6, item_features=own)
     assert_best(found, close[tags], 3, known=itself[tags], items=tags)
     assert_best(everything, close, 6, known=itself)
-    assert hybrid.similar_users()[0].shape == (6, 10)
+    assert hybrid.similar_users(user_features=sp.identity(6, format="csr"))[0].shape == (6, 10)
+    with pytest.raises(ValueError, match=r"item_features must be given.*identity\(7"):
+        hybrid.similar_items(tags)
 
 
 def test_neighbours_of_nobody():
@@ -667,8 +665,11 @@ def test_neighbours_of_nobody():
 BAD_IDS = {
     "negative": ([0, -1], "must not be negative, got -1"),
     "fractions": ([0.5], "must be whole numbers"),
-    "text": ("ann", "must be integers, got the string 'ann'"),
-    "names": (["ann"], "Dataset.mapping"),
+    "text": (
+        "ann",
+        "must be integers, row numbers, got the text 'ann'; Dataset.(users|items)_to_ids",
+    ),
+    "names": (["ann"], "Dataset.(users|items)_to_ids"),
     "empty": ([], "is empty"),
     "2-D": ([[0, 1]], "must be one-dimensional"),
     "64 bits": ([2**40], "must fit a 32-bit integer"),
@@ -706,12 +707,18 @@ def test_ids_beyond_the_rows(model, hybrid):
             lambda: model.recommend(2, user_representations=(np.zeros(2), np.zeros((2, 4)))),
             "user_ids must be below 2, the number of rows of user_representations, got 2",
         ),
-        (lambda: model.recommend(0, items=[3, 20]), "items must be below 20, .* items, got 20"),
+        (
+            lambda: model.recommend(0, items=[3, 20]),
+            "items must be below 20, the number of items of the fit, got 20",
+        ),
         (
             lambda: hybrid.recommend(0, user_features=users, item_features=items[:5], items=[5]),
-            "items must be below 5, the number of items, got 5",
+            "items must be below 5, the number of rows of item_features, got 5",
         ),
-        (lambda: model.similar_items(20), "item_ids must be below 20, .* item features, got 20"),
+        (
+            lambda: model.similar_items(20),
+            "item_ids must be below 20, the number of items of the fit, got 20",
+        ),
         (
             lambda: hybrid.similar_users(0, user_features=users, among=[30]),
             "among must be below 30, the number of rows of user_features, got 30",

@@ -91,11 +91,9 @@ def test_new_rows_of_features(hybrid):
     np.testing.assert_allclose(users @ items.T, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_warns_of_missing_features_only(hybrid):
-    with pytest.warns(UserWarning, match="item_features") as caught:
-        users, items = hybrid.score_vectors(FEATURES["user_features"])
-    assert [warning.filename for warning in caught] == [__file__]
-    assert len(users) == N_USERS and len(items) == 7
+def test_asks_for_missing_features_only(hybrid):
+    with pytest.raises(ValueError, match="item_features must be given"):
+        hybrid.score_vectors(FEATURES["user_features"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         hybrid.score_vectors(**FEATURES)

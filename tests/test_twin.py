@@ -127,7 +127,7 @@ def trained_twin(
         "item_features": item_features,
         "sample_weight": weights_of(interactions, seed) if weighted else None,
         "epochs": 3,
-        # One at which no comparison is a near-tie and no state nearly cancels: rounding stays small.
+        # At this one no comparison is a near-tie and no state nearly cancels: rounding stays small.
         "random_state": seed + 1,
     }
     return reference.fit(**arguments), arguments

@@ -87,9 +87,9 @@ def about_examples(examples: Examples, loss: str) -> None:
 
 
 def _are_ratings(values: np.ndarray[Any, Any]) -> bool:
-    """Whether values, all > 0, look like stars: from 1 (or 0.5) to 5 or 10, in steps of 0.5."""
+    """Whether values, all > 0, look like stars, bad ones among them, in steps of 0.5 up to 10."""
     few = values[:: max(len(values) // _LOOKED_AT, 1)].astype(np.float64)
-    return bool(few.max() != few.min() and 3 <= few.max() <= 10 and (few * 2 % 1 == 0).all())
+    return bool(2 * few.min() <= few.max() and 3 <= few.max() <= 10 and (few * 2 % 1 == 0).all())
 
 
 # ---- after training ------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lightfm_clone._model.losses import LOSSES
+from lightfm_clone._model.parameters import loss_of
 from lightfm_clone._model.state import Rows, check_fitted
 
 # As many contributions are printed; the rest share a line.
@@ -121,7 +121,7 @@ def _terms(model: Any, side: str, given: Any, features: Any, dataset: Any) -> _T
     else:  # without a matrix, an id is its own feature
         labels = _names(dataset, f"{side}s" if features is None else f"{side}_features", columns)
     vectors = values[:, None] * vectors
-    if LOSSES[model.loss].scores_directions:
+    if loss_of(model).scores_directions:
         vectors /= np.linalg.norm(vectors.sum(axis=0)) or 1.0
     return _Terms(labels, vectors, values * biases)
 

@@ -9,7 +9,6 @@ import numpy as np
 from lightfm_clone import _checks as checks
 from lightfm_clone._model import advice, parameters, state
 from lightfm_clone._model.examples import check_examples
-from lightfm_clone._model.losses import LOSSES
 from lightfm_clone._model.progress import check_reports
 from lightfm_clone._model.training import TrainedSide, Training, train
 
@@ -24,7 +23,7 @@ def initialize(
     counts = zip(state.SIDES, (no_item_features, no_user_features), strict=True)
     for side, n_features in counts:
         shape = (n_features, no_components)
-        if LOSSES[model.loss].scores_directions:  # a length of 0 has no direction
+        if parameters.loss_of(model).scores_directions:  # a length of 0 has no direction
             embeddings = stream.normal(0.0, 0.1, shape)
         else:
             embeddings = (stream.rand(*shape) - 0.5) / no_components
@@ -52,7 +51,8 @@ def fit_partial(
     """See `LightFM.fit_partial`. All is checked before anything is changed."""
     epochs = checks.check_epochs(epochs)
     threads = checks.check_num_threads(num_threads)
-    loss = LOSSES[parameters.settings(model)["loss"]]
+    parameters.settings(model)  # checks them
+    loss = parameters.loss_of(model)
     checks.check_pairs(interactions)
     examples = check_examples(interactions, sample_weight, loss)
     n_users, n_items = examples.shape

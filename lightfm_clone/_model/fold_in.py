@@ -22,7 +22,6 @@ import scipy.sparse as sp
 from lightfm_clone import _checks as checks
 from lightfm_clone._model import parameters, state
 from lightfm_clone._model.examples import Examples, check_examples
-from lightfm_clone._model.losses import LOSSES
 from lightfm_clone._model.progress import Reports
 from lightfm_clone._model.training import TrainedSide, Training, train
 from lightfm_clone.typing import Representations
@@ -45,7 +44,7 @@ def fold_in_users(
 ) -> Representations:
     """See `LightFM.fold_in_users`."""
     state.check_fitted(model)
-    loss = LOSSES[model.loss]
+    loss = parameters.loss_of(model)
     examples = check_examples(interactions, sample_weight, loss)
     n_users, n_items = examples.shape
     rows = state.Rows(model, "item", item_features, exact=True)
@@ -80,7 +79,7 @@ def fold_in_items(
 ) -> Representations:
     """See `LightFM.fold_in_items`."""
     state.check_fitted(model)
-    loss = LOSSES[model.loss]
+    loss = parameters.loss_of(model)
     examples = check_examples(interactions, sample_weight, loss)
     n_users, n_new = examples.shape
     rows = state.Rows(model, "user", user_features, exact=True)

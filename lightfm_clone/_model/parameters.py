@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lightfm_clone._checks import MAX_ID, check_random_state
-from lightfm_clone._model.losses import LOSSES, SCHEDULES
+from lightfm_clone._model.losses import LOSSES, SCHEDULES, Loss
 
 MAX_COMPONENTS = 2**20
 MAX_NEGATIVES = 2**16
@@ -61,6 +61,14 @@ _MARKED = {"learning_rate": LEARNING_RATE, "learning_schedule": LEARNING_SCHEDUL
 def of(model: Any) -> dict[str, Any]:
     """The model's parameters by name. (A subclass may have its own idea of `get_params`.)"""
     return {name: getattr(model, name) for name in NAMES}
+
+
+def loss_of(model: Any) -> Loss:
+    """What Python knows of the model's loss, which may have been assigned."""
+    if not (isinstance(model.loss, str) and model.loss in LOSSES):
+        names = ", ".join(map(repr, LOSSES))
+        raise ParameterError(f"loss must be one of {names}, got {model.loss!r}")
+    return LOSSES[model.loss]
 
 
 def settings(model: Any) -> dict[str, Any]:
@@ -131,7 +139,8 @@ def mark_defaults(parameters: dict[str, Any], chosen: Collection[str] = ()) -> N
 def is_chosen(model: Any, name: str, default: Any) -> bool:
     """Whether a parameter means something else than its default."""
     value = getattr(model, name)
-    has_own_default = name in LOSSES[model.loss].defaults
+    of_loss = LOSSES.get(str(model.loss))
+    has_own_default = of_loss is not None and name in of_loss.defaults
     return bool(value != default or (has_own_default and not isinstance(value, Default)))
 
 

@@ -23,7 +23,8 @@ import scipy.sparse as sp
 from lightfm_clone import _checks as checks
 from lightfm_clone import _core
 from lightfm_clone._model import advice
-from lightfm_clone._model.losses import LOSSES, SCHEDULES
+from lightfm_clone._model.losses import SCHEDULES
+from lightfm_clone._model.parameters import loss_of
 from lightfm_clone.typing import Floats, Representations
 
 SIDES = ("item", "user")
@@ -215,7 +216,7 @@ class Rows:
         self.biases = checks.contiguous(getattr(model, f"{side}_biases"), np.float32)
         self.embeddings = checks.contiguous(getattr(model, f"{side}_embeddings"), np.float32)
         self.matrix = features
-        self._are_directions = LOSSES[model.loss].scores_directions
+        self._are_directions = loss_of(model).scores_directions
         self._matrix_is_checked = False
         fitted = len(self.biases)
         if features is None:
