@@ -20,6 +20,7 @@ from pathlib import Path
 import floor
 import growth
 import harness
+import latency
 import losses
 import plots
 import preparation
@@ -35,6 +36,7 @@ PARTS = {
     "training": training.measure,
     "threads": training.measure_threads,
     "ranking": ranking.measure,
+    "latency": latency.measure,
     "preparation": preparation.measure,
     "floor": floor.measure,
     "growth": growth.measure,

@@ -51,6 +51,7 @@ EVERYTHING = (
     "training",
     "threads",
     "ranking",
+    "latency",
     "preparation",
     "floor",
     "growth",
