@@ -3,7 +3,7 @@
 `Training` holds what a training works on, packed for the kernels; `train` runs its epochs for a
 model and tells its `Reports`. A driver of its own needs `Training` alone::
 
-    training = Training(examples, users, items, schedule, known=..., item_counts=...)
+    training = Training(examples, users, items, n_items, schedule, known=..., ...)
     training.shuffle(seed, num_threads)              # an epoch begins: its random order
     training.part(settings, 0, middle)               # positions [0, middle) of that order
     training.settle(); training.write()              # hand the arrays out ...
@@ -12,9 +12,10 @@ model and tells its `Reports`. A driver of its own needs `Training` alone::
     training.settle(); training.write()
 
 A part goes by the learning rate, the users' known items and the counts of items of the whole: where
-the examples are a shard of a larger fit, `known` and `item_counts` say what these are. Parts that
-follow each other train bit for bit what the epoch in one go trains (on one thread; with an L2, if
-the scales are settled at its end alone, because settling rounds).
+the examples are a shard of a larger fit, `known` and `item_counts` say what these are. On one
+thread, parts that follow each other train bit for bit what the epoch in one go trains. With an L2
+they do so where `settle` waits for the end of the epoch: LightFM's law takes steps in the measure
+of the scales, and settling starts these at 1.
 
 From here `_core.Trainer` leads to the kernels; `_core.pyx` says how.
 """
