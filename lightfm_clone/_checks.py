@@ -90,6 +90,19 @@ def names_ours(function: Callable[_P, _R]) -> Callable[_P, _R]:
     return checked
 
 
+# ---- types ---------------------------------------------------------------------------------------
+
+
+def is_integer(value: object) -> bool:
+    """Whether this is a whole number of any type, of NumPy's too."""
+    return isinstance(value, Integral)
+
+
+def is_sparse(value: object) -> bool:
+    """Whether this is a sparse matrix or array of SciPy, of any format."""
+    return bool(sp.issparse(value))
+
+
 # ---- numbers -------------------------------------------------------------------------------------
 
 
@@ -105,7 +118,7 @@ def check_random_state(random_state: Any) -> np.random.RandomState:
         return np.random.RandomState()
     if isinstance(random_state, np.random.Generator):
         return np.random.RandomState(random_state.integers(2**32, size=8, dtype=np.uint32))
-    if isinstance(random_state, Integral) and 0 <= random_state < 2**32:
+    if is_integer(random_state) and 0 <= random_state < 2**32:
         return np.random.RandomState(int(random_state))
     raise ValueError(
         "random_state must be None, an integer from 0 to 2**32 - 1, a numpy RandomState or "
@@ -179,7 +192,7 @@ def as_valid_sparse(matrix: Any, name: str) -> Any:
 
 
 def _checked(matrix: Any) -> Any:
-    if sp.issparse(matrix):
+    if is_sparse(matrix):
         for part in _INDICES.get(matrix.format, ()):
             indices = getattr(matrix, part)
             # A masked array hides values from the checks, not from those who trust in them.
@@ -203,7 +216,7 @@ def _checked(matrix: Any) -> Any:
             lengths, others = ([*map(len, part)] for part in (matrix.rows, matrix.data))
             if len(lengths) != matrix.shape[0] or lengths != others:
                 raise ValueError("its rows and data must be lists of the same lengths")
-    coo = matrix.tocoo() if sp.issparse(matrix) else sp.coo_matrix(matrix)
+    coo = matrix.tocoo() if is_sparse(matrix) else sp.coo_matrix(matrix)
     if not len(coo.row) == len(coo.col) == len(coo.data):
         raise ValueError(
             f"there must be as many rows and columns as values, got {len(coo.row)}, "
@@ -221,7 +234,7 @@ def _checked(matrix: Any) -> Any:
 def check_matrix(matrix: Any, name: str) -> None:
     """Check what can be told of a matrix without looking at its entries."""
     is_dense = isinstance(matrix, np.ndarray) and not isinstance(matrix, np.ma.MaskedArray)
-    if not sp.issparse(matrix) and not (is_dense and matrix.ndim == 2):
+    if not is_sparse(matrix) and not (is_dense and matrix.ndim == 2):
         raise ValueError(
             f"{name} must be a scipy sparse matrix or a two-dimensional numpy array, got "
             f"{type(matrix).__name__}; {_matrix_maker(matrix)}"
@@ -272,7 +285,7 @@ def as_coo(matrix: Any, name: str) -> Any:
     return coo
 
 
-class CheckedCsr(sp.csr_matrix):  # type: ignore[misc]
+class CheckedCsr(sp.csr_matrix):
     """A CSR float32 matrix that has been checked, so that it is not checked again."""
 
 
@@ -385,7 +398,8 @@ def check_features(features: Any, name: str, n_rows: int) -> Features:
             f"interactions, got {csr.shape[0]} rows"
         )
     # An explicit identity is the same model as none, and trains faster as none.
-    return Features(*csr.shape, None if is_identity(csr) else csr_parts(csr), csr)
+    n, n_columns = csr.shape
+    return Features(n, n_columns, None if is_identity(csr) else csr_parts(csr), csr)
 
 
 def is_identity(csr: Any) -> bool:
@@ -417,7 +431,7 @@ def check_ids(ids: Any, name: str, n_rows: int, noun: str, side: str | None = No
         array = np.asarray(ids)
     elif isinstance(ids, str | bytes):
         raise ValueError(f"{name} must be integers, row numbers, got the text {ids!r}; {remedy}")
-    elif sp.issparse(ids) or getattr(ids, "ndim", 1) > 1:
+    elif is_sparse(ids) or getattr(ids, "ndim", 1) > 1:
         raise ValueError(
             f"{name} must be one-dimensional row numbers, got a matrix of shape {ids.shape}"
             + ("; to leave out known items, pass exclude=matrix" if side == "user" else "")
@@ -517,10 +531,11 @@ def check_rankable(side: str, biases: Any, vectors: Any) -> tuple[Any, Any]:
 
 def check_lists(ids: Any, n_items: int) -> Any:
     """Recommended lists, one per row, as an integer array [n, k]; -1 stands for no item."""
+    array: Any = None
     try:
         array = np.asarray(ids)
     except ValueError:
-        array, found = None, "rows of different lengths"
+        found = "rows of different lengths"
     else:
         found = f"{array.dtype} of shape {array.shape}"
     if array is None or array.ndim != 2 or array.dtype.kind not in "iu":

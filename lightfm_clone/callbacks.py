@@ -16,13 +16,14 @@ A callback may have, besides,
 from __future__ import annotations
 
 import os
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 
+from lightfm_clone._checks import is_integer
 from lightfm_clone._model.state import ARRAYS
 from lightfm_clone.persistence.files import as_string
+from lightfm_clone.typing import Path
 
 # What records hold without a validation set.
 _TRAINING = ("epoch", "seconds", "loss", "violation_rate", "mean_tries")
@@ -91,7 +92,7 @@ class EarlyStopping:
     ) -> None:
         if not isinstance(metric, str):
             raise ValueError(f"metric must be the name of one metric, got {metric!r}")
-        if not isinstance(patience, Integral) or patience < 1:
+        if not is_integer(patience) or patience < 1:
             raise ValueError(f"patience must be an integer >= 1, got {patience!r}")
         self.metric = metric
         self.patience = patience
@@ -133,7 +134,7 @@ class EarlyStopping:
                         self._best_arrays[name] = getattr(model, name).copy()
         else:
             self._n_worse += 1
-        return self._n_worse >= self.patience
+        return bool(self._n_worse >= self.patience)
 
     def on_fit_end(self, model: Any) -> None:
         for name, best in self._best_arrays.items():
@@ -179,8 +180,8 @@ class Checkpoint:
     ['films-2.lfm', 'films-4.lfm']
     """
 
-    def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
-        if not isinstance(every, Integral) or every < 1:
+    def __init__(self, path: Path, every: int = 1) -> None:
+        if not is_integer(every) or every < 1:
             raise ValueError(f"every must be an integer >= 1, got {every!r}")
         self.path = as_string(path)
         self.every = every

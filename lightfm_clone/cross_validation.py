@@ -20,7 +20,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from lightfm_clone import _core
-from lightfm_clone._checks import as_valid_sparse, check_random_state
+from lightfm_clone._checks import as_valid_sparse, check_random_state, is_sparse
 from lightfm_clone.typing import Seed, SparseMatrix
 
 # Train, test, then a pair of them for each matrix of `also`.
@@ -362,7 +362,7 @@ def _check_matrices(interactions: Any, also: Sequence[Any]) -> list[Any]:
     given |= {f"also[{i}]": matrix for i, matrix in enumerate(also)}
     matrices: list[Any] = []
     for name, matrix in given.items():
-        if not sp.issparse(matrix):
+        if not is_sparse(matrix):
             raise ValueError(
                 f"{name} must be a scipy.sparse matrix or array, got {type(matrix).__name__}; "
                 "convert it with scipy.sparse.coo_matrix(...)"

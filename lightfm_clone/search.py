@@ -167,14 +167,15 @@ class InteractionEstimator:
         """
         users, items, weights, values = self._samples(X, y)
         interactions = sp.coo_matrix((values, (users, items)), shape=self.shape)
+        sample_weight = None
         if weights is not None:
-            weights = sp.coo_matrix((weights, (users, items)), shape=self.shape)
+            sample_weight = sp.coo_matrix((weights, (users, items)), shape=self.shape)
         model = LightFM(**{name: getattr(self, name) for name in _MODEL_DEFAULTS})
         model.fit(
             interactions,
             user_features=self.user_features,
             item_features=self.item_features,
-            sample_weight=weights,
+            sample_weight=sample_weight,
             epochs=self.epochs,
             num_threads=self.num_threads,
         )

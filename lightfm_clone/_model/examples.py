@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 
 from lightfm_clone import _checks as checks
 from lightfm_clone._model.losses import Loss
@@ -96,7 +95,7 @@ def check_examples(
 
 def _check_weights(sample_weight: Any, interactions: Any, coo: Any) -> Any:
     """Sample weights as float32 [nnz], or None where all are 1; `coo` are the interactions."""
-    if not sp.issparse(sample_weight) or sample_weight.format != "coo":
+    if not checks.is_sparse(sample_weight) or sample_weight.format != "coo":
         raise ValueError(
             "sample_weight must be a COO matrix with the entries of interactions, got "
             f"{type(sample_weight).__name__}; Dataset.build_interactions makes one"

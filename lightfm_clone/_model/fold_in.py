@@ -153,7 +153,8 @@ def _train(
         # The states of what stays as it is are never looked at.
         resting = values, np.zeros_like(values), np.zeros_like(values)
         arrays.append([np.concatenate(pair) for pair in zip(resting, new, strict=False)])
-    trained = TrainedSide(*arrays, n_frozen=n_known)
+    embeddings, biases = arrays
+    trained = TrainedSide(embeddings, biases, n_frozen=n_known)
     fixed = TrainedSide([others[1]], [others[0]], n_frozen=len(others[0]))
     sides = (trained, fixed) if side == "user" else (fixed, trained)
     n_items = len(sides[1].biases[0])
@@ -161,7 +162,6 @@ def _train(
         examples, *sides, n_items, schedule, mean=fresh.global_mean_, item_counts=item_counts
     )
     train(fresh, training, epochs, threads, Reports(), what=f"the new {side}s")
-    (embeddings, *_), (biases, *_) = arrays
-    setattr(fresh, f"{side}_embeddings", embeddings[n_known:])
-    setattr(fresh, f"{side}_biases", biases[n_known:])
+    setattr(fresh, f"{side}_embeddings", embeddings[0][n_known:])
+    setattr(fresh, f"{side}_biases", biases[0][n_known:])
     return state.Rows(fresh, side, None, without="warn").representations()

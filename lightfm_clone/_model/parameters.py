@@ -95,14 +95,17 @@ def public_names(cls: type) -> list[str]:
 
 def constructor(cls: type) -> dict[str, Any]:
     """The named parameters of the constructor of a class, with their defaults."""
-    _, *parameters = inspect.signature(cls.__init__).parameters.values()
-    named = (one for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD))
-    return {one.name: one.default for one in named}
+    unnamed = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return {one.name: one.default for one in _parameters(cls) if one.kind not in unnamed}
 
 
 def _takes_any(cls: type) -> bool:
-    parameters = inspect.signature(cls.__init__).parameters.values()
-    return any(one.kind is one.VAR_KEYWORD for one in parameters)
+    return any(one.kind is one.VAR_KEYWORD for one in _parameters(cls))
+
+
+def _parameters(cls: Any) -> list[inspect.Parameter]:
+    _, *parameters = inspect.signature(cls.__init__).parameters.values()
+    return parameters
 
 
 def defaults(cls: type) -> dict[str, Any]:
@@ -185,4 +188,5 @@ def check(parameters: dict[str, Any], *, least_max_sampled: int = 1) -> dict[str
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and bool(np.isfinite(value))
+    is_real: bool = isinstance(value, Real)
+    return is_real and bool(np.isfinite(value))

@@ -13,7 +13,6 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from lightfm_clone import _checks as checks
 from lightfm_clone import _core
@@ -52,7 +51,8 @@ def recommend(
 
     if user_representations is None:
         of_users = Rows(model, "user", user_features)
-        n_users, noun, vectors_of = of_users.n, of_users.noun, of_users.representations
+        n_users, noun = of_users.n, of_users.noun
+        vectors_of: Callable[[Any], Representations] = of_users.representations
     elif user_features is not None:
         raise ValueError(
             "user_features and user_representations both say who the users are; pass one of them"
@@ -62,9 +62,7 @@ def recommend(
             user_representations, "user_representations", model.item_embeddings.shape[1]
         )
         n_users, noun = len(biases), "rows of user_representations"
-
-        def vectors_of(rows: Any) -> Representations:
-            return biases[rows], vectors[rows]
+        vectors_of = lambda rows: (biases[rows], vectors[rows])  # noqa: E731
 
     if user_ids is None:
         users = np.arange(n_users, dtype=np.int32)
@@ -140,7 +138,7 @@ def _best(
     `users_at` makes a slice of the users; `items` are biases and vectors of all items.
     """
     if not isinstance(k, Integral) or not 1 <= k <= checks.MAX_ID:
-        is_matrix = sp.issparse(k) or np.ndim(k) > 1
+        is_matrix = checks.is_sparse(k) or np.ndim(k) > 1
         given = "a matrix; to leave out known items, pass exclude=matrix" if is_matrix else repr(k)
         raise ValueError(f"k must be an integer from 1 to {checks.MAX_ID}, got {given}")
     ids = np.empty((n_users, k), dtype=np.int32)

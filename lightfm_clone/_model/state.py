@@ -249,7 +249,8 @@ class Rows:
 
     def numbers(self, given: Any, name: str) -> np.ndarray[Any, Any]:
         """The row numbers an argument gives, int32 [n]."""
-        return checks.check_ids(given, name, self.n, self.noun, self.side)
+        numbers: np.ndarray[Any, Any] = checks.check_ids(given, name, self.n, self.noun, self.side)
+        return numbers
 
     def check_n(self, n: int, argument: str) -> None:
         """Check that there is a row for each of the n users or items of an argument."""
@@ -317,7 +318,8 @@ def directions(vectors: Floats) -> Floats:
     norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
     norms[norms == 0] = 1
     out = np.empty_like(vectors)
-    return np.divide(vectors, norms[:, None], out=out, casting="same_kind")
+    np.divide(vectors, norms[:, None], out=out, casting="same_kind")
+    return out
 
 
 # ---- attributes ----------------------------------------------------------------------------------

@@ -144,8 +144,10 @@ def _load(ratings_path: AnyPath) -> Catalogue:
         listed = np.concatenate([items.ids, np.setdiff1d(item_ids, items.ids)])
         columns = positions(item_ids, listed)[columns]
         labels = np.concatenate([items.titles, listed[len(items.ids) :].astype(str)])
-        item_ids, tags, tag_labels = listed, items.genres.copy(), items.genre_labels
-        tags.resize(len(item_ids), len(tag_labels))
+        item_ids, tag_labels = listed, items.genre_labels
+        genres: Any = items.genres.copy()
+        genres.resize((len(item_ids), len(tag_labels)))
+        tags: sp.csr_matrix = genres
     else:
         labels = item_ids.astype(str)
         tags, tag_labels = _no_tags(len(item_ids))
@@ -168,7 +170,7 @@ def _load(ratings_path: AnyPath) -> Catalogue:
 
 
 def _no_tags(n_rows: int) -> tuple[sp.csr_matrix, np.ndarray]:
-    return sp.csr_matrix((n_rows, 0), dtype=np.float32), np.empty(0, dtype=str)
+    return sp.csr_matrix(np.empty((n_rows, 0), np.float32)), np.empty(0, dtype=str)
 
 
 def positions(ids: np.ndarray, of: np.ndarray) -> np.ndarray:

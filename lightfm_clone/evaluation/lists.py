@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from lightfm_clone._checks import as_csr, check_lists
+from lightfm_clone._checks import as_csr, check_lists, is_sparse
 from lightfm_clone.typing import FeatureMatrix, Interactions
 
 
@@ -197,7 +197,8 @@ def intra_list_diversity(
     >>> intra_list_diversity([[0, 1, -1], [0, 1, 2], [2, -1, -1]], vectors).round(4)
     array([0.    , 0.6667,    nan])
     """
-    if sp.issparse(item_vectors):
+    vectors: Any
+    if is_sparse(item_vectors):
         vectors = as_csr(item_vectors, "item_vectors").astype(np.float64)
     else:
         vectors = np.asarray(item_vectors, dtype=np.float64)
@@ -206,27 +207,27 @@ def intra_list_diversity(
                 "item_vectors must be a matrix [n_items, n_dimensions] of finite numbers, got "
                 f"shape {vectors.shape}{' with NaN or infinity' if vectors.ndim == 2 else ''}"
             )
-    ids = check_lists(ids, vectors.shape[0])
+    items = check_lists(ids, vectors.shape[0])
     norms = np.sqrt(_squared_norms(vectors))
     scale = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)
     vectors = sp.diags(scale) @ vectors
     # The squared norm of a sum of unit vectors is their number plus the cosines of all pairs.
-    held = ids >= 0
+    held = items >= 0
     lengths = held.sum(axis=1)
-    lists = sp.csr_matrix(
-        (np.ones(lengths.sum()), ids[held], np.append(0, np.cumsum(lengths))),
-        shape=(len(ids), len(norms)),
+    lists: Any = sp.csr_matrix(
+        (np.ones(lengths.sum()), items[held], np.append(0, np.cumsum(lengths))),
+        shape=(len(items), len(norms)),
     )
     cosines = _squared_norms(lists @ vectors) - lists @ (norms > 0)
     pairs = lengths * (lengths - 1)
-    means = np.full(len(ids), np.nan)
+    means = np.full(len(items), np.nan)
     np.divide(cosines, pairs, out=means, where=pairs > 0)
     return (1 - means).clip(min=0)
 
 
 def _squared_norms(matrix: Any) -> npt.NDArray[np.float64]:
     """Of the rows of an array or a sparse matrix."""
-    if sp.issparse(matrix):
+    if is_sparse(matrix):
         sums: npt.NDArray[np.float64] = np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel()
     else:
         sums = np.einsum("ij,ij->i", matrix, matrix)
