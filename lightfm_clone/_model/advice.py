@@ -67,6 +67,12 @@ def about_examples(examples: Examples, loss: str) -> None:
             "grows and none learns to be low; choose loss='warp' for positives alone, or store "
             "what is not liked with values <= 0"
         )
+    if examples.values is not None and (examples.values == examples.values[0]).all():
+        warn(
+            f"all values of interactions are {examples.values[0]:g}, and loss={loss!r} trains "
+            "scores around their mean, so nothing is left to learn; choose loss='warp' for "
+            "positives alone, or store the ratings themselves"
+        )
     if of.compares_items and examples.positive is None and _are_ratings(examples.matrix.data):
         low, high = (
             f"{value:g}" for value in (examples.matrix.data.min(), examples.matrix.data.max())
@@ -104,7 +110,8 @@ def about_training(
     is_first: bool,
 ) -> None:
     """What the totals of all epochs of a call say; `is_first` where it began from drawn values."""
-    if totals.loss == 0 or settings["learning_rate"] == 0:
+    stands_still = settings["learning_rate"] == 0 and settings["learning_schedule"] != "adadelta"
+    if totals.loss == 0 or stands_still:
         cause = _why_nothing_learned(examples, settings, n_items, is_first)
         if cause:
             warn(f"nothing was learned, all parameters are as they were: {cause}")
@@ -141,14 +148,6 @@ def _why_nothing_learned(
         )
     if examples.weights is not None and not examples.weights[trained].any():
         return "sample_weight is 0 for every example; use weights > 0"
-    if of.predicts_values:
-        same = bool((examples.values == examples.values[0]).all())  # type: ignore[index]
-        if not (same and is_first):
-            return None
-        return (
-            f"all values of interactions are {examples.values[0]:g}, which their mean predicts "  # type: ignore[index]
-            "already; choose loss='warp' for positives alone"
-        )
     if not of.compares_items:
         return None
     if n_items == 1:
@@ -160,8 +159,6 @@ def _why_nothing_learned(
             f"there are two items, of which loss={loss!r} weighs a wrong order by ln(1) = 0; "
             "choose loss='bpr'"
         )
-    if not is_first:
-        return None
     users = np.unique(examples.rows[trained])
     pairs = np.unique(examples.rows.astype(np.int64) * n_items + examples.cols)
     n_known = np.bincount(pairs // n_items, minlength=examples.shape[0])[users]
@@ -172,6 +169,8 @@ def _why_nothing_learned(
             f"no item is left that loss={loss!r} could draw as a negative; store likes alone, or "
             "choose loss='logistic', which learns from values <= 0"
         )
+    if not is_first:  # there may be nothing left to learn
+        return None
     if of.searches_violations:
         return (
             f"no draw of {settings['max_sampled']} found an item that the user does not know; use "
