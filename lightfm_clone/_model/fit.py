@@ -72,7 +72,7 @@ def fit_partial(
     )
     if epochs:
         advice.about_examples(examples, model.loss)
-    with state.restored_after_errors(model, contents=reports.need_arrays):
+    with state.restored_after_errors(model) as keep_contents:
         is_first = model.item_embeddings is None
         if is_first:
             model._initialize(
@@ -97,7 +97,7 @@ def fit_partial(
         training = Training(
             examples, user, item, features["item"].n_rows, schedule, mean=model.global_mean_
         )
-        train(model, training, epochs, threads, reports, is_first=is_first)
+        train(model, training, epochs, threads, reports, keep_contents, is_first=is_first)
 
 
 def _check_columns(model: Any, side: str, given: checks.Features, resize: bool) -> None:

@@ -155,26 +155,31 @@ def grow(model: Any, n_user_features: int | None, n_item_features: int | None) -
 
 
 @contextmanager
-def restored_after_errors(model: Any, *, contents: bool = False) -> Iterator[None]:
+def restored_after_errors(model: Any) -> Iterator[Callable[[], None]]:
     """Put all back as it was when something is raised.
 
     An interrupt from the keyboard alone leaves what has been trained, if all arrays were there.
-    `contents` says whether the arrays may be written to before an error.
+    Who writes to the model's arrays calls what this yields before, for the contents to be kept.
     """
     names = [*ARRAYS, *(name for name, attribute in ATTRIBUTES.items() if attribute.is_learned)]
     before = {name: getattr(model, name) for name in names}
-    copies = {}
-    if contents:
-        copies = {name: np.array(before[name]) for name in ARRAYS if before[name] is not None}
+    contents: dict[str, np.ndarray[Any, Any]] = {}
+
+    def keep_contents() -> None:
+        for name in ARRAYS:
+            values = before[name]
+            # Arrays that were drawn or replaced since are forgotten with what they hold.
+            if name not in contents and values is not None and values is getattr(model, name):
+                contents[name] = values.copy()
+
     try:
-        yield
+        yield keep_contents
     except BaseException as error:
         lacks_arrays = any(getattr(model, name) is None for name in ARRAYS)
         if lacks_arrays or not isinstance(error, KeyboardInterrupt):
             model.__dict__.update(before)
-            for name, values in copies.items():
-                if before[name].flags.writeable:  # training writes to no others
-                    before[name][...] = values
+            for name, values in contents.items():
+                before[name][...] = values
         raise
 
 

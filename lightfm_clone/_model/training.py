@@ -23,6 +23,7 @@ From here `_core.Trainer` leads to the kernels; `_core.pyx` says how.
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -202,6 +203,7 @@ def train(
     epochs: int,
     threads: int,
     reports: Reports,
+    keep_contents: Callable[[], None] = lambda: None,
     *,
     what: str = "the model",
     is_first: bool | None = None,
@@ -209,8 +211,9 @@ def train(
     """Run epochs for a model, whose arrays are those the training reads and writes.
 
     After an interrupt from the keyboard the arrays have what was trained until then, and the
-    reports end as after the last epoch; after an error they may have anything. `is_first` says
-    whether the values were freshly drawn; where it is None, no advice is given.
+    reports end as after the last epoch; after an error they may have anything, so `keep_contents`
+    is called before anything is written to them. `is_first` says whether the values were freshly
+    drawn; where it is None, no advice is given.
     """
     if not epochs:
         return
@@ -218,10 +221,13 @@ def train(
 
     def write() -> None:
         model.__dict__.update(live)  # a callback may have assigned others
+        keep_contents()
         training.write()
 
     total = _NONE
     model.history_ = [*model.history_]  # the old list stays as it is if this is refused
+    if reports.need_arrays:  # others may write to them at any time
+        keep_contents()
     reports.begin(model)
     try:
         with reports.display(epochs) as display:
@@ -253,12 +259,12 @@ def train(
             advice.about_training(
                 training.examples, settings, training.n_items, total, is_first=is_first
             )
+        write()
     except KeyboardInterrupt:
         if training.is_finite():
             write()
         reports.end(model)
         raise
-    write()
     reports.end(model)
 
 
