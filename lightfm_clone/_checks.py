@@ -52,6 +52,8 @@ _OURS = {
     "num_epochs": ("epochs",),
     "lr": ("learning_rate",),
     "seed": ("random_state",),
+    "test_size": ("test_percentage",),
+    "test_fraction": ("test_percentage",),
     "regularization": ("item_alpha", "user_alpha"),
     "alpha": ("item_alpha", "user_alpha"),
     "filter_items": ("exclude",),

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from lightfm_clone import _core
-from lightfm_clone._checks import as_valid_sparse, check_random_state, is_sparse
+from lightfm_clone._checks import as_valid_sparse, check_random_state, is_sparse, names_ours
 from lightfm_clone.typing import Seed, SparseMatrix
 
 # Train, test, then a pair of them for each matrix of `also`.
@@ -33,6 +33,7 @@ _PLAIN_SHUFFLE = 1 << 18
 _BITS = {4: np.uint32, 8: np.uint64}
 
 
+@names_ours
 def random_train_test_split(
     interactions: SparseMatrix,
     test_percentage: float = 0.2,
@@ -95,6 +96,7 @@ def random_train_test_split(
     return _parts(matrices, row, col, values, slice(None, n_train), slice(n_train, None))
 
 
+@names_ours
 def time_split(
     interactions: SparseMatrix,
     timestamps: npt.ArrayLike,
@@ -154,6 +156,7 @@ def time_split(
     return _split(matrices, ~in_train)
 
 
+@names_ours
 def leave_last_out(
     interactions: SparseMatrix,
     timestamps: npt.ArrayLike,
@@ -217,6 +220,7 @@ def leave_last_out(
     return _split(matrices, in_test)
 
 
+@names_ours
 def k_fold(
     interactions: SparseMatrix,
     n_splits: int = 5,
@@ -270,6 +274,7 @@ def k_fold(
     return (_split(matrices, folds == fold) for fold in range(n_splits))
 
 
+@names_ours
 def cold_user_split(
     interactions: SparseMatrix,
     test_percentage: float = 0.2,
@@ -314,6 +319,7 @@ def cold_user_split(
     return _cold_split(0, interactions, test_percentage, random_state, also)
 
 
+@names_ours
 def cold_item_split(
     interactions: SparseMatrix,
     test_percentage: float = 0.2,

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from lightfm_clone._checks import names_ours
 from lightfm_clone.evaluation.ranking import Ranker, Ranks, rank
 from lightfm_clone.typing import FeatureMatrix, Interactions
 
@@ -166,7 +167,8 @@ def _named_after(definition: Callable[..., Values], function: _T) -> _T:
     # Not by functools.wraps: what is public has its own signature.
     for name in ("__name__", "__qualname__", "__doc__"):
         setattr(function, name, getattr(definition, name))
-    return function
+    named: Any = names_ours(cast(Callable[..., Any], function))
+    return cast(_T, named)
 
 
 # ---- the metrics --------------------------------------------------------------------------------

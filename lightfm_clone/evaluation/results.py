@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from lightfm_clone._checks import check_random_state
+from lightfm_clone._checks import check_random_state, names_ours
 from lightfm_clone.evaluation.groups import assign
 from lightfm_clone.evaluation.metrics import metric
 from lightfm_clone.evaluation.ranking import Ranker, rank
@@ -152,6 +152,7 @@ def _accept_earlier_names(**earlier: str) -> Callable[[Callable[_P, _R]], Callab
 
 
 @_accept_earlier_names(test="test_interactions", train="train_interactions")
+@names_ours
 def evaluate(
     model: Ranker,
     test_interactions: Interactions,
