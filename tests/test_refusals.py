@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +16,10 @@ from helpers import (
     assert_equal_arrays,
     random_features,
     random_interactions,
+    run_python,
 )
 
+import lightfm_clone
 from lightfm_clone import (
     Dataset,
     FitWarning,
@@ -287,3 +291,28 @@ def test_keywords_of_other_libraries(model, call, ours):
 def test_a_keyword_like_no_other(model):
     with pytest.raises(TypeError, match="'zebra'; the arguments are .*num_threads"):
         model.fit(TRAIN, zebra=1)
+
+
+# The package
+
+
+def test_what_people_import_first_is_at_the_top():
+    for name in lightfm_clone.__all__:
+        assert getattr(lightfm_clone, name) is not None
+    assert lightfm_clone.Dataset is lightfm_clone.data.Dataset
+    assert lightfm_clone.evaluate is lightfm_clone.evaluation.evaluate
+
+
+def test_sources_that_are_not_built_say_so(tmp_path):
+    here = Path(lightfm_clone.__file__).parent
+    built = shutil.ignore_patterns("_core*.so", "_core*.pyd", "__pycache__")
+    shutil.copytree(here, tmp_path / "lightfm_clone", ignore=built)
+    # An editable installation would lend its compiled module.
+    code = (
+        "import sys; sys.meta_path = [f for f in sys.meta_path if 'ditable' not in repr(f)];"
+        f"sys.path.insert(0, {str(tmp_path)!r}); import lightfm_clone"
+    )
+    done = run_python("-c", code, cwd=tmp_path)
+    assert done.returncode != 0
+    assert "is not built" in done.stderr and "pip install ." in done.stderr
+    assert "circular" not in done.stderr
