@@ -7,9 +7,6 @@ them together or, by their first words, one by one.
 
 from __future__ import annotations
 
-import os
-import sys
-import warnings
 from typing import Any
 
 import numpy as np
@@ -17,8 +14,8 @@ import numpy as np
 from lightfm_clone._core import Totals
 from lightfm_clone._model.examples import Examples
 from lightfm_clone._model.losses import LOSSES
+from lightfm_clone._warn import warn
 
-_PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 _LOOKED_AT = 4096  # values, to tell ratings from likes
 _SHARE_CUT = 0.1  # of WARP's violations
 
@@ -27,18 +24,13 @@ class FitWarning(UserWarning):
     """A fit, or a question to a model, that is allowed and seldom meant."""
 
 
-def warn(message: str) -> None:
-    """Warn at the first caller outside this package, however many of its functions lie between."""
-    # (Python 3.12 has skip_file_prefixes for this.)
-    frame, level = sys._getframe(), 1
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, FitWarning, stacklevel=level)
+def _warn(message: str) -> None:
+    warn(message, FitWarning)
 
 
 def features_are_missing(side: str) -> None:
     """The model was fitted with a matrix, and is used without one, where that is allowed."""
-    warn(
+    _warn(
         f"the model was fitted with {side}_features and is used without: ids are taken as single "
         f"features; pass the {side}_features of the fit"
     )
@@ -46,7 +38,7 @@ def features_are_missing(side: str) -> None:
 
 def slice_has_more_rows(side: str, n_rows: int, n: int) -> None:
     """The feature matrix has rows for users or items beyond those that are evaluated."""
-    warn(
+    _warn(
         f"{side}_features have {n_rows} rows, but the interactions {n} {side}s: row i of one is "
         f"taken as row i of the other; if the interactions are a slice, slice {side}_features alike"
     )
@@ -62,13 +54,13 @@ def about_examples(examples: Examples, loss: str) -> None:
     if n == 0:
         return
     if not of.compares_items and not of.predicts_values and examples.positive is None:
-        warn(
+        _warn(
             f"loss={loss!r} was given positives alone: all {n} values are > 0, so every score "
             "grows and none learns to be low; choose loss='warp' for positives alone, or store "
             "what is not liked with values <= 0"
         )
     if examples.values is not None and (examples.values == examples.values[0]).all():
-        warn(
+        _warn(
             f"all values of interactions are {examples.values[0]:g}, and loss={loss!r} trains "
             "scores around their mean, so nothing is left to learn; choose loss='warp' for "
             "positives alone, or store the ratings themselves"
@@ -77,7 +69,7 @@ def about_examples(examples: Examples, loss: str) -> None:
         low, high = (
             f"{value:g}" for value in (examples.matrix.data.min(), examples.matrix.data.max())
         )
-        warn(
+        _warn(
             f"interactions have values from {low} to {high}, and loss={loss!r} takes each stored "
             f"entry with a value > 0 as a positive, {low} like {high}; if they are ratings, keep "
             "the good ones alone or choose loss='mse', and if they are counts, pass them as "
@@ -85,7 +77,7 @@ def about_examples(examples: Examples, loss: str) -> None:
         )
     if examples.weights is not None and examples.weights.min() < 0:
         n_negative = int((examples.weights < 0).sum())
-        warn(
+        _warn(
             f"sample_weight has negative weights, {n_negative} of {n}: these examples are trained "
             "away from, without a bound; use weights >= 0, and values <= 0 of interactions for "
             "dislikes"
@@ -114,11 +106,11 @@ def about_training(
     if totals.loss == 0 or stands_still:
         cause = _why_nothing_learned(examples, settings, n_items, is_first)
         if cause:
-            warn(f"nothing was learned, all parameters are as they were: {cause}")
+            _warn(f"nothing was learned, all parameters are as they were: {cause}")
     elif totals.cut > _SHARE_CUT * totals.violations and examples.weights is not None:
         highest = float(examples.weights.max())
         most = 10 / (highest * np.log(max(n_items - 1, 2)))
-        warn(
+        _warn(
             f"sample_weight is too high to tell: {totals.cut / totals.violations:.0%} of the "
             f"violations weigh 10, where loss={settings['loss']!r} cuts the product of weight and "
             f"rank; multiply sample_weight by {most:.2g}"

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import warnings
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from itertools import chain, count, islice
@@ -16,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightfm_clone import _core
+from lightfm_clone._warn import warn
 from lightfm_clone.data import columns
 from lightfm_clone.data.rows import lists_of, shown
 
@@ -111,15 +109,6 @@ def distinct(ids: Iterable[Hashable] | None, argument: str) -> dict[Hashable, in
 def numbered(ids: Iterable[Hashable], known: Mapping[Hashable, int]) -> dict[Hashable, int]:
     """The numbers of those that are not known yet, from the number of known ones on."""
     return dict(zip((value for value in ids if value not in known), count(len(known))))
-
-
-def warn(message: str) -> None:
-    """Warn, pointing at the first line outside this package that led here."""
-    package = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
-    frame, level = sys._getframe(), 1
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, stacklevel=level)
 
 
 def _hold_missing(places: dict[Hashable, int], n: int) -> bool:
