@@ -118,9 +118,9 @@ def main() -> None:
 
     print(
         "\n  precision@10: share of the ten best that are held-out items of the user"
-        "\n  recall@10: share of her held-out items that are among the ten best"
+        "\n  recall@10: share of a user's held-out items that are among the ten best"
         "\n  AUC: how often a held-out item ranks above another item; by chance 0.5"
-        "\n  reciprocal rank: 1 / place of her best held-out item"
+        "\n  reciprocal rank: 1 / place of the best held-out item"
     )
 
     def described(item: int) -> str:

@@ -93,7 +93,7 @@ def main() -> None:
     print(f"Precision@10: train {precision_at_k(model, train, num_threads=2).mean():.3f}")
     print(f"Precision@10: test {precision_at_k(model, test, train, num_threads=2).mean():.3f}")
 
-    # A visitor has no embedding yet. The mean embedding of a handful of films that she likes is a
+    # A visitor has no embedding yet. The mean embedding of a handful of films they like is a
     # good stand-in, and needs no training: it points to the films nearby. The items' biases still
     # tell which films are liked by most.
     _, _, film_numbers, _ = dataset.mapping()
@@ -123,7 +123,7 @@ def main() -> None:
     print("The last of them likes:")
     for film in named:
         print(f"    {titles[film_ids[film]]}")
-    print("Recommended to her (* is another film that she likes):")
+    print("Recommended to them (* is another film that they like):")
     for film in recommended[:5]:
         print(f"  {'*' if film in hidden else ' '} {titles[film_ids[film]]}")
 

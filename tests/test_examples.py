@@ -203,7 +203,7 @@ def check_explicit_ratings(output):
     assert 0.4 < number(output, "Precision@10: train") < 0.8
     assert 0.15 < number(output, "Precision@10: test") < 0.4
     assert number(output, "nearest to the 5:") > 1.2 * number(output, "most popular:") > 0.2
-    named, recommended = output.split("likes:\n")[1].split("Recommended to her")
+    named, recommended = output.split("likes:\n")[1].split("Recommended to them")
     recommended = re.findall(r"^  [* ] (.+)$", recommended, re.MULTILINE)
     assert len(set(recommended)) == 5
     assert len(named.splitlines()) == 5

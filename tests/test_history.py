@@ -24,6 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightfm_clone import LightFM
+from lightfm_clone import _checks as checks
 from lightfm_clone.evaluation import evaluate
 
 LOSSES = ("logistic", "bpr", "warp", "warp-kos", "mse", "softmax")
@@ -691,3 +692,22 @@ def test_clone_has_no_history():
     base = pytest.importorskip("sklearn.base")
     twin = base.clone(new("mse").fit(INTERACTIONS))
     assert twin.history_ == [] and twin.global_mean_ == 0
+
+
+def test_matrices_are_checked_once_however_many_epochs(monkeypatch):
+    """With features and a validation, an epoch used to check six of them anew."""
+    checked = []
+    true = checks.as_valid_sparse
+    monkeypatch.setattr(
+        checks, "as_valid_sparse", lambda matrix, name: checked.append(name) or true(matrix, name)
+    )
+    features = {
+        "user_features": sp.identity(TRAIN.shape[0]),
+        "item_features": random_features(TRAIN.shape[1], 7),
+    }
+    counts = []
+    for epochs in (1, 6):
+        checked.clear()
+        new().fit(TRAIN, epochs=epochs, validation=HELD_OUT, **features)
+        counts.append(len(checked))
+    assert counts[0] == counts[1] == 4  # interactions, two of features, validation

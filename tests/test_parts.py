@@ -68,7 +68,7 @@ class Driver:
 
     def move_elsewhere(self) -> None:
         """What another process might do: nothing is left of the numbers but the arrays."""
-        for side, packed in zip(self.training._sides, self.training._packed, strict=True):
+        for side, packed in zip(self.training._sides, self.training._parameters, strict=True):
             copies = [[array.copy() for array in arrays] for arrays in side[:2]]
             zeros = [[np.zeros_like(array) for array in arrays] for arrays in side[:2]]
             packed.pack(*zeros)

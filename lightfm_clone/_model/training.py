@@ -90,7 +90,7 @@ class Training:
         self.n_examples = len(examples.rows)
         self._mean = mean
         self._sides = users, items
-        self._packed = [
+        self._parameters = [
             _core.Parameters(side.embeddings, side.biases, n_frozen=side.n_frozen)
             for side in self._sides
         ]
@@ -109,8 +109,8 @@ class Training:
                 known=known,
                 item_counts=item_counts,
             ),
-            self._packed[0],
-            self._packed[1],
+            self._parameters[0],
+            self._parameters[1],
             users.features,
             items.features,
             schedule,
@@ -153,7 +153,7 @@ class Training:
             self._trainer.settle()
 
     def is_finite(self) -> bool:
-        return all(packed.is_finite() for packed in self._packed)
+        return all(rows.is_finite() for rows in self._parameters)
 
     def check(self, totals: Totals, settings: dict[str, Any], epoch: int, what: str) -> None:
         """Raise ValueError where an epoch has left all bounds."""
@@ -178,14 +178,14 @@ class Training:
 
     def write(self) -> None:
         """Write the parameters into the arrays they were read from, where any was trained."""
-        for side, packed in zip(self._sides, self._packed, strict=True):
+        for side, rows in zip(self._sides, self._parameters, strict=True):
             if side.n_frozen < len(side.biases[0]):
-                packed.unpack(side.embeddings, side.biases)
+                rows.unpack(side.embeddings, side.biases)
 
     def read(self) -> None:
         """Read the parameters from their arrays anew."""
-        for side, packed in zip(self._sides, self._packed, strict=True):
-            packed.pack(side.embeddings, side.biases)
+        for side, rows in zip(self._sides, self._parameters, strict=True):
+            rows.pack(side.embeddings, side.biases)
 
 
 def draw_seed(random_state: np.random.RandomState) -> int:
