@@ -51,8 +51,7 @@ class LightFM:
         For ``warp-kos``: how many of the user's positives are drawn for an example.
     learning_schedule : {"adagrad", "adadelta", "sgd"}, default "adagrad"
         ``sgd`` is plain gradient descent whose learning rate falls linearly to 0 over the epochs of
-        one call of `fit` or `fit_partial`. For ``softmax``, "adagrad" stands for ``sgd``, which
-        suits it better.
+        one call of `fit` or `fit_partial`. ``softmax`` has ``sgd`` where this is left out.
     loss : {"logistic", "bpr", "warp", "warp-kos", "mse", "softmax"}, default "logistic"
         ``logistic`` when both positive and negative interactions are known; ``warp`` when only
         positive ones are and the top of the list matters; ``bpr`` for pairwise ranking with
@@ -60,7 +59,7 @@ class LightFM:
         for explicit ratings: half the squared error of the score, around the mean of the values;
         ``softmax``, a sampled softmax on cosines, for the best lists from positive interactions.
     learning_rate : float, default 0.05
-        Initial learning rate of adagrad and sgd. For ``softmax``, 0.05 stands for 0.1.
+        Initial learning rate of adagrad and sgd. ``softmax`` has 0.1 where this is left out.
     rho, epsilon : float, default 0.95 and 1e-6
         Moving average coefficient and conditioning of adadelta.
     item_alpha, user_alpha : float, default 0.0
@@ -281,9 +280,16 @@ class LightFM:
         Raises
         ------
         ValueError
-            For bad input, and when the parameters diverge. The model is then as it was before
-            the call, but `random_state` has gone on if training had begun. An interrupt from the
-            keyboard leaves what has been trained up to then.
+            For bad input, and when the parameters or the loss diverge. After this and any other
+            exception the model is as it was before the call, but `random_state` has gone on if
+            training had begun. An interrupt from the keyboard alone leaves what has been trained
+            up to then, and calls ``on_fit_end``.
+
+        Warns
+        -----
+        FitWarning
+            When nothing was learned, or something that is seldom meant: `logistic` on positives
+            alone, ratings as positives, weights that are negative or beyond WARP's limit.
         """
         further: dict[str, Any] = {}
         if validation is not None:
@@ -569,8 +575,8 @@ class LightFM:
         Parameters
         ----------
         item_ids : int or integers [n], default all
-            Rows of `item_features`; without them, the item features themselves: which tags are
-            like this tag? (Without metadata, every item is its own feature.)
+            Rows of `item_features`, or of the items of the fit where it had none. With the identity
+            matrix these are the features themselves: which tags are like this tag?
         k : int, default 10
         item_features : sparse matrix [n_items, n_item_features], optional
         metric : {"cosine", "dot"}, default "cosine"
@@ -684,18 +690,20 @@ class LightFM:
     def get_item_representations(self, features: FeatureMatrix | None = None) -> Representations:
         """Biases float32 [n] and embeddings float32 [n, no_components] of items.
 
-        `features` is a sparse matrix with a row per item; without it the item features' own
-        arrays are returned, live. For ``softmax`` the embeddings are divided by their lengths, a
-        copy in any case.
+        `features` is a sparse matrix with a row per item. Without one the model's own arrays are
+        returned, live; a model that was fitted with item_features refuses that, because these are
+        rows of features. For ``softmax`` the embeddings are divided by their lengths, a copy in any
+        case.
         """
         return representations.of(self, "item", features)
 
     def get_user_representations(self, features: FeatureMatrix | None = None) -> Representations:
         """Biases float32 [n] and embeddings float32 [n, no_components] of users.
 
-        `features` is a sparse matrix with a row per user; without it the user features' own
-        arrays are returned, live. For ``softmax`` the embeddings are divided by their lengths, a
-        copy in any case.
+        `features` is a sparse matrix with a row per user. Without one the model's own arrays are
+        returned, live; a model that was fitted with user_features refuses that, because these are
+        rows of features. For ``softmax`` the embeddings are divided by their lengths, a copy in any
+        case.
         """
         return representations.of(self, "user", features)
 
