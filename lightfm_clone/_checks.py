@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import copy
 from numbers import Integral
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -20,6 +20,7 @@ import scipy.sparse as sp
 from lightfm_clone import _core
 
 MAX_ID = np.iinfo(np.int32).max
+_EARLIEST = 1e6  # numbers of at least this size may be times, in seconds
 
 
 class UnsupportedError(ValueError, NotImplementedError):
@@ -36,6 +37,7 @@ _OURS = {
     "N": ("k",),
     "top_k": ("k",),
     "topk": ("k",),
+    "num_items": ("k",),
     "factors": ("no_components",),
     "n_factors": ("no_components",),
     "num_factors": ("no_components",),
@@ -57,35 +59,61 @@ _OURS = {
     "regularization": ("item_alpha", "user_alpha"),
     "alpha": ("item_alpha", "user_alpha"),
     "filter_items": ("exclude",),
-    "train_interactions": ("exclude",),
-    "interactions": ("exclude", "test_interactions"),
+    "train": ("train_interactions", "exclude", "interactions"),
+    "test": ("test_interactions",),
+    "test_size": ("test_percentage",),
     "users": ("user_ids",),
     "items": ("item_ids",),
     "userid": ("user_ids",),
     "itemid": ("item_ids",),
+    "userids": ("user_ids",),
+    "itemids": ("item_ids",),
+}
+
+# Names that some functions have here, and what others have instead.
+_INSTEAD = {
+    "n": ("k",),
+    "train_interactions": ("exclude", "interactions"),
+    "interactions": ("test_interactions", "exclude"),
 }
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
+def name_here(name: str, names: Iterable[str]) -> str:
+    """What to say of an argument that is unknown: its name among these, if it has one."""
+    names = list(names)
+    ours = [one for one in (_OURS | _INSTEAD).get(name, ()) if one in names]
+    if "n" in names and ours == ["k"]:  # those of warp-kos, no number of items
+        ours = []
+    alike = [one for one in names if not _other_side(name, one)]
+    ours = ours or difflib.get_close_matches(name, alike, 1, 0.7)
+    if ours:
+        return f"it is called {' or '.join(ours)} here"
+    elsewhere = ""
+    if name in _OURS:
+        elsewhere = f"{' or '.join(_OURS[name])}, as it is called, belongs elsewhere, and "
+    return f"{elsewhere}the arguments are {', '.join(sorted(names))}"
+
+
+def _other_side(name: str, other: str) -> bool:
+    """Whether one of two names is about users and the other about items."""
+    return any(a in name and b in other for a, b in (("user", "item"), ("item", "user")))
+
+
 def names_ours(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Make a function answer an unknown keyword with the name it has here."""
-    taken = frozenset(inspect.signature(function).parameters)
+    taken = inspect.signature(function).parameters
 
     @functools.wraps(function)
     def checked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        if not kwargs.keys() <= taken:
+        if not kwargs.keys() <= taken.keys():
             name = next(name for name in kwargs if name not in taken)
-            ours = [one for one in _OURS.get(name, ()) if one in taken]
-            ours = ours or difflib.get_close_matches(name, taken, 1)
-            hint = (
-                f"it is called {' or '.join(ours)} here"
-                if ours
-                else (f"the arguments are {', '.join(sorted(taken - {'self'}))}")
-            )
+            free = [one for one in [*taken][len(args) :] if one not in kwargs and one != "self"]
             raise TypeError(
-                f"{function.__qualname__}() got an unexpected keyword argument {name!r}; {hint}"
+                f"{checked.__qualname__}() got an unexpected keyword argument {name!r}; "
+                f"{name_here(name, free)}"
             )
         return function(*args, **kwargs)
 
@@ -239,7 +267,7 @@ def check_matrix(matrix: Any, name: str) -> None:
     if not is_sparse(matrix) and not (is_dense and matrix.ndim == 2):
         raise ValueError(
             f"{name} must be a scipy sparse matrix or a two-dimensional numpy array, got "
-            f"{type(matrix).__name__}; {_matrix_maker(matrix)}"
+            f"{type(matrix).__name__}; {_matrix_maker(matrix, name)}"
         )
     if matrix.ndim != 2:
         raise ValueError(f"{name} must have two dimensions, got shape {matrix.shape}")
@@ -247,20 +275,31 @@ def check_matrix(matrix: Any, name: str) -> None:
         raise ValueError(f"{name} may have at most 2**31 - 1 rows and columns, got {matrix.shape}")
     dtype = getattr(matrix, "dtype", None)  # SciPy asks the data, whatever it has been replaced by
     if dtype is not None and dtype.kind not in "biuf":
-        raise ValueError(
-            f"{name} must hold real numbers, got dtype {dtype}; convert it with astype('float32')"
-        )
+        remedy = "convert it with astype('float32')"
+        if is_dense and isinstance(matrix.flat[0] if matrix.size else None, str | bytes):
+            remedy = _matrix_maker(matrix, name)
+        raise ValueError(f"{name} must hold real numbers, got dtype {dtype}; {remedy}")
 
 
-def _matrix_maker(given: Any) -> str:
-    """What makes a matrix of what was given."""
-    if type(given).__module__.split(".")[0] in ("pandas", "polars", "pyarrow"):
+def _matrix_maker(given: Any, name: str) -> str:
+    """What makes the matrix of this name of what was given."""
+    library = type(given).__module__.split(".")[0]
+    is_table = library in ("pandas", "polars", "pyarrow")
+    if name.endswith("_features"):
+        if is_table:
+            return f"lightfm_clone.data.Dataset.from_frame takes such a table as {name}"
+        return f"lightfm_clone.data.Dataset.build_{name} makes one of (id, names) pairs"
+    if is_table:
+        array = "table.to_pandas().to_numpy()" if library == "pyarrow" else "table.to_numpy()"
         return (
             "lightfm_clone.data.Dataset.from_frame makes matrices of a table with a row for each "
-            "interaction, and scipy.sparse.coo_matrix(table.to_numpy()) of one with a row for each "
-            "user and a column for each item, 0 where there is none"
+            f"interaction, and scipy.sparse.coo_matrix({array}) of one with a row for each user "
+            "and a column for each item, 0 where there is none"
         )
-    return "build one with lightfm_clone.data.Dataset or scipy.sparse.coo_matrix"
+    return (
+        "lightfm_clone.data.Dataset.build_interactions makes one of (user, item) pairs, and "
+        "scipy.sparse.coo_matrix one of arrays of numbers"
+    )
 
 
 def check_finite(values: Any, name: str) -> None:
@@ -355,28 +394,31 @@ def csr_rows(csr: Any, rows: Any, name: str) -> tuple[Any, Any, Any, Any]:
     )
 
 
-def check_pairs(interactions: Any) -> None:
-    """Refuse a dense array whose rows are pairs of ids, with a weight perhaps.
+def check_pairs(interactions: Any, name: str) -> None:
+    """Refuse a dense array whose rows are pairs of ids, with a weight and a time perhaps.
 
     Read as a table with a row for each user and a column for each item it would train silently on
-    two or three items. Whole numbers above 1 in so few columns are hardly ever anything else.
+    two to four items. Whole numbers above 1 in so few columns are hardly ever anything else.
     """
     if not isinstance(interactions, np.ndarray) or interactions.ndim != 2:
         return
     n, width = interactions.shape
-    if width not in (2, 3) or n < 2 or interactions.dtype.kind not in "iuf":
+    if width not in (2, 3, 4) or n < 2 or interactions.dtype.kind not in "iuf":
+        return
+    if width == 4 and not interactions[:, 3].min() >= _EARLIEST:
         return
     ids = interactions[:, :2]
     if ids.min() < 0 or ids.max() <= 1 or (ids % 1 != 0).any():  # NaN is no whole number
         return
     if len(np.unique(ids)) <= 5 and ids.max() <= 5 and interactions.dtype.kind == "f":
         return  # a toy table of ratings
-    what = "user, item" if width == 2 else "user, item, weight"
+    what = ", ".join(["user", "item", "weight", "time"][:width])
     raise ValueError(
-        f"interactions must be a matrix [n_users, n_items], got an array of shape {(n, width)} "
-        f"that looks like rows of ({what}); Dataset.build_interactions makes the matrix of ids, "
-        "and scipy.sparse.coo_matrix((values, (users, items))) that of row numbers. If it is a "
-        f"table of {width} items, pass scipy.sparse.coo_matrix(array)"
+        f"{name} must be a matrix [n_users, n_items], got an array of shape {(n, width)} that "
+        f"looks like rows of ({what}); Dataset.build_interactions makes the matrix of rows of "
+        "(user, item) or (user, item, weight), and scipy.sparse.coo_matrix((values, (users, "
+        f"items))) that of row numbers. If it is a table of {width} items, pass "
+        "scipy.sparse.coo_matrix(array)"
     )
 
 
@@ -419,7 +461,7 @@ def is_identity(csr: Any) -> bool:
 # ---- ids -----------------------------------------------------------------------------------------
 
 
-def check_ids(ids: Any, name: str, n_rows: int, noun: str, side: str | None = None) -> Any:
+def check_ids(ids: Any, name: str, n_rows: int, noun: str, side: str) -> Any:
     """Row numbers in [0, n_rows) as an int32 array [n], or [1] for a single integer.
 
     Lists, tuples, ranges, pandas Series and Index, arrays of any integer dtype, and floats that
@@ -428,7 +470,7 @@ def check_ids(ids: Any, name: str, n_rows: int, noun: str, side: str | None = No
     if isinstance(ids, np.ma.MaskedArray) and np.ma.is_masked(ids):
         # The values behind the mask would escape the checks below.
         raise ValueError(f"{name} must not be masked; leave out what is missing")
-    remedy = f"Dataset.{side}s_to_ids gives the row numbers of your own ids" if side else ""
+    remedy = f"Dataset.{side}s_to_ids gives the row numbers of your own ids"
     if isinstance(ids, np.ndarray) and ids.dtype.kind == "i" and ids.ndim == 1 and ids.size:
         array = np.asarray(ids)
     elif isinstance(ids, str | bytes):

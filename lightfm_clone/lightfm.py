@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lightfm_clone import persistence
-from lightfm_clone._checks import names_ours
+from lightfm_clone._checks import name_here, names_ours
 from lightfm_clone._model import fit, parameters, representations, state
 from lightfm_clone._model.explain import Explanation, explain
 from lightfm_clone._model.fold_in import fold_in_items, fold_in_users
@@ -192,9 +192,7 @@ class LightFM:
         names = dict.fromkeys((*parameters.NAMES, *parameters.public_names(type(self))))
         unknown = sorted(set(params) - set(names))
         if unknown:
-            raise ValueError(
-                f"unknown parameter {unknown[0]!r}; the parameters are {', '.join(names)}"
-            )
+            raise ValueError(f"unknown parameter {unknown[0]!r}; {name_here(unknown[0], names)}")
         checked = parameters.check(parameters.of(self) | params)
         self.__dict__.update(checked)
         return self
@@ -346,6 +344,7 @@ class LightFM:
         )
         return self
 
+    @names_ours
     def resize(
         self, n_user_features: int | None = None, n_item_features: int | None = None
     ) -> Self:
@@ -687,6 +686,7 @@ class LightFM:
             check_intersections=check_intersections,
         )
 
+    @names_ours
     def get_item_representations(self, features: FeatureMatrix | None = None) -> Representations:
         """Biases float32 [n] and embeddings float32 [n, no_components] of items.
 
@@ -697,6 +697,7 @@ class LightFM:
         """
         return representations.of(self, "item", features)
 
+    @names_ours
     def get_user_representations(self, features: FeatureMatrix | None = None) -> Representations:
         """Biases float32 [n] and embeddings float32 [n, no_components] of users.
 
@@ -707,6 +708,7 @@ class LightFM:
         """
         return representations.of(self, "user", features)
 
+    @names_ours
     def score_vectors(
         self,
         user_features: FeatureMatrix | None = None,

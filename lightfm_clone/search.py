@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from lightfm_clone._checks import check_ids
+from lightfm_clone._checks import check_ids, name_here
 from lightfm_clone.evaluation import evaluate
 from lightfm_clone.lightfm import LightFM
 
@@ -106,9 +106,7 @@ class InteractionEstimator:
         self.metric = metric
         unknown = sorted(set(model_parameters) - set(_MODEL_DEFAULTS))
         if unknown:
-            raise TypeError(
-                f"unknown parameter {unknown[0]!r}; the parameters are {', '.join(_DEFAULTS)}"
-            )
+            raise TypeError(f"unknown parameter {unknown[0]!r}; {name_here(unknown[0], _DEFAULTS)}")
         # As they are: scikit-learn insists on getting back the very objects it gave.
         self.__dict__.update({**_MODEL_DEFAULTS, **model_parameters})
 
@@ -243,7 +241,7 @@ class InteractionEstimator:
                 "numpy.column_stack([interactions.row, interactions.col])"
             )
         users, items = (
-            check_ids(rows[:, i], f"X[:, {i}]", self.shape[i], f"{side}s in shape")
+            check_ids(rows[:, i], f"X[:, {i}]", self.shape[i], f"{side}s in shape", side)
             for i, side in enumerate(("user", "item"))
         )
         values = np.ones(len(rows), np.float32) if y is None else np.asarray(y)

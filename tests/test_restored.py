@@ -23,7 +23,6 @@ STEPS = {
     "examples": (fit, "check_examples"),
     "features": (fit.checks, "check_features"),
     "reports": (fit, "check_reports"),
-    "advice before": (advice, "about_examples"),
     "draw": (LightFM, "_initialize"),
     "arrays": (state, "make_trainable"),
     "columns": (fit, "_check_columns"),

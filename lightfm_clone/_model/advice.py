@@ -7,6 +7,9 @@ them together or, by their first words, one by one.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -20,11 +23,30 @@ _LOOKED_AT = 4096  # values, to tell ratings from likes
 _SHARE_CUT = 0.1  # of WARP's violations
 
 
+# What has been said in the call that is running, if it is one that may say things again and again.
+_said: ContextVar[set[str] | None] = ContextVar("_said", default=None)
+
+
 class FitWarning(UserWarning):
     """A fit, or a question to a model, that is allowed and seldom meant."""
 
 
+@contextmanager
+def once() -> Iterator[None]:
+    """Within, nothing is said twice, such as by the validation of every epoch."""
+    token = _said.set(set())
+    try:
+        yield
+    finally:
+        _said.reset(token)
+
+
 def _warn(message: str) -> None:
+    said = _said.get()
+    if said is not None:
+        if message in said:
+            return
+        said.add(message)
     warn(message, FitWarning)
 
 
@@ -44,52 +66,6 @@ def slice_has_more_rows(side: str, n_rows: int, n: int) -> None:
     )
 
 
-# ---- before training -----------------------------------------------------------------------------
-
-
-def about_examples(examples: Examples, loss: str) -> None:
-    """What the examples say about a fit that is about to begin."""
-    of = LOSSES[loss]
-    n = len(examples.rows)
-    if n == 0:
-        return
-    if not of.compares_items and not of.predicts_values and examples.positive is None:
-        _warn(
-            f"loss={loss!r} was given positives alone: all {n} values are > 0, so every score "
-            "grows and none learns to be low; choose loss='warp' for positives alone, or store "
-            "what is not liked with values <= 0"
-        )
-    if examples.values is not None and (examples.values == examples.values[0]).all():
-        _warn(
-            f"all values of interactions are {examples.values[0]:g}, and loss={loss!r} trains "
-            "scores around their mean, so nothing is left to learn; choose loss='warp' for "
-            "positives alone, or store the ratings themselves"
-        )
-    if of.compares_items and examples.positive is None and _are_ratings(examples.matrix.data):
-        low, high = (
-            f"{value:g}" for value in (examples.matrix.data.min(), examples.matrix.data.max())
-        )
-        _warn(
-            f"interactions have values from {low} to {high}, and loss={loss!r} takes each stored "
-            f"entry with a value > 0 as a positive, {low} like {high}; if they are ratings, keep "
-            "the good ones alone or choose loss='mse', and if they are counts, pass them as "
-            "sample_weight"
-        )
-    if examples.weights is not None and examples.weights.min() < 0:
-        n_negative = int((examples.weights < 0).sum())
-        _warn(
-            f"sample_weight has negative weights, {n_negative} of {n}: these examples are trained "
-            "away from, without a bound; use weights >= 0, and values <= 0 of interactions for "
-            "dislikes"
-        )
-
-
-def _are_ratings(values: np.ndarray[Any, Any]) -> bool:
-    """Whether values, all > 0, look like stars, bad ones among them, in steps of 0.5 up to 10."""
-    few = values[:: max(len(values) // _LOOKED_AT, 1)].astype(np.float64)
-    return bool(2 * few.min() <= few.max() and 3 <= few.max() <= 10 and (few * 2 % 1 == 0).all())
-
-
 # ---- after training ------------------------------------------------------------------------------
 
 
@@ -100,36 +76,99 @@ def about_training(
     totals: Totals,
     *,
     is_first: bool,
+    has_features: bool,
 ) -> None:
-    """What the totals of all epochs of a call say; `is_first` where it began from drawn values."""
-    stands_still = settings["learning_rate"] == 0 and settings["learning_schedule"] != "adadelta"
-    if totals.loss == 0 or stands_still:
-        cause = _why_nothing_learned(examples, settings, n_items, is_first)
-        if cause:
-            _warn(f"nothing was learned, all parameters are as they were: {cause}")
-    elif totals.cut > _SHARE_CUT * totals.violations and examples.weights is not None:
+    """What the examples, and the totals of all epochs of a call, say about a fit that is over.
+
+    `is_first` says whether it began from drawn values, `has_features` whether any value of the
+    feature matrices is not 0. Where nothing was learned, that is all there is to say.
+    """
+    cause = _why_nothing_learned(examples, settings, n_items, totals, is_first, has_features)
+    if cause:
+        _warn(f"nothing was learned: {cause}")
+        return
+    loss = settings["loss"]
+    of = LOSSES[loss]
+    n = len(examples.rows)
+    if n and not of.compares_items and not of.predicts_values and examples.positive is None:
+        _warn(
+            f"loss={loss!r} was given positives alone: all {n} values are > 0, so every score "
+            "grows and none learns to be low; choose loss='warp' for positives alone, or store "
+            "what is not liked with values <= 0"
+        )
+    values = examples.matrix.data
+    # With weights, the caller has said what each entry counts.
+    if of.compares_items and examples.positive is examples.weights is None and _are_ratings(values):
+        low, high = (f"{value:g}" for value in (values.min(), values.max()))
+        _warn(
+            f"interactions have values from {low} to {high}, and loss={loss!r} takes each stored "
+            f"entry with a value > 0 as a positive, {low} like {high}; if they are ratings, keep "
+            "the good ones alone or choose loss='mse', and if they are counts, pass them as "
+            "sample_weight"
+        )
+    if examples.weights is None:
+        return
+    if n and examples.weights.min() < 0:
+        n_negative = int((examples.weights < 0).sum())
+        _warn(
+            f"sample_weight has negative weights, {n_negative} of {n}: these examples are trained "
+            "away from, without a bound; use weights >= 0, and values <= 0 of interactions for "
+            "dislikes"
+        )
+    if totals.cut > _SHARE_CUT * totals.violations:
         highest = float(examples.weights.max())
         most = 10 / (highest * np.log(max(n_items - 1, 2)))
         _warn(
             f"sample_weight is too high to tell: {totals.cut / totals.violations:.0%} of the "
-            f"violations weigh 10, where loss={settings['loss']!r} cuts the product of weight and "
-            f"rank; multiply sample_weight by {most:.2g}"
+            f"violations weigh 10, where loss={loss!r} cuts the product of weight and rank; "
+            f"multiply sample_weight by {0.95 * most:.2g}"  # not above most, however it is rounded
         )
 
 
+def _are_ratings(values: np.ndarray[Any, Any]) -> bool:
+    """Whether values, all > 0, look like stars, bad ones among them, in steps of 0.5 up to 10."""
+    if not len(values):
+        return False
+    few = values[:: max(len(values) // _LOOKED_AT, 1)].astype(np.float64)
+    return bool(2 * few.min() <= few.max() and 3 <= few.max() <= 10 and (few * 2 % 1 == 0).all())
+
+
 def _why_nothing_learned(
-    examples: Examples, settings: dict[str, Any], n_items: int, is_first: bool
+    examples: Examples,
+    settings: dict[str, Any],
+    n_items: int,
+    totals: Totals,
+    is_first: bool,
+    has_features: bool,
 ) -> str | None:
-    """The cause and the remedy; None where there was nothing left to learn."""
+    """The cause and the remedy; None where something was learned, or nothing was left to learn."""
     loss = settings["loss"]
     of = LOSSES[loss]
+    is_adadelta = settings["learning_schedule"] == "adadelta"
     if len(examples.rows) == 0:
         return (
             "interactions have no stored entries; look at how they were built, for instance with "
             "Dataset.build_interactions"
         )
-    if settings["learning_rate"] == 0 and settings["learning_schedule"] != "adadelta":
+    if settings["learning_rate"] == 0 and not is_adadelta:
         return "learning_rate is 0; use a higher one"
+    if settings["epsilon"] == 0 and is_adadelta and is_first:
+        return (
+            "epsilon is 0, and learning_schedule='adadelta' begins with steps in proportion to "
+            "its square root; use 1e-6"
+        )
+    if not has_features:
+        return (
+            "user_features and item_features hold no value but 0; look at how they were built, "
+            "for instance with Dataset.build_user_features"
+        )
+    if of.predicts_values and is_first and (examples.values == examples.values[0]).all():  # type: ignore[index]
+        return (
+            f"all values of interactions are {examples.values[0]:g}, which their mean predicts "  # type: ignore[index]
+            "already; choose loss='warp' for positives alone"
+        )
+    if totals.loss != 0:
+        return None
     trained = np.ones(len(examples.rows), dtype=bool)
     if of.compares_items and not of.ignores_values and examples.positive is not None:
         trained = examples.positive
@@ -138,8 +177,10 @@ def _why_nothing_learned(
             f"interactions have no value > 0, and loss={loss!r} trains on positives alone; store "
             "likes as 1, or choose loss='logistic', which learns from values <= 0 as well"
         )
-    if examples.weights is not None and not examples.weights[trained].any():
-        return "sample_weight is 0 for every example; use weights > 0"
+    if examples.weights is not None:
+        trained = trained & (examples.weights != 0)
+        if not trained.any():
+            return "sample_weight is 0 for every example that is trained on; use weights > 0"
     if not of.compares_items:
         return None
     if n_items == 1:
@@ -154,21 +195,30 @@ def _why_nothing_learned(
     users = np.unique(examples.rows[trained])
     pairs = np.unique(examples.rows.astype(np.int64) * n_items + examples.cols)
     n_known = np.bincount(pairs // n_items, minlength=examples.shape[0])[users]
-    full = int((n_known == n_items).sum())
-    if full == len(users):
+    if (n_known == n_items).all():
+        if examples.positive is not None:
+            remedy = "leave out the values <= 0, or choose loss='logistic', which learns from them"
+        elif (examples.matrix.data != examples.matrix.data[0]).any():
+            remedy = "keep the highest values alone, or choose loss='mse', which learns from all"
+        else:
+            remedy = "keep what is liked, and leave out the rest"
         return (
             "every user with a positive has a stored entry for every item, whatever its value, so "
-            f"no item is left that loss={loss!r} could draw as a negative; store likes alone, or "
-            "choose loss='logistic', which learns from values <= 0"
+            f"no item is left that loss={loss!r} could draw as a negative; {remedy}"
         )
-    if not is_first:  # there may be nothing left to learn
+    if not is_first:
         return None
-    if of.searches_violations:
+    if of.draws_by_count:
         return (
-            f"no draw of {settings['max_sampled']} found an item that the user does not know; use "
-            "a higher max_sampled, or store likes alone"
+            "no item that occurs in interactions is unknown to the users who like something, so "
+            f"loss={loss!r} has no negatives to draw; choose loss='warp', which draws from all "
+            "items"
         )
+    if of.searches_violations:
+        drawn, more = f"{settings['max_sampled']} items", "max_sampled"
+    else:
+        drawn, more = f"{settings['n_negatives']} items", "n_negatives"
     return (
-        "no item that occurs in interactions is unknown to the users who like something, so "
-        f"loss={loss!r} has no negatives to draw; choose loss='warp', which draws from all items"
+        f"none of the draws of {drawn} found one that the user does not know; use a higher {more}, "
+        "more epochs, or store likes alone"
     )

@@ -68,6 +68,7 @@ def check_examples(
     interactions: Any, sample_weight: Any, loss: Loss, name: str = "interactions"
 ) -> Examples:
     """Check interactions and their weights."""
+    checks.check_pairs(interactions, name)
     coo = checks.as_coo(interactions, name)
     positive = coo.data > 0
     values = weights = None

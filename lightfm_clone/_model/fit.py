@@ -53,7 +53,6 @@ def fit_partial(
     threads = checks.check_num_threads(num_threads)
     parameters.settings(model)  # checks them
     loss = parameters.loss_of(model)
-    checks.check_pairs(interactions)
     examples = check_examples(interactions, sample_weight, loss)
     n_users, n_items = examples.shape
     features = {
@@ -70,9 +69,7 @@ def fit_partial(
         },
         verbose,
     )
-    if epochs:
-        advice.about_examples(examples, model.loss)
-    with state.restored_after_errors(model) as keep_contents:
+    with advice.once(), state.restored_after_errors(model) as keep_contents:
         is_first = model.item_embeddings is None
         if is_first:
             model._initialize(

@@ -37,9 +37,14 @@ from lightfm_clone._model.examples import Examples
 from lightfm_clone._model.losses import LOSSES
 from lightfm_clone._model.progress import Reports
 
-# A mean loss so many times that of a model which predicts nothing has left all bounds, though its
-# parameters may still be finite.
-_DIVERGED = 1e15
+# Mean losses in the measure of that of a model which predicts nothing. Beyond the first one a fit has
+# diverged if its parameters are large, too, as they are where a loss has a bound; beyond the second
+# one in any case. (WARP with sgd comes back from 1e10.)
+_POOR, _DIVERGED = 10, 1e12
+_LARGE = 1e6
+# L2 multiplies scores by its scales, within an epoch. From such an alpha on that goes as far as the
+# numbers do, and comes back.
+_STRONG_ALPHA = 0.1
 
 # Parts of an epoch after which a progress bar moves: about a third of a second of WARP each.
 _PART = 1 << 20
@@ -152,6 +157,19 @@ class Training:
         with np.errstate(over="ignore", invalid="ignore"):
             self._trainer.settle()
 
+    def has_features(self) -> bool:
+        """Whether any user or item has a feature."""
+        return any(side.features is None or side.features[2].any() for side in self._sides)
+
+    def largest(self) -> float:
+        """The largest size of a parameter. Takes a copy of all."""
+        sizes = [0.0]
+        for side, rows in zip(self._sides, self._parameters, strict=True):
+            copies = [[array.copy() for array in arrays] for arrays in side[:2]]
+            rows.unpack(*copies)
+            sizes += [float(np.abs(values[0]).max(initial=0)) for values in copies]
+        return max(sizes)
+
     def is_finite(self) -> bool:
         return all(rows.is_finite() for rows in self._parameters)
 
@@ -159,11 +177,13 @@ class Training:
         """Raise ValueError where an epoch has left all bounds."""
         of = LOSSES[settings["loss"]]
         loss = totals.loss / max(totals.examples, 1)
+        ratio = abs(loss) / max(self.examples.scale(self._mean), 1.0)
+        alpha = max(settings["item_alpha"], settings["user_alpha"])
         if not self.is_finite():
             found = "some parameters are NaN or infinite"
-        elif of.compares_items and (settings["item_alpha"] or settings["user_alpha"]):
-            return  # the scales of L2 are in this loss
-        elif abs(loss) <= _DIVERGED * max(self.examples.scale(self._mean), 1.0):
+        elif alpha >= _STRONG_ALPHA or ratio <= _POOR:
+            return
+        elif self.largest() <= _LARGE and (alpha or ratio <= _DIVERGED):
             return
         else:  # NaN, too
             found = f"the mean loss is {loss:.2g}"
@@ -257,7 +277,12 @@ def train(
                     break
         if is_first is not None:
             advice.about_training(
-                training.examples, settings, training.n_items, total, is_first=is_first
+                training.examples,
+                settings,
+                training.n_items,
+                total,
+                is_first=is_first,
+                has_features=training.has_features(),
             )
         write()
     except KeyboardInterrupt:

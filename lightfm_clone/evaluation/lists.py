@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from lightfm_clone._checks import as_csr, check_lists, is_sparse
+from lightfm_clone._checks import as_csr, check_lists, is_sparse, names_ours
 from lightfm_clone.typing import FeatureMatrix, Interactions
 
 
@@ -22,6 +22,7 @@ def _mean_of_lists(values: npt.NDArray[Any], ids: npt.NDArray[Any]) -> npt.NDArr
     return means
 
 
+@names_ours
 def catalogue_coverage(ids: npt.ArrayLike, n_items: int) -> float:
     """Share of the catalogue that is recommended to anybody.
 
@@ -63,6 +64,7 @@ def catalogue_coverage(ids: npt.ArrayLike, n_items: int) -> float:
     return float(recommended.mean())
 
 
+@names_ours
 def novelty(ids: npt.ArrayLike, train_interactions: Interactions) -> npt.NDArray[np.float64]:
     """Mean self-information of each list's items: how few users know them.
 
@@ -106,6 +108,7 @@ def novelty(ids: npt.ArrayLike, train_interactions: Interactions) -> npt.NDArray
     return _mean_of_lists(information, check_lists(ids, n_items))
 
 
+@names_ours
 def popularity_share(
     ids: npt.ArrayLike, train_interactions: Interactions, head: float = 0.2
 ) -> npt.NDArray[np.float64]:
@@ -157,6 +160,7 @@ def popularity_share(
     return _mean_of_lists(popular, check_lists(ids, n_items))
 
 
+@names_ours
 def intra_list_diversity(
     ids: npt.ArrayLike, item_vectors: FeatureMatrix | npt.ArrayLike
 ) -> npt.NDArray[np.float64]:
