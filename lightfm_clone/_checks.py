@@ -61,7 +61,6 @@ _OURS = {
     "filter_items": ("exclude",),
     "train": ("train_interactions", "exclude", "interactions"),
     "test": ("test_interactions",),
-    "test_size": ("test_percentage",),
     "users": ("user_ids",),
     "items": ("item_ids",),
     "userid": ("user_ids",),

@@ -37,9 +37,9 @@ from lightfm_clone._model.examples import Examples
 from lightfm_clone._model.losses import LOSSES
 from lightfm_clone._model.progress import Reports
 
-# Mean losses in the measure of that of a model which predicts nothing. Beyond the first one a fit has
-# diverged if its parameters are large, too, as they are where a loss has a bound; beyond the second
-# one in any case. (WARP with sgd comes back from 1e10.)
+# Mean losses in the measure of that of a model which predicts nothing. Beyond the first one a fit
+# has diverged if its parameters are large, too, as they are where a loss has a bound; beyond the
+# second one in any case. (WARP with sgd comes back from 1e10.)
 _POOR, _DIVERGED = 10, 1e12
 _LARGE = 1e6
 # L2 multiplies scores by its scales, within an epoch. From such an alpha on that goes as far as the
