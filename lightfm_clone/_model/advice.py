@@ -98,7 +98,8 @@ def about_training(
         )
     values = examples.matrix.data
     # With weights, the caller has said what each entry counts.
-    if of.compares_items and examples.positive is examples.weights is None and _are_ratings(values):
+    all_count_alike = examples.positive is None and examples.weights is None
+    if of.compares_items and all_count_alike and _are_ratings(values):
         low, high = (f"{value:g}" for value in (values.min(), values.max()))
         _warn(
             f"interactions have values from {low} to {high}, and loss={loss!r} takes each stored "
