@@ -101,6 +101,7 @@ lint: lint-imports
 	PATH="$(VENV)/bin:$$PATH" cython-lint lightfm_clone
 	$(VENV)/bin/clang-format --dry-run --Werror $(KERNELS)
 	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy tests/public_types.py
 
 lint-imports: $(VENV)/lint-tools
 	rm -rf $(IMPORTS) && mkdir -p $(IMPORTS) && cp -r lightfm_clone $(IMPORTS)

@@ -16,14 +16,13 @@ A callback may have, besides,
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import numpy as np
 
 from lightfm_clone._checks import is_integer
 from lightfm_clone._model.state import ARRAYS
 from lightfm_clone.persistence.files import as_string
-from lightfm_clone.typing import Path
+from lightfm_clone.typing import Model, Path, Record
 
 # What records hold without a validation set.
 _TRAINING = ("epoch", "seconds", "loss", "violation_rate", "mean_tries")
@@ -110,10 +109,10 @@ class EarlyStopping:
         """The validation metric the fit has to compute, if it is one."""
         return () if self.metric in _TRAINING else (self.metric,)
 
-    def on_fit_begin(self, model: Any) -> None:
+    def on_fit_begin(self, model: Model) -> None:
         self._forget()
 
-    def __call__(self, model: Any, record: dict[str, Any]) -> bool:
+    def __call__(self, model: Model, record: Record) -> bool:
         if self.metric not in record:
             fix = "pass validation= to fit" if self.metrics else "choose one of these"
             raise ValueError(
@@ -136,7 +135,7 @@ class EarlyStopping:
             self._n_worse += 1
         return bool(self._n_worse >= self.patience)
 
-    def on_fit_end(self, model: Any) -> None:
+    def on_fit_end(self, model: Model) -> None:
         for name, best in self._best_arrays.items():
             np.copyto(getattr(model, name), best)  # in place: others may hold the live arrays
         self._best_arrays = {}
@@ -196,12 +195,12 @@ class Checkpoint:
     def _path_of(self, epoch: int) -> str:
         return self.path.format(epoch=epoch)
 
-    def on_fit_begin(self, model: Any) -> None:
+    def on_fit_begin(self, model: Model) -> None:
         # Better now than after an hour.
         folder = os.path.dirname(os.path.abspath(self._path_of(1)))
         if not os.path.isdir(folder):
             raise FileNotFoundError(f"path must lie in a folder that exists, got {self.path!r}")
 
-    def __call__(self, model: Any, record: dict[str, Any]) -> None:
+    def __call__(self, model: Model, record: Record) -> None:
         if record["epoch"] % self.every == 0:
             model.save(self._path_of(record["epoch"]))

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import isqrt
-from numbers import Integral, Real
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,7 +19,14 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from lightfm_clone import _core
-from lightfm_clone._checks import as_valid_sparse, check_random_state, is_sparse, names_ours
+from lightfm_clone._checks import (
+    as_valid_sparse,
+    check_random_state,
+    is_integer,
+    is_real,
+    is_sparse,
+    names_ours,
+)
 from lightfm_clone.typing import Seed, SparseMatrix
 
 # Train, test, then a pair of them for each matrix of `also`.
@@ -205,7 +211,7 @@ def leave_last_out(
     """
     matrices = _check_matrices(interactions, also)
     times = _check_timestamps(timestamps, matrices[0].nnz)
-    if not isinstance(n, Integral) or n < 1:
+    if not is_integer(n) or n < 1:
         raise ValueError(f"n must be an integer of at least 1, got {n!r}")
     n_users, n_entries = matrices[0].shape[0], len(times)
     order = np.argsort(times, kind="stable")
@@ -265,7 +271,7 @@ def k_fold(
     """
     matrices = _check_matrices(interactions, also)
     n_entries = matrices[0].nnz
-    if not isinstance(n_splits, Integral) or not 2 <= n_splits <= n_entries:
+    if not is_integer(n_splits) or not 2 <= n_splits <= n_entries:
         raise ValueError(
             f"n_splits must be an integer from 2 to the number of entries, {n_entries}, got "
             f"{n_splits!r}"
@@ -415,7 +421,7 @@ def _check_timestamps(timestamps: npt.ArrayLike, n_entries: int) -> np.ndarray:
 
 def _n_train(n: int, test_percentage: float) -> int:
     """How many of n things stay in the training set."""
-    if not isinstance(test_percentage, Real) or not 0 <= test_percentage <= 1:
+    if not is_real(test_percentage) or not 0 <= test_percentage <= 1:
         raise ValueError(
             "test_percentage must be a share between 0 and 1 (0.2 holds out a fifth), got "
             f"{test_percentage!r}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lightfm_clone import persistence
@@ -12,7 +12,6 @@ from lightfm_clone._model.explain import Explanation, explain
 from lightfm_clone._model.fold_in import fold_in_items, fold_in_users
 from lightfm_clone._model.parameters import LEARNING_RATE, LEARNING_SCHEDULE
 from lightfm_clone._model.predict import predict, predict_rank
-from lightfm_clone._model.progress import Callback
 from lightfm_clone._model.recommend import recommend, similar
 
 if TYPE_CHECKING:
@@ -21,10 +20,15 @@ if TYPE_CHECKING:
     from lightfm_clone.data import Dataset
 
 from lightfm_clone.typing import (
+    Callback,
+    CsrMatrix,
     FeatureMatrix,
     Floats,
+    HeldOut,
     Interactions,
     Path,
+    RankedLists,
+    Record,
     Representations,
     Rows,
     SampleWeight,
@@ -109,6 +113,22 @@ class LightFM:
     level. With more, threads update shared parameters without locks (Hogwild), so runs differ in
     the last digits and beyond, within the noise between seeds.
     """
+
+    # For type checkers alone. They are spared the None of the time before the first fit.
+    item_embeddings: Floats
+    item_embedding_gradients: Floats
+    item_embedding_momentum: Floats
+    item_biases: Floats
+    item_bias_gradients: Floats
+    item_bias_momentum: Floats
+    user_embeddings: Floats
+    user_embedding_gradients: Floats
+    user_embedding_momentum: Floats
+    user_biases: Floats
+    user_bias_gradients: Floats
+    user_bias_momentum: Floats
+    history_: list[Record]
+    global_mean_: float
 
     @names_ours
     def __init__(
@@ -236,7 +256,7 @@ class LightFM:
         num_threads: int | None = 1,
         verbose: bool = False,
         *,
-        validation: Interactions | Mapping[str, Any] | None = None,
+        validation: HeldOut | None = None,
         callbacks: Sequence[Callback] | Callback = (),
     ) -> Self:
         """Train a new model, forgetting what an earlier fit has learned.
@@ -318,7 +338,7 @@ class LightFM:
         num_threads: int | None = 1,
         verbose: bool = False,
         *,
-        validation: Interactions | Mapping[str, Any] | None = None,
+        validation: HeldOut | None = None,
         callbacks: Sequence[Callback] | Callback = (),
         resize: bool = False,
     ) -> Self:
@@ -498,7 +518,7 @@ class LightFM:
         items: Rows | None = None,
         user_representations: Representations | None = None,
         num_threads: int | None = 1,
-    ) -> tuple[Any, Any]:
+    ) -> RankedLists:
         """The k best items of each user, best first.
 
         Parameters
@@ -568,7 +588,7 @@ class LightFM:
         metric: str = "cosine",
         among: Rows | None = None,
         num_threads: int | None = 1,
-    ) -> tuple[Any, Any]:
+    ) -> RankedLists:
         """The k items nearest to each of the given ones, nearest first.
 
         Parameters
@@ -628,7 +648,7 @@ class LightFM:
         metric: str = "cosine",
         among: Rows | None = None,
         num_threads: int | None = 1,
-    ) -> tuple[Any, Any]:
+    ) -> RankedLists:
         """The k users nearest to each of the given ones; all is as in `similar_items`."""
         return similar(
             self,
@@ -650,7 +670,7 @@ class LightFM:
         user_features: FeatureMatrix | None = None,
         num_threads: int | None = 1,
         check_intersections: bool = True,
-    ) -> Any:
+    ) -> CsrMatrix:
         """Ranks of test items among all items.
 
         Parameters
@@ -768,7 +788,7 @@ class LightFM:
         epochs: int = 20,
         num_threads: int | None = 1,
         random_state: Seed = None,
-    ) -> tuple[Any, Any]:
+    ) -> Representations:
         """Vectors of users the model has never seen, from their interactions alone.
 
         They are trained with the model's own loss, schedule, learning rate and `user_alpha`, while
@@ -840,7 +860,7 @@ class LightFM:
         epochs: int = 20,
         num_threads: int | None = 1,
         random_state: Seed = None,
-    ) -> tuple[Any, Any]:
+    ) -> Representations:
         """Vectors of items the model has never seen, from their interactions alone.
 
         The counterpart of `fold_in_users`: users and items of the model stay as they are.

@@ -7,15 +7,16 @@ scikit-learn's holds out interactions; a search over a sparse matrix would hold 
 from __future__ import annotations
 
 import inspect
-from numbers import Integral
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 
-from lightfm_clone._checks import check_ids, name_here
+from lightfm_clone._checks import check_ids, is_integer, name_here
 from lightfm_clone.evaluation import evaluate
 from lightfm_clone.lightfm import LightFM
+from lightfm_clone.typing import FeatureMatrix
 
 
 def _defaults(function: Any) -> dict[str, Any]:
@@ -93,8 +94,8 @@ class InteractionEstimator:
         *,
         epochs: int = 10,
         num_threads: int | None = 1,
-        user_features: Any = None,
-        item_features: Any = None,
+        user_features: FeatureMatrix | None = None,
+        item_features: FeatureMatrix | None = None,
         metric: str = "ndcg@10",
         **model_parameters: Any,
     ) -> None:
@@ -142,7 +143,7 @@ class InteractionEstimator:
             input_tags=InputTags(),
         )
 
-    def fit(self, X: Any, y: Any = None) -> InteractionEstimator:
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike | None = None) -> InteractionEstimator:
         """Train a new model on the interactions.
 
         Parameters
@@ -181,7 +182,7 @@ class InteractionEstimator:
         self._known = self._pattern(users, items)
         return self
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: npt.ArrayLike, y: npt.ArrayLike | None = None) -> float:
         """Mean of `metric` over the users, with the positive interactions of `X` as test items.
 
         The interactions of the fit are left out of the rankings, except those in `X`. So
@@ -223,11 +224,11 @@ class InteractionEstimator:
         return sp.csr_matrix((np.ones(len(users), bool), (users, items)), shape=self.shape)
 
     def _samples(
-        self, X: Any, y: Any
+        self, X: npt.ArrayLike, y: npt.ArrayLike | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]:
         """Users int32 [n], items int32 [n], weights [n] or None, and values [n]."""
         is_pair = isinstance(self.shape, tuple | list) and len(self.shape) == 2
-        if not is_pair or not all(isinstance(n, Integral) and n >= 1 for n in self.shape):
+        if not is_pair or not all(is_integer(n) and n >= 1 for n in self.shape):
             raise ValueError(
                 "shape must be the pair (n_users, n_items), such as interactions.shape, got "
                 f"{self.shape!r}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 # A sparse matrix or array of SciPy, of any format and numeric dtype.
 SparseMatrix: TypeAlias = sp.spmatrix | sp.sparray
+CsrMatrix: TypeAlias = sp.csr_matrix | sp.csr_array
 # [n_users, n_items]: the stored entries; of a dense array those that are not 0.
 Interactions: TypeAlias = SparseMatrix | npt.NDArray[Any]
 # [n_users or n_items, n_features]
@@ -35,3 +36,14 @@ InteractionRows: TypeAlias = Iterable[Sequence[Any]] | Table
 FeatureBag: TypeAlias = Iterable[Id] | Mapping[Id, float]
 # Rows (id, features); a data frame of these two columns will do.
 FeatureRows: TypeAlias = Iterable[tuple[Id, FeatureBag]] | Table
+# The best of each row that was asked for, best first: row numbers [n, k], -1 where fewer are left,
+# and scores [n, k].
+RankedLists: TypeAlias = tuple[npt.NDArray[np.int32], Floats]
+# Interactions, or a dict with these and what else an evaluation takes.
+HeldOut: TypeAlias = Interactions | Mapping[str, Any]
+# A LightFM, or the very subclass that is trained, which a callback may know.
+Model: TypeAlias = Any
+# What history_ holds of an epoch.
+Record: TypeAlias = dict[str, Any]
+# What is called after each epoch; a true value returned ends the training.
+Callback: TypeAlias = Callable[[Model, Record], object]

@@ -892,3 +892,8 @@ def test_interrupt_while_initialising(interactions):
             assert all(getattr(model, name) is array for name, array in before.items())
         model.random_state = np.random.RandomState(0)
         assert are_finite(model.fit_partial(interactions))
+
+
+def test_type_checkers_know_what_a_fit_learns():
+    # State is set by name, so that nothing but the declarations tells them.
+    assert set(LightFM.__annotations__) == {*ARRAYS, "history_", "global_mean_"}

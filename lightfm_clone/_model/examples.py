@@ -25,7 +25,9 @@ class Examples(NamedTuple):
         """The weighted mean of the values; 0 where there are none."""
         weights = np.ones(len(self.rows)) if self.weights is None else self.weights
         total = weights.sum(dtype=np.float64)
-        return float(np.dot(self.values, weights) / total) if total > 0 else 0.0  # type: ignore[arg-type]
+        if self.values is None or total <= 0:
+            return 0.0
+        return float(np.dot(self.values, weights) / total)
 
     def scale(self, mean: float) -> float:
         """About the largest mean loss of a model that predicts nothing, but for constants.

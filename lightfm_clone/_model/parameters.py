@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
-from lightfm_clone._checks import MAX_ID, check_random_state
+from lightfm_clone._checks import MAX_ID, check_random_state, is_integer, is_real
 from lightfm_clone._model.losses import LOSSES, SCHEDULES, Loss
 
 MAX_COMPONENTS = 2**20
@@ -167,7 +166,7 @@ def check(parameters: dict[str, Any], *, least_max_sampled: int = 1) -> dict[str
     most = {"no_components": MAX_COMPONENTS, "n_negatives": MAX_NEGATIVES}
     for name, low in least.items():
         high = most.get(name, MAX_ID)
-        holds = isinstance(checked[name], Integral) and low <= checked[name] <= high
+        holds = is_integer(checked[name]) and low <= checked[name] <= high
         require(name, holds, f"an integer from {low} to {high}")
     for name, names in (("loss", LOSSES), ("learning_schedule", SCHEDULES)):
         value = parameters[name]
@@ -188,5 +187,4 @@ def check(parameters: dict[str, Any], *, least_max_sampled: int = 1) -> dict[str
 
 
 def _is_number(value: Any) -> bool:
-    is_real: bool = isinstance(value, Real)
-    return is_real and bool(np.isfinite(value))
+    return is_real(value) and bool(np.isfinite(value))

@@ -10,7 +10,7 @@ from lightfm_clone import _checks as checks
 from lightfm_clone import _core
 from lightfm_clone._model import advice
 from lightfm_clone._model.state import Rows, check_fitted
-from lightfm_clone.typing import Floats
+from lightfm_clone.typing import CsrMatrix, Floats
 
 # Up to so many rows of a matrix are summed one by one, even if some are the same.
 _FEW = 4096
@@ -66,7 +66,7 @@ def predict_rank(
     item_features: Any,
     num_threads: int | None,
     check_intersections: bool,
-) -> Any:
+) -> CsrMatrix:
     """See `LightFM.predict_rank`."""
     check_fitted(model)
     threads = checks.check_num_threads(num_threads)
@@ -89,7 +89,7 @@ def predict_rank(
             advice.slice_has_more_rows(side, rows.n, n)
         vectors.append(rows.rankable(None if rows.n == n else np.arange(n, dtype=np.int32)))
     users, items = vectors
-    ranks = test.astype(np.float32)
+    ranks: CsrMatrix = test.astype(np.float32)
     indptr, indices, _ = checks.csr_parts(test)
     train_indptr, train_indices, _ = checks.csr_parts(train)
     ranks.data, in_train = _core.Items(*items, packed=True).ranks(

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from lightfm_clone import _checks as checks
 from lightfm_clone.evaluation import evaluate
 from lightfm_clone.evaluation.metrics import metric
-
-# What fits call after each epoch with the model and the epoch's record.
-Callback: TypeAlias = Callable[[Any, dict[str, Any]], Any]
 
 _DEFAULT_METRICS = ("ndcg@10",)
 _KEYS = ("interactions", "exclude", "user_features", "item_features", "metrics")

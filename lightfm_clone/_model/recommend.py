@@ -9,7 +9,6 @@ users, however many users it is asked for.
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ import numpy as np
 from lightfm_clone import _checks as checks
 from lightfm_clone import _core
 from lightfm_clone._model.state import Rows, check_fitted, directions
-from lightfm_clone.typing import Representations
+from lightfm_clone.typing import RankedLists, Representations
 
 _BLOCK = 4096  # users whose vectors are made at a time
 _FEW = 12  # up to this many users, packing the items costs more than it saves
@@ -38,7 +37,7 @@ def recommend(
     items: Any,
     user_representations: Any,
     num_threads: int | None,
-) -> tuple[Any, Any]:
+) -> RankedLists:
     """See `LightFM.recommend`."""
     check_fitted(model)
     threads = checks.check_num_threads(num_threads)
@@ -92,7 +91,7 @@ def similar(
     metric: str,
     among: Any,
     num_threads: int | None,
-) -> tuple[Any, Any]:
+) -> RankedLists:
     """See `LightFM.similar_items`; `side` is "item" or "user"."""
     check_fitted(model)
     threads = checks.check_num_threads(num_threads)
@@ -137,7 +136,7 @@ def _best(
 
     `users_at` makes a slice of the users; `items` are biases and vectors of all items.
     """
-    if not isinstance(k, Integral) or not 1 <= k <= checks.MAX_ID:
+    if not checks.is_integer(k) or not 1 <= k <= checks.MAX_ID:
         is_matrix = checks.is_sparse(k) or np.ndim(k) > 1
         given = "a matrix; to leave out known items, pass exclude=matrix" if is_matrix else repr(k)
         raise ValueError(f"k must be an integer from 1 to {checks.MAX_ID}, got {given}")

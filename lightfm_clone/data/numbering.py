@@ -304,7 +304,7 @@ def numbers_of(
         said = "" if n_missing else advice(unknown)
         raise unknown_error(unknown, numbers.mapping, argument, given, said, n_missing) from None
     except TypeError as error:
-        bad = next((value for value in ids if not is_hashable(value)), None)
+        bad: object = next((value for value in ids if not is_hashable(value)), None)
         what = ""
         if isinstance(bad, dict) and argument.endswith("features"):
             what = f"; pass the dict itself in place of a list, (id, {shown(bad)})"

@@ -14,13 +14,12 @@ one binary search. No matrix of users x items is ever made.
 from __future__ import annotations
 
 import itertools
-from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
-from lightfm_clone._checks import check_random_state
+from lightfm_clone._checks import check_random_state, is_integer
 from lightfm_clone.datasets._catalogue import Catalogue, tag_matrix
 from lightfm_clone.typing import Seed
 
@@ -117,7 +116,7 @@ def synthetic_catalogue(
         ("n_items", n_items, 1),
         ("n_interactions", n_interactions, 0),
     ):
-        if not isinstance(value, Integral) or value < least:
+        if not is_integer(value) or value < least:
             raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
     # Python integers, for NumPy's small ones overflow.
     n_users, n_items, n_interactions = int(n_users), int(n_items), int(n_interactions)

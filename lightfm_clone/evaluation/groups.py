@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from lightfm_clone.evaluation.ranking import Ranks
+from lightfm_clone.typing import Id
 
 
 def assign(
     groups: npt.ArrayLike, ranks: Ranks, has_train: bool
-) -> tuple[list[Any], npt.NDArray[np.intp]]:
+) -> tuple[list[Id], npt.NDArray[np.intp]]:
     """Labels of the groups, and for each user the position of their label."""
     if isinstance(groups, str):
         return _by_history(groups, ranks.n_train, has_train)
@@ -36,7 +35,7 @@ def assign(
 
 def _by_history(
     name: str, n_train: npt.NDArray[np.int64], has_train: bool
-) -> tuple[list[Any], npt.NDArray[np.intp]]:
+) -> tuple[list[Id], npt.NDArray[np.intp]]:
     if name not in ("activity", "cold"):
         raise ValueError(
             f"groups must be 'activity', 'cold' or an array with one label per user, got {name!r}"
@@ -50,5 +49,5 @@ def _by_history(
         return ["cold", "warm"], (n_train > 0).astype(np.intp)
     warm = n_train[n_train > 0]
     bounds = [0, *(np.quantile(warm, [0.25, 0.5, 0.75]) if len(warm) else ())]
-    labels = ["cold", *(f"quartile {number}" for number in range(1, 5))]
+    labels: list[Id] = ["cold", *(f"quartile {number}" for number in range(1, 5))]
     return labels, np.searchsorted(bounds, n_train)

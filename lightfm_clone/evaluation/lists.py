@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from lightfm_clone._checks import as_csr, check_lists, is_sparse, names_ours
+from lightfm_clone._checks import (
+    as_csr,
+    check_lists,
+    is_integer,
+    is_real,
+    is_sparse,
+    names_ours,
+)
 from lightfm_clone.typing import FeatureMatrix, Interactions
 
 
@@ -56,11 +62,11 @@ def catalogue_coverage(ids: npt.ArrayLike, n_items: int) -> float:
     >>> catalogue_coverage([[0, 1], [1, -1]], n_items=4)
     0.5
     """
-    if not isinstance(n_items, Integral) or n_items < 1:
+    if not is_integer(n_items) or n_items < 1:
         raise ValueError(f"n_items must be a whole number of at least 1, got {n_items!r}")
-    ids = check_lists(ids, n_items)
+    items = check_lists(ids, n_items)
     recommended = np.zeros(n_items, dtype=bool)
-    recommended[ids[ids >= 0]] = True
+    recommended[items[items >= 0]] = True
     return float(recommended.mean())
 
 
@@ -149,7 +155,7 @@ def popularity_share(
     >>> popularity_share([[0, 1], [2, -1]], train)  # the head is item 0
     array([0.5, 0. ])
     """
-    if not isinstance(head, Real) or not 0 < head <= 1:
+    if not is_real(head) or not 0 < head <= 1:
         raise ValueError(f"head must be a number in (0, 1], got {head!r}")
     train = as_csr(train_interactions, "train_interactions")
     n_items = train.shape[1]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from lightfm_clone._checks import names_ours
 from lightfm_clone.evaluation.ranking import Ranker, Ranks, rank
 from lightfm_clone.typing import FeatureMatrix, Interactions
 
-_T = TypeVar("_T")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 # float64 [n_users]; users without test items have the value that `preserve_rows` documents.
 Values = npt.NDArray[np.float64]
@@ -55,7 +55,7 @@ class Metric(Protocol):
         preserve_rows: bool = False,
         num_threads: int | None = 1,
         check_intersections: bool = True,
-    ) -> npt.NDArray[Any]: ...
+    ) -> npt.NDArray[np.floating[Any]]: ...
 
 
 class MetricAtK(Protocol):
@@ -72,7 +72,7 @@ class MetricAtK(Protocol):
         preserve_rows: bool = False,
         num_threads: int | None = 1,
         check_intersections: bool = True,
-    ) -> npt.NDArray[Any]: ...
+    ) -> npt.NDArray[np.floating[Any]]: ...
 
 
 def _public(
@@ -92,7 +92,7 @@ def _public(
             preserve_rows: bool = False,
             num_threads: int | None = 1,
             check_intersections: bool = True,
-        ) -> npt.NDArray[Any]:
+        ) -> npt.NDArray[np.floating[Any]]:
             return _values(
                 definition,
                 dtype,
@@ -129,7 +129,7 @@ def _public_at_k(
             preserve_rows: bool = False,
             num_threads: int | None = 1,
             check_intersections: bool = True,
-        ) -> npt.NDArray[Any]:
+        ) -> npt.NDArray[np.floating[Any]]:
             if not isinstance(k, k_is) or not k >= 1:
                 noun = "number" if k_is is Real else "whole number"
                 raise ValueError(f"k must be a {noun} of at least 1, got {k!r}")
@@ -156,19 +156,18 @@ def _values(
     dtype: type[np.floating[Any]],
     preserve_rows: bool,
     *ranking: Any,
-) -> npt.NDArray[Any]:
+) -> npt.NDArray[np.floating[Any]]:
     """What every public function does; `ranking` are the arguments of `rank`."""
     ranks = rank(*ranking)
     values = definition(ranks).astype(dtype, copy=False)
     return values if preserve_rows else values[ranks.n_test > 0]
 
 
-def _named_after(definition: Callable[..., Values], function: _T) -> _T:
+def _named_after(definition: Callable[..., Values], function: _Function) -> _Function:
     # Not by functools.wraps: what is public has its own signature.
     for name in ("__name__", "__qualname__", "__doc__"):
         setattr(function, name, getattr(definition, name))
-    named: Any = names_ours(cast(Callable[..., Any], function))
-    return cast(_T, named)
+    return names_ours(function)
 
 
 # ---- the metrics --------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightfm_clone._checks import as_csr
-from lightfm_clone.typing import FeatureMatrix, Interactions
+from lightfm_clone.typing import CsrMatrix, FeatureMatrix, Interactions
 
 
 class Ranker(Protocol):
@@ -16,14 +16,14 @@ class Ranker(Protocol):
 
     def predict_rank(
         self,
-        test_interactions: Any,
+        test_interactions: Interactions,
         *,
-        train_interactions: Any,
-        user_features: Any,
-        item_features: Any,
+        train_interactions: Interactions | None,
+        user_features: FeatureMatrix | None,
+        item_features: FeatureMatrix | None,
         num_threads: int | None,
         check_intersections: bool,
-    ) -> Any:
+    ) -> CsrMatrix:
         """CSR matrix with the entries of test_interactions, their ranks as values; 0 is best."""
 
 
@@ -69,20 +69,21 @@ def rank(
     check_intersections: bool,
 ) -> Ranks:
     """Rank the test items of all users, without their training items."""
-    if train_interactions is not None:
-        train_interactions = as_csr(train_interactions, "train_interactions")
+    train = train_interactions
+    if train is not None:
+        train = as_csr(train, "train_interactions")
     ranked = model.predict_rank(
         test_interactions,
-        train_interactions=train_interactions,
+        train_interactions=train,
         user_features=user_features,
         item_features=item_features,
         num_threads=num_threads,
         check_intersections=check_intersections,
     )
-    return ranks_of(ranked, train_interactions)
+    return ranks_of(ranked, train)
 
 
-def ranks_of(ranked: Any, train: Any = None) -> Ranks:
+def ranks_of(ranked: CsrMatrix, train: CsrMatrix | None = None) -> Ranks:
     """The ranks that `predict_rank` returned; `train`, CSR or None, is what it left out."""
     n_test = np.diff(ranked.indptr).astype(np.int64)
     n_train = np.zeros_like(n_test) if train is None else np.diff(train.indptr).astype(np.int64)

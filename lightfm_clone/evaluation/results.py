@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
-from numbers import Integral, Real
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from lightfm_clone._checks import check_random_state, names_ours
+from lightfm_clone._checks import check_random_state, is_integer, is_real, names_ours
 from lightfm_clone.evaluation.groups import assign
 from lightfm_clone.evaluation.metrics import metric
 from lightfm_clone.evaluation.ranking import Ranker, rank
-from lightfm_clone.typing import FeatureMatrix, Interactions, Seed
+from lightfm_clone.typing import FeatureMatrix, Id, Interactions, Seed
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -45,7 +44,7 @@ class Evaluation(Mapping[str, float]):
         self,
         users: npt.NDArray[np.int64],
         per_user: dict[str, npt.NDArray[np.float64]],
-        groups: dict[Any, Evaluation] | None = None,
+        groups: dict[Id, Evaluation] | None = None,
     ) -> None:
         self.users = users
         self.per_user = per_user
@@ -87,9 +86,9 @@ class Evaluation(Mapping[str, float]):
         ValueError
             For a level outside (0, 1) or n_resamples < 1.
         """
-        if not isinstance(level, Real) or not 0 < level < 1:
+        if not is_real(level) or not 0 < level < 1:
             raise ValueError(f"level must be a number in (0, 1), got {level!r}")
-        if not isinstance(n_resamples, Integral) or n_resamples < 1:
+        if not is_integer(n_resamples) or n_resamples < 1:
             raise ValueError(
                 f"n_resamples must be a whole number of at least 1, got {n_resamples!r}"
             )
