@@ -126,11 +126,14 @@ class EarlyStopping:
             self.best_epoch_, self.best_value_ = record["epoch"], value
             self._n_worse = 0
             if self.restore_best:
+                # Where an interrupt comes in between, the model itself is the best one.
+                best, self._best_arrays = self._best_arrays, {}
                 for name in ARRAYS:
-                    if name in self._best_arrays:  # written over: never a third copy of the model
-                        np.copyto(self._best_arrays[name], getattr(model, name))
+                    if name in best:  # written over: never a third copy of the model
+                        np.copyto(best[name], getattr(model, name))
                     else:
-                        self._best_arrays[name] = getattr(model, name).copy()
+                        best[name] = getattr(model, name).copy()
+                self._best_arrays = best
         else:
             self._n_worse += 1
         return bool(self._n_worse >= self.patience)

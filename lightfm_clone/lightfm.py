@@ -167,10 +167,8 @@ class LightFM:
         self.n_negatives = n_negatives
         self.__dict__.update(parameters.check(parameters.of(self)))
         self.initial_random_state = random_state
-        state.clear(self)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_marks_defaults": True}
+        self._marks_defaults = True  # pickles of earlier versions do not
+        self._reset_state()
 
     def __setstate__(self, given: dict[str, Any]) -> None:
         # Dumps of LightFM, and older ones of ours, lack some of it.
@@ -178,10 +176,10 @@ class LightFM:
         self.initial_random_state = None
         for name in parameters.NAMES:
             setattr(self, name, _DEFAULTS[name])
-        given = dict(given)
-        if not given.pop("_marks_defaults", False):
-            parameters.mark_defaults(given)
         self.__dict__.update(given)
+        if not given.get("_marks_defaults"):
+            parameters.mark_defaults(self.__dict__)
+        self._marks_defaults = True
 
     def __repr__(self) -> str:
         shown = [
@@ -197,6 +195,10 @@ class LightFM:
         """The constructor's parameters by name; `random_state` is the live RandomState.
 
         Of a subclass, LightFM's own twelve, and the others that its constructor takes.
+
+        A `learning_rate` and a `learning_schedule` that were left out are a float and a str that
+        remember it, wherever they are passed on. Only as text, in JSON for one, they do not: what
+        comes back from there has been chosen, which makes a difference to ``softmax``.
         """
         names = parameters.public_names(type(self))
         return {name: getattr(self, name) for name in names if hasattr(self, name)}
@@ -209,12 +211,13 @@ class LightFM:
         ValueError
             For an unknown name or a bad value; nothing is changed then.
         """
-        names = dict.fromkeys((*parameters.NAMES, *parameters.public_names(type(self))))
+        names = dict.fromkeys((*parameters.NAMES, *self.get_params()))
         unknown = sorted(set(params) - set(names))
         if unknown:
             raise ValueError(f"unknown parameter {unknown[0]!r}; {name_here(unknown[0], names)}")
         checked = parameters.check(parameters.of(self) | params)
-        self.__dict__.update(checked)
+        for name in params:
+            setattr(self, name, checked[name])
         return self
 
     def __sklearn_tags__(self) -> Any:
@@ -238,7 +241,10 @@ class LightFM:
         fit.initialize(self, no_components, no_item_features, no_user_features)
 
     def _reset_state(self) -> None:
-        """Forget all that has been learned. LightFM's subclasses call this."""
+        """Forget all that has been learned, or, in the constructor, begin with nothing.
+
+        Subclasses call this, and may override it.
+        """
         state.clear(self)
 
     def _check_initialized(self) -> None:

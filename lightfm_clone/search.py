@@ -14,6 +14,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from lightfm_clone._checks import check_ids, is_integer, name_here
+from lightfm_clone._model.parameters import Default
 from lightfm_clone.evaluation import evaluate
 from lightfm_clone.lightfm import LightFM
 from lightfm_clone.typing import FeatureMatrix
@@ -115,7 +116,7 @@ class InteractionEstimator:
         shown = [
             f"{name}={'...' if sp.issparse(value) else repr(value)}"
             for name, value in self.get_params().items()
-            if value is not _DEFAULTS[name]
+            if value is not _DEFAULTS[name] and not isinstance(value, Default)
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
 

@@ -9,6 +9,7 @@ import pickle
 import numpy as np
 import pytest
 from helpers import arrays_of, assert_equal_arrays, random_interactions
+from saved import forged, parts_of
 
 from lightfm_clone import LightFM
 from lightfm_clone._model import parameters
@@ -123,10 +124,50 @@ def test_old_pickles_meant_the_defaults():
     old = LightFM.__new__(LightFM)
     held = copy.deepcopy(model.__dict__)
     state = {name: parameters.unmarked(value) for name, value in held.items()}
+    del state["_marks_defaults"]
     assert type(state["learning_rate"]) is float
     old.__setstate__(state)
     assert trained_as(old) == (0.1, "sgd")
     assert_equal_arrays(arrays_of(old.fit_partial(TRAIN)), arrays_of(model.fit_partial(TRAIN)))
+
+
+def test_old_files_meant_the_defaults(tmp_path):
+    """They have plain values, and do not say which were chosen."""
+    path = tmp_path / "model"
+    model = LightFM(loss="softmax", learning_rate=0.05, random_state=0).fit(TRAIN)
+    model.save(path)
+    version, header, rest = parts_of(path.read_bytes())
+    assert header["chosen"] == ["learning_rate"] and "chosen" in header["required"]
+    del header["chosen"]
+    header["required"].remove("chosen")
+    path.write_bytes(forged(header, rest, version))
+    assert trained_as(LightFM.load(path)) == (0.1, "sgd")
+
+
+def test_subclasses_that_pickle_in_their_own_way():
+    for choice in CHOICES:
+        model = WithState(loss="softmax", **choice)
+        assert trained_as(pickle.loads(pickle.dumps(model))) == trained_as(model), choice
+
+
+class WithState(LightFM):
+    def __getstate__(self):
+        return self.__dict__.copy()
+
+
+def test_what_comes_back_as_text_was_chosen():
+    given = LightFM(loss="softmax", random_state=0).get_params()
+    del given["random_state"]
+    assert trained_as(LightFM(**json.loads(json.dumps(given)))) == (0.05, "adagrad")
+
+
+def test_an_estimator_shows_what_was_chosen():
+    clone = pytest.importorskip("sklearn.base").clone
+    for chosen in CHOICES:
+        shown = repr(clone(InteractionEstimator((3, 4), loss="softmax", **chosen)))
+        assert {name for name in ("learning_rate", "learning_schedule") if name in shown} == {
+            *chosen
+        }
 
 
 # Seeds

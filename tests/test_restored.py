@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 from typing import Any
 
@@ -47,13 +48,15 @@ STEPS = {
 
 
 @contextlib.contextmanager
-def fault(step: str, error: type[BaseException], call: int):
+def fault(step: str, error: type[BaseException], call: int, *, before: bool = False):
     """Raise at this call of the step, counted from 1, before or after its work."""
     place, name = STEPS[step]
     true, calls = getattr(place, name), [0]
 
     def faulty(*args: Any, **named: Any) -> Any:
         calls[0] += 1
+        if before and calls[0] == call:
+            raise error("made up")
         result = true(*args, **named)
         if calls[0] == call:
             raise error("made up")
@@ -70,17 +73,21 @@ def everything_of(model: LightFM) -> dict[str, Any]:
     return {"identity": {name: id(getattr(model, name)) for name in ARRAYS}, **attributes}
 
 
-@pytest.mark.parametrize("error", [OSError, MemoryError, SystemExit, ValueError])
+@pytest.mark.parametrize(
+    ("error", "before_work"),
+    [(OSError, True), (SystemExit, True), (MemoryError, False), (ValueError, False)],
+)
 @pytest.mark.parametrize("call", [1, 2])
 @pytest.mark.parametrize("watched", [False, True])
 @pytest.mark.parametrize("step", STEPS)
-def test_errors_leave_the_model_as_it_was(step, watched, call, error):
+def test_errors_leave_the_model_as_it_was(step, watched, call, error, before_work):
     features = {"item_features": random_features(TRAIN.shape[1], 7)}
     model = LightFM(loss="warp", random_state=0).fit(TRAIN, epochs=2, **features)
     before, arrays = everything_of(model), arrays_of(model)
     options = {"validation": VALIDATION, "callbacks": [EarlyStopping("auc")]} if watched else {}
     for method in (model.fit, model.fit_partial):
-        with fault(step, error, call) as calls, contextlib.suppress(error):
+        raised = fault(step, error, call, before=before_work)
+        with raised as calls, contextlib.suppress(error):
             method(TRAIN, epochs=EPOCHS, **features, **options)
         if calls[0] < call:  # it is not called so often, and the fit went well
             model = LightFM(loss="warp", random_state=0).fit(TRAIN, epochs=2, **features)
@@ -147,6 +154,50 @@ def test_early_stopping_restores_its_best_after_an_interrupt():
     assert_equal_arrays(arrays_of(model), best)
 
 
+def test_an_interrupt_while_early_stopping_keeps_the_best():
+    """A mixture of two epochs is never restored: the model itself is the best one then."""
+    stopping, n_read = EarlyStopping("auc", patience=30), [0]
+
+    class Interrupting(LightFM):
+        """Interrupted amid the second copy, when the seventh array is read."""
+
+        @property
+        def user_embeddings(self):
+            value = self.__dict__["user_embeddings"]
+            if sys._getframe(1).f_code is EarlyStopping.__call__.__code__:
+                n_read[0] += 1
+                if n_read[0] == 2:
+                    raise KeyboardInterrupt
+            return value
+
+        @user_embeddings.setter
+        def user_embeddings(self, value):
+            self.__dict__["user_embeddings"] = value
+
+    options = {"validation": VALIDATION, "epochs": 20}
+    model = Interrupting(loss="warp", learning_rate=0.01, random_state=0)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(TRAIN, callbacks=[stopping], **options)
+    whole, seen = LightFM(loss="warp", learning_rate=0.01, random_state=0), []
+    whole.fit(TRAIN, callbacks=[lambda model, _: seen.append(arrays_of(model))], **options)
+    assert stopping.best_epoch_ == len(model.history_) >= 2
+    assert_equal_arrays(arrays_of(model), seen[stopping.best_epoch_ - 1])
+
+
+@pytest.mark.parametrize("loss", ["warp", "logistic", "softmax"])
+def test_an_interrupt_before_an_epoch_is_settled(loss):
+    """The arrays never get parameters that are right only together with the scales of L2."""
+
+    trained = []
+    for before in (True, False):
+        model = LightFM(loss=loss, item_alpha=1e-2, user_alpha=1e-2, random_state=0)
+        interrupt = fault("settle", KeyboardInterrupt, 1, before=before)
+        with interrupt, pytest.raises(KeyboardInterrupt):
+            model.fit(TRAIN)
+        trained.append(arrays_of(model))
+    assert_equal_arrays(*trained)
+
+
 class Pipe:
     """A stream that nobody reads any more, from some write on."""
 
@@ -178,6 +229,45 @@ def test_a_broken_pipe(monkeypatch, with_tqdm, writes):
         model.fit_partial(TRAIN, epochs=20, verbose=True)
     assert everything_of(model) == before
     assert_equal_arrays(arrays_of(model), arrays)
+
+
+def test_an_interrupt_that_ends_the_reader_of_the_bar_as_well(monkeypatch):
+    """As Ctrl-C in a shell's pipeline does."""
+    pytest.importorskip("tqdm")
+    pipe = Pipe(10**9)
+    monkeypatch.setattr(sys, "stderr", pipe)
+
+    def interrupt(model, record):
+        pipe.writes = 0
+        raise KeyboardInterrupt
+
+    model = LightFM(loss="warp", random_state=0)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(TRAIN, epochs=5, verbose=True, callbacks=[interrupt])
+    assert len(model.history_) == 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="signals of POSIX")
+@pytest.mark.parametrize("verbose", [False, True])
+def test_a_handler_of_a_signal_that_raises(verbose):
+    """A limit of time, for one: it comes amid the kernels, and is no interrupt of the keyboard."""
+
+    def expire(*_):
+        raise TimeoutError("too long")
+
+    model = LightFM(loss="warp", item_alpha=1e-6, random_state=0).fit(TRAIN, epochs=2)
+    before, arrays = everything_of(model), arrays_of(model)
+    handler = signal.signal(signal.SIGALRM, expire)
+    try:
+        for method in (model.fit, model.fit_partial):
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            with pytest.raises(TimeoutError):
+                method(TRAIN, epochs=10**9, verbose=verbose, callbacks=[lambda *_: False])
+            assert everything_of(model) == before
+            assert_equal_arrays(arrays_of(model), arrays)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
 
 
 # Progress

@@ -161,6 +161,58 @@ def test_parameters():
         FixedInherit().set_params(decay=1)
 
 
+def test_set_parameters_that_a_subclass_has_in_its_own_way():
+    class Popped(LightFM):
+        """Its constructor names nothing; its `get_params` does."""
+
+        def __init__(self, **given):
+            self.decay = given.pop("decay", 0.5)
+            super().__init__(**given)
+
+        def get_params(self, deep=True):
+            return {**super().get_params(deep), "decay": self.decay}
+
+    model = Popped(decay=0.25, k=3)
+    assert model.set_params(decay=0.75, k=4).decay == 0.75 and model.k == 4
+    with pytest.raises(ValueError, match="unknown parameter 'dekay'; .*decay"):
+        model.set_params(dekay=1)
+    again = pytest.importorskip("sklearn.base").clone(model)
+    assert again.decay == 0.75 and again.k == 4
+
+    class Assigned(LightFM):
+        """A parameter that is a property."""
+
+        @property
+        def learning_rate(self):
+            return self.rate
+
+        @learning_rate.setter
+        def learning_rate(self, value):
+            self.rate = value
+
+    model = Assigned(learning_rate=0.3)
+    assert model.set_params(learning_rate=0.1).rate == model.get_params()["learning_rate"] == 0.1
+    with pytest.raises(ValueError, match="learning_rate"):
+        model.set_params(k=9, learning_rate=np.nan)
+    assert (model.k, model.rate) == (5, 0.1)
+
+
+def test_the_constructor_resets_as_every_fit_does():
+    class Counted(LightFM):
+        def _reset_state(self):
+            super()._reset_state()
+            self.n_seen_ = 0
+
+        def fit_partial(self, interactions, *args, **named):
+            self.n_seen_ += interactions.nnz
+            return super().fit_partial(interactions, *args, **named)
+
+    model = Counted(loss="warp")
+    assert model.n_seen_ == 0
+    assert model.fit_partial(TRAIN).fit_partial(TRAIN).n_seen_ == 2 * TRAIN.nnz
+    assert model.fit(TRAIN).n_seen_ == TRAIN.nnz
+
+
 @pytest.mark.parametrize("cls", CLASSES)
 def test_copies_and_pickles(cls, tmp_path):
     model = cls().fit(TRAIN, epochs=2)

@@ -123,7 +123,12 @@ class Bar(Display):
         self._bar = tqdm(total=epochs, desc="Epoch")
 
     def __exit__(self, *error: object) -> None:
-        self._bar.close()
+        try:
+            self._bar.close()
+        except OSError:
+            # Ctrl-C has ended the reader of a pipe as well; the interrupt is what is to be told.
+            if error[0] is None:
+                raise
 
     def advance(self, epochs: float) -> None:
         done = round(epochs, 2)

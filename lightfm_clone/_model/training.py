@@ -260,13 +260,11 @@ def train(
                 start = perf_counter()
                 sums = _NONE
                 training.shuffle(draw_seed(model.random_state), threads)
-                try:
-                    for begin, end in training.parts(_PART if display.moves else None):
-                        shares = epoch / epochs, (epoch + 1) / epochs
-                        sums = _plus(sums, training.part(settings, begin, end, *shares))
-                        display.advance(epoch + end / max(training.n_examples, 1))
-                finally:
-                    training.settle()
+                for begin, end in training.parts(_PART if display.moves else None):
+                    shares = epoch / epochs, (epoch + 1) / epochs
+                    sums = _plus(sums, training.part(settings, begin, end, *shares))
+                    display.advance(epoch + end / max(training.n_examples, 1))
+                training.settle()
                 training.check(sums, settings, number, what)
                 record = _record(number, perf_counter() - start, settings["loss"], sums)
                 total = _plus(total, sums)
@@ -286,6 +284,7 @@ def train(
             )
         write()
     except KeyboardInterrupt:
+        training.settle()  # it may have come within an epoch
         if training.is_finite():
             write()
         reports.end(model)
