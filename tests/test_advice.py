@@ -9,10 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import scipy.sparse as sp
-
-from lightfm_clone import FitWarning, LightFM, evaluation
-from lightfm_clone._model import advice
-from tests.helpers import (
+from helpers import (
     ARRAYS,
     LOSSES,
     SCHEDULES,
@@ -23,6 +20,9 @@ from tests.helpers import (
     random_features,
     random_interactions,
 )
+
+from lightfm_clone import FitWarning, LightFM, evaluation
+from lightfm_clone._model import advice
 
 # Where a test is about others.
 pytestmark = pytest.mark.filterwarnings("ignore::lightfm_clone.FitWarning")

@@ -11,11 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
-
-import lightfm_clone
-from lightfm_clone import Dataset, FitWarning, LightFM, cross_validation, evaluation
-from lightfm_clone.search import InteractionEstimator
-from tests.helpers import (
+from helpers import (
     ARRAYS,
     LOSSES,
     arrays_of,
@@ -25,6 +21,10 @@ from tests.helpers import (
     random_interactions,
     run_python,
 )
+
+import lightfm_clone
+from lightfm_clone import Dataset, FitWarning, LightFM, cross_validation, evaluation
+from lightfm_clone.search import InteractionEstimator
 
 N_USERS, N_ITEMS = 30, 20
 PAIRS = np.array([(u, i) for u in range(N_USERS) for i in range(u % 3, N_ITEMS, 3)])
