@@ -269,18 +269,14 @@ class Rows:
 
     def sums(self, rows: np.ndarray[Any, Any] | None = None) -> Representations:
         """Biases [n] and embeddings [n, no_components] of these rows, or of all."""
-        if rows is None:
-            if self.matrix is None:
-                return self.biases, self.embeddings
-            csr = self._csr()
-            n_columns = csr.shape[1]  # features the model knows beyond those count as zero
-            return csr @ self.biases[:n_columns], csr @ self.embeddings[:n_columns]
         if self.matrix is None:
+            if rows is None:
+                return self.biases, self.embeddings
             return self.biases[rows], self.embeddings[rows]
-        if getattr(self.matrix, "format", None) == "csr":
+        if rows is not None and getattr(self.matrix, "format", None) == "csr":
             return self._sums_of_csr(rows)
-        csr = self._csr()[rows]
-        n_columns = csr.shape[1]
+        csr = self._csr() if rows is None else self._csr()[rows]
+        n_columns = csr.shape[1]  # features the model knows beyond those count as zero
         return csr @ self.biases[:n_columns], csr @ self.embeddings[:n_columns]
 
     def representations(self, rows: np.ndarray[Any, Any] | None = None) -> Representations:

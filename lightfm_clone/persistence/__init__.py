@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from lightfm_clone.persistence.container import FORMAT_VERSION
 from lightfm_clone.persistence.datasets import load_dataset, save_dataset
-from lightfm_clone.persistence.files import as_string as _as_string
 from lightfm_clone.persistence.models import load_model, save_model
 
 __all__ = [
     "FORMAT_VERSION",
-    "_as_string",
     "load_dataset",
     "load_model",
     "save_dataset",
