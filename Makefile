@@ -40,7 +40,7 @@ PIP := python -m pip --quiet --disable-pip-version-check
 # Pinned and hashed, so that what is tested tomorrow is what was tested today.
 PINNED := --require-hashes --requirement requirements
 LOCK := $(WHEEL_VENV)/bin/uv pip compile --quiet --universal --python-version 3.10 --upgrade \
-    --generate-hashes --no-annotate --custom-compile-command "make lock"
+    --no-strip-extras --generate-hashes --no-annotate --custom-compile-command "make lock"
 
 .PHONY: build demo test test-all coverage test-debug test-asan test-faults fuzz lint lint-imports lint-stub format wheel test-wheel audit lock bench bench-quick bench-full clean
 
