@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from lightfm_clone.persistence.container import Arrays, Header, write
-from lightfm_clone.persistence.loading import load
+from lightfm_clone.persistence.loading import load, restore
 from lightfm_clone.persistence.plain import from_json, from_plain, json_bytes, to_plain, to_python
 from lightfm_clone.typing import Id, Path
 
@@ -22,6 +22,11 @@ _MAX_ALIKE = 10_000  # ids of the same hash
 
 def save_dataset(dataset: Any, path: Path) -> None:
     """Write a dataset to a file; see `Dataset.save`."""
+    write(path, "Dataset", *dataset_to_parts(dataset))
+
+
+def dataset_to_parts(dataset: Any) -> tuple[Header, Arrays]:
+    """What a file holds of a dataset."""
     user_ids, user_features, item_ids, item_features = dataset.mapping()
     mappings: dict[str, Any] = {}
     arrays: Arrays = {}
@@ -43,12 +48,17 @@ def save_dataset(dataset: Any, path: Path) -> None:
         **{flag: bool(getattr(dataset, f"_{flag}")) for flag in _FLAGS.values()},
         "mappings": mappings,
     }
-    write(path, "Dataset", header, arrays)
+    return header, arrays
 
 
 def load_dataset(cls: type[_T], path: Path) -> _T:
     """Read a dataset of class `cls` from a file; see `Dataset.load`."""
     return load(cls, path, "Dataset", set(), _to_state)
+
+
+def dataset_from_parts(cls: type[_T], header: Header, arrays: Arrays) -> _T:
+    """The dataset of what `dataset_to_parts` made."""
+    return restore(cls, header, arrays, set(), _to_state)
 
 
 def _to_state(header: Header, arrays: Arrays) -> dict[str, Any]:

@@ -29,10 +29,21 @@ def load(
     an object's state of it.
     """
     path = as_string(path)
-    with _name_in_errors(path):
+    with name_in_errors(path):
         header, arrays = read(path, kind, mmap=mmap)
-        _check_required(header, known, cls)
-        state = to_state(header, arrays)
+        return restore(cls, header, arrays, known, to_state)
+
+
+def restore(
+    cls: type[_T],
+    header: Header,
+    arrays: Arrays,
+    known: set[str],
+    to_state: Callable[[Header, Arrays], dict[str, Any]],
+) -> _T:
+    """An object of class `cls` from a header and arrays, which may be parts of a larger file."""
+    _check_required(header, known, cls)
+    state = to_state(header, arrays)
     # Made as unpickling makes an object: without the constructor.
     restored = cls.__new__(cls)
     if hasattr(restored, "__setstate__"):
@@ -54,7 +65,7 @@ def _check_required(header: Header, known: set[str], cls: type) -> None:
 
 
 @contextmanager
-def _name_in_errors(path: str) -> Iterator[None]:
+def name_in_errors(path: str) -> Iterator[None]:
     """Turn all that can be wrong with the contents of a file into a ValueError that names it."""
     try:
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ from lightfm_clone._model import parameters
 from lightfm_clone._model.losses import LOSSES
 from lightfm_clone._model.state import ARRAYS, ATTRIBUTES
 from lightfm_clone.persistence.container import Arrays, Header, write
-from lightfm_clone.persistence.loading import load
+from lightfm_clone.persistence.loading import load, restore
 from lightfm_clone.persistence.plain import from_plain, to_plain
 from lightfm_clone.typing import Path
 
@@ -21,6 +22,11 @@ _T = TypeVar("_T")
 
 def save_model(model: Any, path: Path) -> None:
     """Write a model to a file; see `LightFM.save`."""
+    write(path, "LightFM", *model_to_parts(model))
+
+
+def model_to_parts(model: Any) -> tuple[Header, Arrays]:
+    """What a file holds of a model."""
     given = parameters.of(model) | model.get_params()
     checked = parameters.check(given, least_max_sampled=0)
     random_state = _random_state_to_plain(checked.pop("random_state"))
@@ -60,14 +66,24 @@ def save_model(model: Any, path: Path) -> None:
         "random_state": random_state,
         "attributes": attributes,
     }
-    write(path, "LightFM", header, arrays)
+    return header, arrays
 
 
 def load_model(cls: type[_T], path: Path, *, mmap: bool = False) -> _T:
     """Read a model of class `cls` from a file; see `LightFM.load`."""
+    return load(cls, path, "LightFM", *_reader(cls), mmap=mmap)
+
+
+def model_from_parts(cls: type[_T], header: Header, arrays: Arrays) -> _T:
+    """The model of what `model_to_parts` made."""
+    return restore(cls, header, arrays, *_reader(cls))
+
+
+def _reader(cls: type) -> tuple[set[str], Callable[[Header, Arrays], dict[str, Any]]]:
+    """What of a model of this class a file may require, and what reads it."""
     defaults = parameters.defaults(cls)
     known = {*defaults, *ATTRIBUTES, *ARRAYS, "random_state", "chosen"}
-    return load(cls, path, "LightFM", known, partial(_to_state, defaults), mmap=mmap)
+    return known, partial(_to_state, defaults)
 
 
 def _to_state(defaults: dict[str, Any], header: Header, arrays: Arrays) -> dict[str, Any]:
