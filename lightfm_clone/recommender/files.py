@@ -1,0 +1,259 @@
+"""One file for all of a recommender, without pickle.
+
+Its parts are those of `LightFM.save`, `Dataset.save` and the others, each with a header of its own
+under "parts" and arrays whose names begin with that of the part, so that what is damaged has a
+name. The fingerprint is a hash of the numbering: of ids and features in order. The model carries
+that of the numbering it was trained with, and both must agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, TypeVar
+
+import numpy as np
+import scipy.sparse as sp
+
+from lightfm_clone import persistence
+from lightfm_clone.data import Dataset
+from lightfm_clone.data.encoder import FeatureEncoder
+from lightfm_clone.data.item_columns import ItemColumns
+from lightfm_clone.lightfm import LightFM
+from lightfm_clone.persistence.container import Arrays, Header, read, write
+from lightfm_clone.persistence.files import as_string
+from lightfm_clone.persistence.loading import name_in_errors
+from lightfm_clone.persistence.plain import from_plain, to_plain
+from lightfm_clone.recommender import fitting
+from lightfm_clone.recommender.baselines import Popularity, Random
+from lightfm_clone.recommender.events import Pairs
+from lightfm_clone.recommender.sides import Side
+from lightfm_clone.typing import Path
+
+_T = TypeVar("_T")
+
+_KIND = "Recommender"
+_MODELS = {"LightFM": LightFM, "Popularity": Popularity, "Random": Random}
+_PARTS = {"pairs", "model", "numbering", "users", "items"}
+
+
+def save(shop: Any, path: Path) -> None:
+    """See `Recommender.save`."""
+    shop._check_fitted()
+    parts: dict[str, tuple[Header, Arrays]] = {
+        "numbering": persistence.dataset_to_parts(shop.dataset_),
+        "pairs": _of_pairs(shop.pairs_),
+        "model": _of_model(shop.model_),
+    }
+    for side in (shop._users, shop._items):
+        parts[f"{side.name}s"] = _of_side(side)
+    if shop.item_columns_ is not None:
+        parts["columns"] = shop.item_columns_.to_arrays("")
+    fingerprint = fingerprint_of(parts["numbering"][1])
+    header = {
+        "class": f"{type(shop).__module__}.{type(shop).__qualname__}",
+        "required": [],
+        "fingerprint": fingerprint,
+        "settings": _settings(shop),
+        "parts": {name: part for name, (part, _) in parts.items()},
+    }
+    header["parts"]["model"]["fingerprint"] = fingerprint
+    arrays = {
+        f"{name}/{key}": array for name, (_, own) in parts.items() for key, array in own.items()
+    }
+    write(path, _KIND, header, arrays)
+
+
+def load(cls: type[_T], path: Path, *, mmap: bool, model_class: Any) -> _T:
+    """See `Recommender.load`."""
+    path = as_string(path)
+    with name_in_errors(path):
+        header, arrays = read(path, _KIND, mmap=mmap)
+        unknown = set(header["parts"]) - _PARTS
+        if unknown:
+            raise ValueError(
+                f"it holds the part {min(unknown)!r}, which this version does not know; it was "
+                f"saved by {header['saved_by']}: upgrade lightfm_clone"
+            )
+        return _restored(cls, header, arrays, model_class)
+
+
+def fingerprint_of(numbering: Arrays) -> str:
+    """A hash of ids and features in order, of what `dataset_to_parts` made."""
+    digest = hashlib.sha256()
+    for name in sorted(numbering):
+        array = np.ascontiguousarray(numbering[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _restored(cls: type[_T], header: Header, arrays: Arrays, model_class: Any) -> _T:
+    parts, of = header["parts"], {name: _own(arrays, name) for name in header["parts"]}
+    shop: Any = cls.__new__(cls)
+    _read_settings(shop, header["settings"])
+    numbering, model = of["numbering"], parts["model"]
+    found = fingerprint_of(numbering)
+    for where, fingerprint in (("file", header["fingerprint"]), ("model", model["fingerprint"])):
+        if fingerprint != found:
+            raise ValueError(
+                f"the {where} and the numbering of ids do not belong together: their fingerprints "
+                "differ; save the recommender again as a whole"
+            )
+    shop.dataset_ = persistence.dataset_from_parts(Dataset, parts["numbering"], numbering)
+    shop.model_ = _model(model, of["model"], model_class)
+    shop.model = _unfitted(shop.model_)
+    n_users, n_items = shop.dataset_.interactions_shape()
+    shop.pairs_ = _pairs(parts["pairs"], of["pairs"], (n_users, n_items), len(shop._kinds))
+    rules = shop._rules
+    for name, n in (("user", n_users), ("item", n_items)):
+        side = _side(name, rules[name], parts[f"{name}s"], of[f"{name}s"], n)
+        setattr(shop, f"_{name}s", side)
+    shop.item_columns_ = None
+    if "columns" in parts:
+        shop.item_columns_ = ItemColumns.from_arrays(parts["columns"], of["columns"], "")
+        if shop.item_columns_.n_items != n_items:
+            raise ValueError(f"columns must be those of the {n_items} items")
+    shop.report_ = None
+    fitting.settle(shop)
+    fitting.check_dimensions(shop)
+    restored: _T = shop
+    return restored
+
+
+def _own(arrays: Arrays, part: str) -> Arrays:
+    start = f"{part}/"
+    return {
+        name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)
+    }
+
+
+# ---- settings ------------------------------------------------------------------------------------
+
+
+def _settings(shop: Any) -> Any:
+    rules = dict(shop._rules)
+    weights = rules.pop("event_weights")
+    plain = {
+        "rules": rules,
+        "event_weights": None if weights is None else [list(pair) for pair in weights.items()],
+        "duplicates": shop._duplicates,
+        "kinds": list(shop._kinds),
+        "tables": shop._kind,
+    }
+    return to_plain(plain, "a setting")
+
+
+def _read_settings(shop: Any, plain: Any) -> None:
+    settings = from_plain(plain)
+    weights = settings["event_weights"]
+    rules = settings["rules"]
+    shop._rules = {**rules, "event_weights": None if weights is None else dict(weights)}
+    shop._duplicates, shop._kinds = settings["duplicates"], settings["kinds"]
+    shop._kind = settings["tables"]
+
+
+# ---- the model -----------------------------------------------------------------------------------
+
+
+def _of_model(model: Any) -> tuple[Header, Arrays]:
+    kind = next((name for name, cls in _MODELS.items() if isinstance(model, cls)), None)
+    if kind is None:
+        raise TypeError(
+            f"a {type(model).__name__} cannot be saved: a file holds models of the classes "
+            f"{', '.join(_MODELS)}; pickle the recommender instead"
+        )
+    header, arrays = model.to_parts()
+    return {**header, "kind": kind}, arrays
+
+
+def _model(header: Header, arrays: Arrays, model_class: Any) -> Any:
+    cls = model_class or _MODELS.get(header["kind"])
+    if cls is None:
+        raise ValueError(f"it holds a model of the kind {header['kind']!r}, which is not known")
+    return cls.from_parts(header, arrays)
+
+
+# ---- pairs and sides -----------------------------------------------------------------------------
+
+
+def _of_pairs(pairs: Pairs) -> tuple[Header, Arrays]:
+    arrays: Arrays = {"indptr": pairs.indptr.astype("<i8"), "items": pairs.indices}
+    for name in ("weights", "kinds", "times"):
+        values = getattr(pairs, name)
+        if values is not None:
+            arrays[name] = values
+    return {"n_events": pairs.n_events, "n_repeats": pairs.n_repeats}, arrays
+
+
+def _pairs(header: Header, arrays: Arrays, shape: tuple[int, int], n_kinds: int) -> Pairs:
+    indptr, items = arrays["indptr"], arrays["items"]
+    check_csr(indptr, items, shape, "pairs")
+    types = {"weights": "<f4", "times": "<f8"}
+    for name in ("weights", "kinds", "times"):
+        if name in arrays:
+            array = arrays[name]
+            is_right = array.dtype.kind == "u" if name == "kinds" else array.dtype == types[name]
+            if array.shape != items.shape or not is_right:
+                raise ValueError(f"pairs/{name} cannot be {array.dtype} of shape {array.shape}")
+    for name in ("n_events", "n_repeats"):
+        if type(header[name]) is not int or header[name] < 0:
+            raise ValueError(f"pairs cannot have {name}={header[name]!r}")
+    if shape[0] and indptr[-1] < 2**31:
+        indptr = indptr.astype(np.int32)
+    return Pairs(
+        shape,
+        indptr,
+        items,
+        arrays.get("weights"),
+        arrays.get("kinds"),
+        arrays.get("times"),
+        header["n_events"],
+        header["n_repeats"],
+    )
+
+
+def _of_side(side: Side) -> tuple[Header, Arrays]:
+    if side.encoder is None:
+        return {"encoder": None}, {}
+    encoded = side.encoded
+    return {"encoder": side.encoder.to_plain()}, {
+        "indptr": encoded.indptr.astype("<i8"),
+        "features": encoded.indices.astype("<i4", copy=False),
+        "values": encoded.data,
+    }
+
+
+def _side(name: str, column: Any, header: Header, arrays: Arrays, n: int) -> Side:
+    side = Side(name, column, {})
+    width = 0
+    if header["encoder"] is not None:
+        side.encoder = FeatureEncoder.from_plain(header["encoder"])
+        side.encoder.argument = f"{name}s"
+        side.rules = side.encoder.columns or {}
+        width = len(side.encoder.feature_names_)
+        indptr, features, values = arrays["indptr"], arrays["features"], arrays["values"]
+        check_csr(indptr, features, (n, width), f"{name}s")
+        if values.shape != features.shape or values.dtype != np.float32:
+            raise ValueError(f"{name}s/values cannot be {values.dtype} of shape {values.shape}")
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name}s/values must be finite")
+        side.encoded = sp.csr_matrix((values, features, indptr), shape=(n, width))
+    else:
+        side.encoded = sp.csr_matrix((n, 0), dtype=np.float32)
+    return side
+
+
+def check_csr(indptr: Any, indices: Any, shape: tuple[int, int], what: str) -> None:
+    """Check that parts from a file make a CSR matrix with sorted, distinct indices."""
+    n_rows, n_columns = shape
+    if indptr.dtype != np.int64 or indptr.shape != (n_rows + 1,):
+        raise ValueError(f"{what}/indptr cannot be {indptr.dtype} of shape {indptr.shape}")
+    if indices.dtype != np.int32 or indices.ndim != 1:
+        raise ValueError(f"the numbers of {what} cannot be {indices.dtype} of {indices.ndim} axes")
+    if indptr[0] != 0 or (np.diff(indptr) < 0).any() or indptr[-1] != len(indices):
+        raise ValueError(f"{what}/indptr must rise from 0 to {len(indices)}")
+    if len(indices) and not 0 <= indices.min() <= indices.max() < n_columns:
+        raise ValueError(f"{what} must hold numbers below {n_columns}")
+    falls = np.flatnonzero(np.diff(indices) <= 0) + 1
+    if len(np.setdiff1d(falls, indptr)):
+        raise ValueError(f"the numbers of each row of {what} must rise")

@@ -1,0 +1,211 @@
+"""From tables to a fitted recommender, and on from there.
+
+The path of a fit: `events.read` (the rows that count) -> `sides.read` (tables of users and items) ->
+`Dataset.fit` (numbers) -> `events.pairs` (one entry a pair) -> `Side.matrix` (features) ->
+`model.fit`. An update goes the same way over what is known already.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from lightfm_clone._model.parameters import Default
+from lightfm_clone.data import Dataset, sources
+from lightfm_clone.data.item_columns import ItemColumns
+from lightfm_clone.recommender import events as events_of
+from lightfm_clone.recommender import sides as sides_of
+from lightfm_clone.recommender import updating
+from lightfm_clone.recommender.events import Log, Pairs
+from lightfm_clone.recommender.report import DataReport
+from lightfm_clone.recommender.sides import Side, SideTable, numbers_of
+
+
+def fit(
+    shop: Any,
+    events: Any,
+    users: Any,
+    items: Any,
+    columns: Mapping[Hashable, Any] | None,
+    rules: dict[str, Any],
+    duplicates: str,
+    epochs: int,
+    num_threads: int | None,
+    verbose: bool,
+    further: dict[str, Any],
+) -> None:
+    """See `Recommender.fit`. Nothing of the recommender is changed until all is made."""
+    events_of.check_duplicates(duplicates)
+    fresh = copy.copy(shop)
+    fresh._rules, fresh._duplicates, fresh._kinds = rules, duplicates, []
+    log, of_users, of_items = _read(fresh, events, users, items)
+    events_of.refuse_empty(log)
+    rules_of_users, rules_of_items = _by_side(columns or {}, of_users, of_items)
+    fresh._users = Side("user", rules["user"], rules_of_users)
+    fresh._items = Side("item", rules["item"], rules_of_items)
+    fresh.dataset_, fresh.pairs_ = Dataset(), None
+    _take(fresh, log, of_users, of_items)
+    fresh.report_ = DataReport.of(log, fresh.pairs_, of_users, of_items, fresh._users, fresh._items)
+    if verbose:
+        print(fresh.report_)
+    del log
+    fresh.model_ = train(fresh, shop.model, epochs, num_threads, verbose, further)
+    shop.__dict__.clear()
+    shop.__dict__.update(fresh.__dict__)
+
+
+def update(
+    shop: Any,
+    events: Any,
+    users: Any,
+    items: Any,
+    epochs: int | None,
+    num_threads: int | None,
+    verbose: bool,
+) -> None:
+    """See `Recommender.update`."""
+    shop._check_fitted()
+    fresh = copy.copy(shop)
+    fresh._users, fresh._items = copy.copy(shop._users), copy.copy(shop._items)
+    fresh.dataset_ = copy.deepcopy(shop.dataset_)
+    log, of_users, of_items = _read(fresh, events, users, items)
+    new = _take(fresh, log, of_users, of_items)
+    fresh.report_ = DataReport.of(log, new, of_users, of_items, fresh._users, fresh._items)
+    if verbose:
+        print(fresh.report_)
+    fresh.model_ = copy.deepcopy(shop.model_)
+    ...
+    shop.__dict__.clear()
+    shop.__dict__.update(fresh.__dict__)
+
+
+def train(
+    shop: Any,
+    model: Any,
+    epochs: int,
+    num_threads: int | None,
+    verbose: bool,
+    further: Mapping[str, Any] = {},
+) -> Any:
+    """A copy of a model, trained on what the recommender knows."""
+    model = copy.deepcopy(model)
+    if isinstance(getattr(model, "negatives", None), Default):
+        model.set_params(negatives="seen")
+    pairs: Pairs = shop.pairs_
+    interactions = pairs.rows()
+    given = {
+        "user_features": shop.user_features_,
+        "item_features": shop.item_features_,
+        "sample_weight": _weights(model, pairs),
+        "epochs": epochs,
+        "num_threads": num_threads,
+        "verbose": verbose,
+        **further,
+    }
+    if pairs.times is not None and "timestamps" in inspect.signature(model.fit).parameters:
+        given["timestamps"] = pairs.times
+    model.fit(interactions, **given)
+    return model
+
+
+def _weights(model: Any, pairs: Pairs) -> Any:
+    """Weights of the pairs as the model's loss takes them, or None where all are equal."""
+    weights = events_of.loss_weights(pairs.weights, getattr(model, "loss", None), pairs.shape[1])
+    if weights is None:
+        return None
+    rows = np.repeat(np.arange(pairs.shape[0], dtype=np.int32), np.diff(pairs.indptr))
+    return sp.coo_matrix((weights, (rows, pairs.indices)), shape=pairs.shape)
+
+
+# ---- tables --------------------------------------------------------------------------------------
+
+
+def _read(
+    shop: Any, events: Any, users: Any, items: Any
+) -> tuple[Log, SideTable | None, SideTable | None]:
+    user, item = shop._rules["user"], shop._rules["item"]
+    table = sources.read(events, "events", texts=[user, item])
+    shop._kind = sources.kind_of(table)
+    log = events_of.read(table, **shop._rules, known_kinds=shop._kinds)
+    return log, sides_of.read(users, "user", user), sides_of.read(items, "item", item)
+
+
+def _by_side(
+    columns: Mapping[Hashable, Any], *tables: SideTable | None
+) -> tuple[dict[Hashable, Any], ...]:
+    """The rules of the columns of each table."""
+    if not isinstance(columns, Mapping):
+        raise TypeError(
+            f"columns must be a dict from columns to rules, got {type(columns).__name__}"
+        )
+    found = tuple(
+        {} if table is None else {
+            name: rule
+            for name, rule in columns.items()
+            if name in table.columns or (inputs_of(rule) and table.columns >= inputs_of(rule))
+        }
+        for table in tables
+    )
+    unknown = [name for name in columns if not any(name in rules for rules in found)]
+    if unknown:
+        there = [sorted(map(str, table.columns)) for table in tables if table is not None]
+        raise ValueError(
+            f"columns names {unknown[0]!r}, which is no column of "
+            + (" or of ".join(", ".join(names) for names in there) or "any table of users or items")
+        )
+    return found
+
+
+def _take(shop: Any, log: Log, of_users: SideTable | None, of_items: SideTable | None) -> Pairs:
+    """Number what a log and tables hold, over what is known, and make pairs and features of it.
+
+    Returns the pairs of the log alone.
+    """
+    encoded, names = [], []
+    for side, given in ((shop._users, of_users), (shop._items, of_items)):
+        new_names, rows = side.encode(given)
+        names.append(new_names)
+        encoded.append(rows)
+    shop.dataset_.fit_partial(
+        _ids(log.users.values, of_users), _ids(log.items.values, of_items), *names
+    )
+    users, _, items, _ = shop.dataset_.mapping()
+    rows = numbers_of(log.users.values, users).astype(np.int32)[log.users.codes]
+    cols = numbers_of(log.items.values, items).astype(np.int32)[log.items.codes]
+    shape = len(users), len(items)
+    new = events_of.pairs(rows, cols, shape, log, duplicates=shop._duplicates)
+    shop.pairs_ = new
+    if log.kinds is not None:
+        shop._kinds = log.kinds.values
+    shop._users.place(of_users, encoded[0], users)
+    shop._items.place(of_items, encoded[1], items)
+    if of_items is not None:
+        of_rows = np.append(numbers_of(of_items.ids.values, items), -1)[of_items.ids.codes]
+        if shop.item_columns_ is None:
+            column, its_rules = shop._items.column, shop._items.encoder.columns
+            shop.item_columns_ = ItemColumns.of(
+                of_items.table, of_rows, shape[1], id=column, rules=its_rules
+            )
+        else:
+            shop.item_columns_ = shop.item_columns_.put(of_items.table, of_rows, shape[1])
+    settle(shop)
+    return new
+
+
+def settle(shop: Any) -> None:
+    """Make what follows from numbers, pairs and encoded rows."""
+    pairs: Pairs = shop.pairs_
+    shop._users.has_own = np.diff(pairs.indptr) > 0
+    shop._items.has_own = np.bincount(pairs.indices, minlength=pairs.shape[1]) > 0
+    for side in (shop._users, shop._items):
+        setattr(shop, f"{side.name}_features_", side.matrix(shop.dataset_))
+    shop.__dict__.pop("_serving", None)
+
+
+def _ids(values: list[Any], given: SideTable | None) -> list[Any]:
+    return values if given is None else [*values, *given.ids.values]

@@ -1,0 +1,235 @@
+"""Who a recommender is asked about, and the vectors that stand for them.
+
+People come as ids, as rows of a table, or as histories. Each gets a vector by the best that is known
+of them, and a word for what that was:
+
+    known       they have interactions: their own row, with what the table says
+    features    they have none, or are strangers: what their row of a table says
+    history     strangers with interactions: folded in
+    popular     nothing is known: what is most popular is recommended
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from lightfm_clone.data import columns as columns_of
+from lightfm_clone.data import numbering
+from lightfm_clone.recommender.sides import numbers_of
+from lightfm_clone.typing import Representations
+
+SOURCES = ("known", "features", "history", "popular")
+KNOWN, FEATURES, HISTORY, POPULAR = range(4)
+
+
+class People(NamedTuple):
+    """Who is asked about.
+
+    All have as many elements as there are people, `rows` included.
+    """
+
+    labels: Any  # what the caller knows them by: ids, or positions in what they passed
+    numbers: npt.NDArray[np.int64]  # -1: no number
+    rows: Any  # csr of features, for who has no number; an empty row says nothing
+    history: Any  # csr of interactions of strangers, or None
+    kind: str | None  # of the table they came in, or None
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def part(self, at: slice) -> People:
+        rows, history = (None if of is None else of[at] for of in (self.rows, self.history))
+        return People(self.labels[at], self.numbers[at], rows, history, self.kind)
+
+
+def find(shop: Any, users: Any, history: Any) -> People:
+    """The people that arguments of `Recommender.recommend` name."""
+    if history is not None:
+        if users is not None:
+            raise ValueError(
+                "users and history both say who is asked about; pass one of them (somebody who is "
+                "known has their history in the recommender)"
+            )
+        return _of_histories(shop, history)
+    if users is None:
+        numbers = np.arange(len(shop.user_ids_))
+        return People(shop.user_ids_, numbers, None, None, None)
+    if isinstance(users, Mapping):
+        users = [users]
+    if columns_of.library(users) is not None and columns_of.split(users) is not None:
+        return _of_table(shop, users)
+    ids = _listed(users)
+    if ids and all(isinstance(one, Mapping) for one in ids):
+        return _of_table(shop, ids)
+    return _of_ids(shop, ids)
+
+
+def _listed(users: Any) -> list[Any]:
+    if isinstance(users, str | bytes) or not hasattr(users, "__iter__"):
+        return [users]  # a single id
+    return users.tolist() if hasattr(users, "tolist") else list(users)
+
+
+def _of_ids(shop: Any, ids: list[Any]) -> People:
+    mapping = shop.dataset_.mapping()[0]
+    try:
+        numbers = numbers_of(ids, mapping)
+    except TypeError as error:
+        raise TypeError(
+            f"users must be ids, a table, or a list of dicts, got {type(ids[0]).__name__}s: {error}"
+        ) from error
+    _refuse_other_types(ids, numbers, mapping, "users")
+    return People(as_column(ids), numbers, None, None, None)
+
+
+def _refuse_other_types(
+    ids: Sequence[Any], numbers: Any, mapping: Mapping[Hashable, int], argument: str
+) -> None:
+    """Refuse unknown ids that are known as another type, such as 7 and "7"."""
+    unknown = np.flatnonzero(numbers < 0)
+    if len(unknown):
+        one = ids[unknown[0]]
+        twin = numbering.twin(one, mapping)
+        if twin is not None:
+            raise ValueError(
+                f"{argument} hold {one!r} of type {type(one).__name__}, which is not known, but "
+                f"{twin!r} of type {type(twin).__name__} is; convert them with "
+                f"{type(twin).__name__}() or astype()"
+            )
+
+
+def _of_table(shop: Any, table: Any) -> People:
+    side, kind = shop._users, None
+    by_name: Any
+    if isinstance(table, list):
+        n = len(table)
+        has_ids = all(side.column in row for row in table)
+        ids = [row[side.column] for row in table] if has_ids else None
+    else:
+        by_name = columns_of.by_name(table, "users")
+        kind = shop._kind_of(table)
+        n = len(table)
+        ids = None
+        if side.column in by_name:
+            codes, values = by_name[side.column].codes()
+            places = np.array([*values, None], dtype=object)
+            ids = places[codes].tolist()
+    numbers = np.full(n, -1, np.int64)
+    if ids is not None:
+        mapping = shop.dataset_.mapping()[0]
+        numbers = numbers_of(ids, mapping)
+    if side.encoder is None:
+        if ids is None:
+            raise ValueError(
+                f"users must have the column {side.column!r} of ids, because this recommender was "
+                "fitted without a table of users and can tell nothing from features; pass ids, or "
+                "fit(..., users=table)"
+            )
+        rows = None
+    else:
+        rows = side.strangers(table, shop.dataset_)
+    labels = np.arange(n) if ids is None else as_column(ids)
+    return People(labels, numbers, rows, None, kind)
+
+
+def _of_histories(shop: Any, history: Any) -> People:
+    lists = list(history.values()) if isinstance(history, Mapping) else list(history)
+    labels = as_column(list(history)) if isinstance(history, Mapping) else np.arange(len(lists))
+    if any(isinstance(one, str | bytes) or not hasattr(one, "__iter__") for one in lists):
+        raise TypeError(
+            "history must be a list of lists of item ids, one list for each person, got "
+            f"{history!r}; put a single person's list into a list: [[...]]"
+        )
+    lists = [list(one) for one in lists]
+    flat = [item for one in lists for item in one]
+    mapping = shop.dataset_.mapping()[2]
+    items = numbers_of(flat, mapping)
+    _refuse_other_types(flat, items, mapping, "history")
+    owners = np.repeat(np.arange(len(lists)), list(map(len, lists)))
+    known = items >= 0
+    shape = len(lists), len(mapping)
+    entries = np.ones(int(known.sum()), np.float32), (owners[known], items[known])
+    likes = sp.csr_matrix(entries, shape=shape)
+    likes.sum_duplicates()
+    likes.data[:] = 1
+    return People(labels, np.full(len(lists), -1, np.int64), None, likes, None)
+
+
+def as_column(values: list[Any]) -> Any:
+    """Ids as an array of their own type where they have one, of objects otherwise."""
+    kinds = set(map(type, values))
+    if kinds == {int}:
+        try:
+            return np.array(values, dtype=np.int64)
+        except OverflowError:
+            pass
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
+
+
+def vectors_of(
+    shop: Any, people: People, num_threads: int | None
+) -> tuple[Representations, npt.NDArray[np.int8]]:
+    """Biases [n] and vectors [n, d], and what they come from: places in `SOURCES`.
+
+    Those of who is served by popularity are zeros.
+    """
+    n = len(people)
+    source = np.full(n, POPULAR, np.int8)
+    model = shop.model_
+    told = np.zeros(n, bool)
+    if people.history is not None:
+        told = np.diff(people.history.indptr) > 0
+        source[told] = HISTORY
+        if told.any():
+            biases, vectors = model.fold_in_users(
+                people.history[told],
+                item_features=shop.item_features_,
+                num_threads=num_threads,
+                random_state=0,
+            )
+    else:
+        matrix = _feature_rows(shop, people)
+        if matrix is not None:
+            told = np.diff(matrix.indptr) > 0
+            source[told] = FEATURES
+            source[(people.numbers >= 0) & shop._users.has_own[people.numbers]] = KNOWN
+            if told.any():
+                biases, vectors = model.get_user_representations(matrix[told])
+    if not told.any():
+        width = shop._serving.items.vectors.shape[1]
+        return (np.zeros(n, np.float32), np.zeros((n, width), np.float32)), source
+    if told.all():
+        return (biases, vectors), source
+    out = np.zeros(n, np.float32), np.zeros((n, vectors.shape[1]), np.float32)
+    out[0][told], out[1][told] = biases, vectors
+    return out, source
+
+
+def _feature_rows(shop: Any, people: People) -> Any:
+    """A row of features for each, empty where nothing is known; None where that is everybody."""
+    n, is_known = len(people), people.numbers >= 0
+    if not is_known.any():
+        return people.rows
+    if shop.user_features_ is not None:
+        nothing = sp.csr_matrix((1, shop.user_features_.shape[1]), dtype=np.float32)
+        rows = shop.user_features_[people.numbers[is_known]]
+    else:  # each their own feature
+        own = people.numbers[is_known].astype(np.int32)
+        shape = len(own), len(shop.user_ids_)
+        rows = sp.csr_matrix((np.ones(len(own), np.float32), own, np.arange(len(own) + 1)), shape)
+        nothing = sp.csr_matrix((1, shape[1]), dtype=np.float32)
+    if is_known.all():
+        return rows
+    places = np.full(n, rows.shape[0])
+    places[is_known] = np.arange(rows.shape[0])
+    if people.rows is None:
+        return sp.vstack([rows, nothing], format="csr")[places]
+    places[~is_known] = rows.shape[0] + np.flatnonzero(~is_known)
+    return sp.vstack([rows, people.rows], format="csr")[places]

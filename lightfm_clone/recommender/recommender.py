@@ -1,0 +1,627 @@
+"""The `Recommender`: signatures and docstrings. Each method leads to one function beside this file."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Hashable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from lightfm_clone._checks import names_ours
+from lightfm_clone._model.explain import Explanation
+from lightfm_clone.evaluation import Comparison, Evaluation
+from lightfm_clone.lightfm import LightFM
+from lightfm_clone.recommender import files, fitting, judging, people, reading, serving
+from lightfm_clone.typing import Id, Path, Table
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Recommender:
+    """From tables of events, users and items to lists, with the caller's own ids all the way.
+
+    It numbers the ids, makes interactions of events and features of columns, trains a model, and
+    keeps all that a list needs: who has what, and what is known about whom. Beneath are a
+    `Dataset`, an encoder for each table, and the model, all of which may be used by themselves.
+
+    Parameters
+    ----------
+    model : LightFM, or another model with its methods
+        What is trained, such as ``LightFM(loss="softmax", no_components=64)``, or a baseline as
+        `Popularity`. It stays as it is; `fit` trains a copy.
+
+    Attributes
+    ----------
+    model_ : LightFM, or of the class of `model`
+        The trained copy. Where `negatives` was left out, its negatives are "seen": an item that
+        nobody has had may be new, and is not pushed down.
+    dataset_ : Dataset
+        The numbers of users, items and features.
+    user_ids_, item_ids_ : arrays [n_users], [n_items]
+        The ids by number.
+    user_encoder_, item_encoder_ : FeatureEncoder, or None without a table
+    user_features_, item_features_ : csr_matrix, or None without a table
+        What the model is trained with. Who has no interactions has no feature of their own there:
+        it would be noise.
+    interactions_ : csr_matrix of float32, shape (n_users, n_items)
+        A 1 for each pair that the recommender knows.
+    report_ : DataReport
+        What was found in the tables.
+
+    Notes
+    -----
+    Tables are data frames of pandas or polars, tables of pyarrow, and others that narwhals reads,
+    or paths of CSV and Parquet files. What comes out is of the kind that came in (for paths, pandas
+    if it is there). They need the extra ``tables``: ``pip install "lightfm-clone[tables]"``.
+
+    Ids are any hashable values. In CSV files they are texts, so that leading zeros survive.
+
+    Examples
+    --------
+    >>> from lightfm_clone import LightFM, Recommender
+    >>> from lightfm_clone.data import bins, split
+    >>> from lightfm_clone.datasets import synthetic_shop
+    >>> events, visitors, products = synthetic_shop(random_state=0).to_frames()
+    >>> shop = Recommender(LightFM(loss="warp", no_components=16, random_state=0))
+    >>> shop = shop.fit(
+    ...     events,
+    ...     user="visitorid",
+    ...     item="itemid",
+    ...     timestamp="timestamp",
+    ...     event="event",
+    ...     event_weights={"view": 1, "addtocart": 4, "transaction": 10},
+    ...     users=visitors,
+    ...     items=products,
+    ...     columns={"tags": split("|"), "price": bins(5)},
+    ...     verbose=False,
+    ... )
+    >>> lists = shop.recommend(visitors["visitorid"][:2], k=3)
+    >>> list(lists.columns)
+    ['user', 'rank', 'item', 'score', 'source']
+    >>> len(lists)
+    6
+    """
+
+    def __init__(self, model: Any = None) -> None:
+        self.model = LightFM(loss="softmax") if model is None else model
+
+    # ---- scikit-learn ----------------------------------------------------------------------------
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's parameters; with `deep` those of the model too, as ``model__...``."""
+        found = {"model": self.model}
+        if deep:
+            found |= {f"model__{name}": value for name, value in self.model.get_params().items()}
+        return found
+
+    def set_params(self, **params: Any) -> Self:
+        """Set `model`, or parameters of the model as ``model__no_components=32``.
+
+        Raises
+        ------
+        ValueError
+            For an unknown name or a bad value.
+        """
+        of_model = {}
+        for name, value in params.items():
+            if name == "model":
+                self.model = value
+            elif name.startswith("model__"):
+                of_model[name.removeprefix("model__")] = value
+            else:
+                raise ValueError(
+                    f"unknown parameter {name!r}; the parameters are model and those of the model, "
+                    "such as model__no_components"
+                )
+        if of_model:
+            self.model.set_params(**of_model)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        return self.model.__sklearn_tags__()
+
+    # ---- training --------------------------------------------------------------------------------
+
+    @names_ours
+    def fit(
+        self,
+        events: Table | Path,
+        y: None = None,
+        *,
+        user: Id,
+        item: Id,
+        timestamp: Id | None = None,
+        event: Id | None = None,
+        event_weights: Mapping[Id, float] | None = None,
+        weight: Id | None = None,
+        watched: Any = None,
+        min_watched: float = 0.0,
+        half_life: Any = None,
+        duplicates: str = "max",
+        users: Table | Path | None = None,
+        items: Table | Path | None = None,
+        columns: Mapping[Hashable, Any] | None = None,
+        epochs: int = 10,
+        num_threads: int | None = None,
+        verbose: bool = True,
+        **fit_options: Any,
+    ) -> Self:
+        """Read the tables, and train the model on them.
+
+        Parameters
+        ----------
+        events : table or path
+            A row for each thing that somebody did: a view, a purchase, a rating.
+        y : None
+            For scikit-learn; ignored.
+        user, item : column name
+            The ids in `events`, and in `users` and `items`. Rows without one are left out, and
+            counted.
+        timestamp : column name, optional
+            When it happened: dates, ISO texts, or numbers since 1970 (in s, ms, us or ns, by their
+            size).
+        event : column name, optional
+            What happened, one of the kinds that `event_weights` names.
+        event_weights : dict of kind to float, optional
+            What each kind of event counts. Kinds that are not named are left out, and counted.
+        weight : column name, optional
+            A weight for each event, times that of its kind.
+        watched : column name, or a pair of them, optional
+            The share that was watched, or what was watched and the whole length; see
+            `min_watched`.
+        min_watched : float, default 0
+            Events with a smaller share are left out, and counted.
+        half_life : str, number of days or timedelta, optional
+            Weights are halved with every such time before the latest event, as "30d" or "12h".
+        duplicates : {"max", "sum", "last"}, default "max"
+            What a pair of user and item counts that has several events: its largest weight, their
+            sum, or the latest.
+        users, items : table or path, optional
+            What is known about users and items, a row each. Who is in there and not in the events
+            becomes known, too, and can be recommended (to).
+        columns : dict of column name to rule, optional
+            What becomes of columns of `users` and `items`, as ``{"tags": split("|"), "price":
+            bins(5), "title": None}``. Others are treated by their type, and `verbose` says how. See
+            `lightfm_clone.data.FeatureEncoder`.
+        epochs : int, default 10
+        num_threads : int or None, default None
+            None uses all CPUs. With 1 a fit can be repeated bit for bit.
+        verbose : bool, default True
+            Print the report of the data, and a progress bar.
+        **fit_options
+            Passed on to the model's `fit`, such as `callbacks`.
+
+        Returns
+        -------
+        Recommender
+            Itself.
+
+        Raises
+        ------
+        ImportError
+            If narwhals is missing: the extra ``tables``.
+        ValueError, TypeError
+            For columns that are not there or hold what they cannot be used for, and bad arguments.
+            The recommender stays as it was.
+        """
+        rules = {
+            "user": user,
+            "item": item,
+            "timestamp": timestamp,
+            "event": event,
+            "event_weights": None if event_weights is None else dict(event_weights),
+            "weight": weight,
+            "watched": watched,
+            "min_watched": min_watched,
+            "half_life": half_life,
+        }
+        fitting.fit(
+            self,
+            events,
+            users,
+            items,
+            columns,
+            rules,
+            duplicates,
+            epochs,
+            num_threads,
+            verbose,
+            fit_options,
+        )
+        return self
+
+    @names_ours
+    def update(
+        self,
+        events: Table | Path,
+        *,
+        users: Table | Path | None = None,
+        items: Table | Path | None = None,
+        epochs: int | None = None,
+        num_threads: int | None = None,
+        verbose: bool = True,
+    ) -> Self:
+        """Take in what has happened since: new people, new items, and what everybody did.
+
+        The model grows by rows for what is new, and trains on the new pairs, mixed with a replay of
+        old ones, which keeps what it knew. What was known and is not trained on stays bit for bit.
+        docs/growth.md shows what ten daily updates are worth beside training from scratch.
+
+        Parameters
+        ----------
+        events : table or path
+            Like those of the fit, with the same columns. An empty table will do.
+        users, items : table or path, optional
+            Rows of who is new, or about whom something has changed. New categories become
+            features; edges of bins stay.
+        epochs : int, optional
+            How often the new pairs are trained on. Default: what was measured to be enough.
+        num_threads : int or None, default None
+        verbose : bool, default True
+
+        Returns
+        -------
+        Recommender
+            Itself.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `fit`. The recommender stays as it was.
+        """
+        fitting.update(self, events, users, items, epochs, num_threads, verbose)
+        return self
+
+    # ---- lists -----------------------------------------------------------------------------------
+
+    @names_ours
+    def recommend(
+        self,
+        users: Any = None,
+        k: int = 10,
+        *,
+        history: Any = None,
+        exclude: bool | Id | Sequence[Id] = True,
+        items: Any = None,
+        deny: Any = None,
+        where: Mapping[Hashable, Any] | None = None,
+        at_most: Mapping[Hashable, int] | None = None,
+        popularity: float = 0.0,
+        diversity: float = 0.0,
+        num_threads: int | None = None,
+    ) -> Table:
+        """The best items for people who are known, or not.
+
+        Parameters
+        ----------
+        users : ids, table, or dicts, default everybody who is known
+            Ids of people; or rows about them, a table like the `users` of the fit, with the column
+            of ids or without it, or a dict, or a list of dicts. Strangers are served by what their
+            row says.
+        k : int, default 10
+        history : list of lists of item ids, or dict of lists, optional
+            In place of `users`: people known by what they looked at, a list for each.
+        exclude : bool, kind of event, or several, default True
+            What is left out: all that somebody has, nothing, or what they have by these kinds of
+            events, as ``exclude="transaction"``.
+        items : ids, or a list of them for each of the people, optional
+            The only candidates.
+        deny : ids, optional
+            Items that nobody gets.
+        where : dict of column to what it must hold, optional
+            Rules by columns of the `items` of the fit: a value, a list of values (any of them), or
+            ``between(low, high)``. A list of tags holds a value if it is among them. All columns
+            must hold; what is missing never does.
+        at_most : dict of column to int, optional
+            Quotas, as ``{"brand": 3}``: at most so many items of one value in a list. The list is
+            the greedy one: by score, what would go beyond a quota is left out.
+        popularity : float, default 0
+            A dial: how many standard deviations of a score an item gains for one standard
+            deviation of its popularity (the logarithm of 1 + the number of people who have it).
+            Negative values lead to the long tail.
+        diversity : float in [0, 1), default 0
+            A dial: maximal marginal relevance on the item vectors, over the best max(10 k, 100).
+            (Carbonell and Goldstein, "The use of MMR, diversity-based reranking for reordering
+            documents and producing summaries", SIGIR 1998.)
+        num_threads : int or None, default None
+
+        Returns
+        -------
+        table
+            Of the kind of `users`, if that is a table, else of the kind of the fit. The columns
+            are "user" (an id, or the position in what was passed), "rank" (from 1), "item",
+            "score" (the model's, whatever the dials; of one person comparable, of several not) and
+            "source": what the list goes by. That is "known" for people with interactions,
+            "features" for what is known about them alone, "history", or, where nothing is known,
+            "popular", with the number of people as the score's logarithm. People get fewer than k
+            rows where no more items are left.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Before the fit, for unknown items, an id that is known as another type, and bad
+            arguments.
+        """
+        return serving.recommend(
+            self,
+            people.find(self, users, history),
+            k,
+            num_threads,
+            exclude=exclude,
+            items=items,
+            deny=deny,
+            where=where,
+            at_most=at_most,
+            popularity=popularity,
+            diversity=diversity,
+        )
+
+    @names_ours
+    def write_lists(
+        self,
+        path: Path,
+        users: Any = None,
+        k: int = 10,
+        *,
+        num_threads: int | None = None,
+        verbose: bool = True,
+        **rules: Any,
+    ) -> None:
+        """Write lists into a Parquet or CSV file, for ten million people too.
+
+        Some thousand people are served at a time, so memory is bounded, whatever their number. The
+        file takes its place when it is whole.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            It ends in .parquet or .csv.
+        users, k, num_threads
+            As in `recommend`.
+        verbose : bool, default True
+            Show a progress bar if tqdm is installed.
+        **rules
+            `exclude`, `items`, `deny`, `where`, `at_most`, `popularity` and `diversity` as in
+            `recommend`.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        ValueError, TypeError
+            As `recommend`.
+        """
+        serving.write_lists(
+            self, path, people.find(self, users, None), k, num_threads, verbose, **rules
+        )
+
+    @names_ours
+    def similar_items(
+        self,
+        items: Any = None,
+        k: int = 10,
+        *,
+        where: Mapping[Hashable, Any] | None = None,
+        num_threads: int | None = None,
+    ) -> Table:
+        """The nearest items, by the cosine of their vectors.
+
+        Parameters
+        ----------
+        items : ids, default all
+        k : int, default 10
+        where : dict, optional
+            Rules for the neighbours, as in `recommend`.
+        num_threads : int or None, default None
+
+        Returns
+        -------
+        table
+            With the columns "item", "rank" (from 1), "similar" and "score".
+
+        Raises
+        ------
+        ValueError
+            Before the fit, for unknown items and bad arguments.
+        """
+        return serving.similar_items(self, items, k, where, num_threads)
+
+    @names_ours
+    def explain(self, user: Any, item: Id) -> Explanation:
+        """Why an item scores as it does for somebody: the exact terms of the score.
+
+        Parameters
+        ----------
+        user : id, or a dict, or a table of one row
+            As in `recommend`.
+        item : id
+
+        Returns
+        -------
+        Explanation
+            With the names of features; see `LightFM.explain`.
+
+        Raises
+        ------
+        ValueError
+            Before the fit, for who or what is unknown, and for models without terms.
+        """
+        return serving.explain(self, people.find(self, user, None), item)
+
+    # ---- how good it is --------------------------------------------------------------------------
+
+    @names_ours
+    def evaluate(
+        self,
+        events: Table | Path,
+        *,
+        relevant: Id | Sequence[Id] | None = None,
+        users: Table | None = None,
+        exclude: bool | Id | Sequence[Id] = True,
+        metrics: str | Sequence[str] | None = None,
+        num_threads: int | None = None,
+    ) -> Evaluation:
+        """How well the lists foresee later events.
+
+        Parameters
+        ----------
+        events : table or path
+            Like those of the fit, and later.
+        relevant : kind of event, or several, default all
+            Which events count as hits.
+        users : table, optional
+            About people who are new in `events`. Strangers without a row are served what is
+            popular.
+        exclude : default True
+            What is left out of the lists, as in `recommend`. Pairs that are left out do not count.
+        metrics : names, optional
+            As in `lightfm_clone.evaluation.evaluate`.
+        num_threads : int or None, default None
+
+        Returns
+        -------
+        Evaluation
+            Its groups are people who are "new" (without interactions), who have "few" (up to the
+            median) or "many", and "new items": everybody's test items without interactions alone,
+            ranked among all. Its `left_out` says what could not be evaluated, and how much.
+
+        Raises
+        ------
+        ValueError
+            Before the fit, and where nothing is left to evaluate.
+        """
+        later = judging.read(self, events, relevant, users, exclude)
+        return judging.evaluate(self, later, metrics, num_threads)
+
+    @names_ours
+    def compare(
+        self,
+        models: Mapping[str, Any],
+        events: Table | Path,
+        *,
+        relevant: Id | Sequence[Id] | None = None,
+        users: Table | None = None,
+        exclude: bool | Id | Sequence[Id] = True,
+        metrics: str | Sequence[str] | None = None,
+        k: int = 10,
+        epochs: int = 10,
+        num_threads: int | None = None,
+        verbose: bool = False,
+    ) -> Comparison:
+        """This recommender beside other models, trained on the same data, on the same later events.
+
+        Parameters
+        ----------
+        models : dict of name to model
+            Not fitted: ``{"popular": Popularity(), "warp": LightFM(loss="warp")}``. Each is trained
+            as `fit` trains, on a copy.
+        events, relevant, users, exclude, metrics, num_threads
+            As in `evaluate`.
+        k : int, default 10
+            Length of the lists whose coverage, novelty and diversity are measured.
+        epochs : int, default 10
+            Of each model.
+        verbose : bool, default False
+            Show progress.
+
+        Returns
+        -------
+        Comparison
+            The first row is this recommender, named "recommender": differences are to it, with
+            paired bootstrap intervals, for all and by the groups of `evaluate`.
+
+        Raises
+        ------
+        ValueError
+            As `evaluate`, and for a model named "recommender".
+        """
+        later = judging.read(self, events, relevant, users, exclude)
+        return judging.compare(
+            self, models, later, metrics, k, epochs, exclude, num_threads, verbose
+        )
+
+    def score(self, events: Table | Path, y: None = None) -> float:
+        """``ndcg@10`` of `evaluate`, for scikit-learn's searches."""
+        return self.evaluate(events, metrics="ndcg@10")["ndcg@10"]
+
+    # ---- vectors ---------------------------------------------------------------------------------
+
+    def user_table(self, *, features: bool = True) -> Table:
+        """Vectors of all users as a table, for other models.
+
+        Parameters
+        ----------
+        features : bool, default True
+            Whether the columns that the encoder made are there, too, dense.
+
+        Returns
+        -------
+        table
+            With the columns "user", "bias", "vector_0" ..., and those of the encoder by their
+            names.
+        """
+        return self._table(serving.table_of_vectors(self, "user", features))
+
+    def item_table(self, *, features: bool = True) -> Table:
+        """Vectors of all items as a table, for other models; all is as in `user_table`."""
+        return self._table(serving.table_of_vectors(self, "item", features))
+
+    # ---- saving ----------------------------------------------------------------------------------
+
+    def save(self, path: Path) -> None:
+        """Write all of it to one file, without pickle.
+
+        The file takes the place of an old one at once when it is whole.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Exactly this file is written; no suffix is added.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        ValueError, TypeError
+            Before the fit, and for what a file has nothing for; see `LightFM.save` and
+            `Dataset.save`.
+        """
+        files.save(self, path)
+
+    @classmethod
+    def load(cls, path: Path, *, mmap: bool = False, model_class: Any = None) -> Self:
+        """Read a recommender that `save` wrote.
+
+        Nothing in a file is executed, so files of any origin may be loaded. Its parts carry the
+        fingerprint of their numbering, so that a model never meets ids that are not its own.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+        mmap : bool, default False
+            Map the arrays into memory instead of reading them, as in `LightFM.load`.
+        model_class : class, optional
+            For a model of a class of your own.
+
+        Returns
+        -------
+        Recommender
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        ValueError
+            If it is something else, truncated or damaged, which is said of the part, or of a newer
+            version of the format.
+        """
+        return files.load(cls, path, mmap=mmap, model_class=model_class)
+
+    # ---- reading ---------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.model!r})"
+
+    def _repr_html_(self) -> str:
+        return reading.html(self)

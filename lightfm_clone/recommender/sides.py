@@ -1,0 +1,145 @@
+"""Users, or items, as a recommender knows them: their numbers, and what tables say about them.
+
+A row of a feature matrix is the feature of somebody's own and what the encoder made of their row of
+the table, each divided by the number of these, as `Dataset.from_frame` has it. Who has done nothing
+has no feature of their own: it would never be trained, so it would be noise, and would drown what
+the table says. They get it with what they do.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Hashable, Mapping
+from itertools import repeat
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from lightfm_clone.data import columns as columns_of
+from lightfm_clone.data import feature_matrices, sources, tables
+from lightfm_clone.data.columns import Codes
+from lightfm_clone.data.dataset import Dataset
+from lightfm_clone.data.encoder import FeatureEncoder
+
+POSITIONS = {"user": (0, 1), "item": (2, 3)}  # of ids and features in Dataset.mapping()
+
+
+class SideTable(NamedTuple):
+    """A table of users or items, read."""
+
+    table: Any
+    columns: set[Hashable]
+    ids: Codes
+    last: npt.NDArray[np.intp]  # of each distinct id, the last row that it has
+
+
+def read(source: Any, side: str, column: Hashable) -> SideTable | None:
+    """The table of one side, or None where there is none."""
+    if source is None:
+        return None
+    argument = f"{side}s"
+    table = sources.read(source, argument, texts=[column])
+    by_name = columns_of.by_name(table, argument)
+    if column not in by_name:
+        raise ValueError(
+            f"{argument} must have the column {column!r} of the events, the {side} ids, got "
+            f"{', '.join(map(repr, by_name)) or 'no column'}; rename its column of ids"
+        )
+    ids = by_name[column].codes()
+    last = np.zeros(len(ids.values), np.intp)
+    present = np.flatnonzero(ids.codes >= 0)
+    last[ids.codes[present]] = present  # of several, the last is kept
+    return SideTable(table, set(by_name), ids, last)
+
+
+class Side:
+    """Users, or items, of a recommender.
+
+    Parameters
+    ----------
+    name : {"user", "item"}
+    column : hashable
+        The column of ids in every table.
+    rules : mapping
+        What the encoder makes of the columns; see `FeatureEncoder`.
+
+    Attributes
+    ----------
+    encoder : FeatureEncoder or None
+        None until there is a table.
+    encoded : csr_matrix of float32, shape (n, n_encoded)
+        What the encoder made of the rows of tables.
+    has_own : bool [n]
+        Who has done something.
+    """
+
+    def __init__(self, name: str, column: Hashable, rules: Mapping[Hashable, Any]) -> None:
+        self.name = name
+        self.column = column
+        self.rules = dict(rules)
+        self.encoder: FeatureEncoder | None = None
+        self.encoded: Any = sp.csr_matrix((0, 0), dtype=np.float32)
+        self.has_own = np.zeros(0, bool)
+        self._places: Any = None  # of the encoder's features among all
+
+    def encode(self, given: SideTable | None) -> tuple[list[str], Any]:
+        """New names of features, and what the encoder makes of each distinct id of a table."""
+        if given is None:
+            return [], None
+        if self.encoder is None:
+            self.encoder = FeatureEncoder(self.rules)
+            self.encoder.argument = f"{self.name}s"
+            encoded = self.encoder.fit_transform(given.table, id=self.column)
+            names = list(self.encoder.feature_names_)
+        else:
+            self.encoder = copy.copy(self.encoder)  # the fitted one stays as it is
+            names = self.encoder.grow(given.table)
+            encoded = self.encoder.transform(given.table)
+        return names, encoded[given.last]
+
+    def place(self, given: SideTable | None, encoded: Any, ids: Mapping[Hashable, int]) -> None:
+        """Put encoded rows where the dataset has their ids, over what was known before."""
+        width = 0 if self.encoder is None else len(self.encoder.feature_names_)
+        self.encoded.resize((self.encoded.shape[0], width))
+        rows = np.full(len(ids), -1, np.intp)
+        rows[: self.encoded.shape[0]] = np.arange(self.encoded.shape[0])
+        parts = [self.encoded]
+        if given is not None:
+            rows[numbers_of(given.ids.values, ids)] = self.encoded.shape[0] + np.arange(
+                encoded.shape[0]
+            )
+            parts.append(encoded)
+        nothing = sp.csr_matrix((1, width), dtype=np.float32)
+        self.encoded = sp.vstack([*parts, nothing], format="csr", dtype=np.float32)[rows]
+
+    def matrix(self, dataset: Dataset) -> Any:
+        """The feature matrix, or None where everybody is known by what they do alone."""
+        if self.encoder is None:
+            return None
+        of_ids, of_features = POSITIONS[self.name]
+        mapping = dataset.mapping()
+        entries = self.encoded.tocoo()
+        names = self.encoder.feature_names_
+        side = feature_matrices.Side(self.name, mapping[of_ids], mapping[of_features], True)
+        ids = Codes(np.arange(len(side.ids)), list(side.ids))
+        given = tables.Features(ids, names, entries.row, entries.col, entries.data, set())
+        return feature_matrices.of_table(given, side, True, own=self.has_own)
+
+    def strangers(self, table: Any, dataset: Dataset) -> Any:
+        """Rows of the feature matrix for rows of a table, of people (items) without a number."""
+        assert self.encoder is not None
+        rows = self.encoder.transform(table, normalize=True)
+        features = dataset.mapping()[POSITIONS[self.name][1]]
+        if self._places is None or len(self._places) != rows.shape[1]:
+            self._places = numbers_of(self.encoder.feature_names_, features).astype(np.int32)
+        shape = rows.shape[0], len(features)
+        placed = sp.csr_matrix((rows.data, self._places[rows.indices], rows.indptr), shape=shape)
+        placed.sort_indices()
+        return placed
+
+
+def numbers_of(ids: Any, mapping: Mapping[Hashable, int]) -> npt.NDArray[np.int64]:
+    """The numbers of ids, -1 where they have none."""
+    return np.fromiter(map(mapping.get, ids, repeat(-1)), np.int64, len(ids))
