@@ -14,6 +14,7 @@ from lightfm_clone._checks import is_real
 HalfLife: TypeAlias = str | float | timedelta | np.timedelta64
 
 _SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
+_TOO_LATE = 1e11  # seconds; as milliseconds, this is 1973
 _TEXT = re.compile(rf"\s*(\d+\.?\d*|\.\d+)\s*({'|'.join(_SECONDS)})\s*")
 
 
@@ -83,6 +84,3 @@ def seconds(times: Any, name: str, n: int) -> npt.NDArray[np.float64]:
             "divide milliseconds by 1000, or pass datetime64"
         )
     return array
-
-
-_TOO_LATE = 1e11  # seconds; as milliseconds, this is 1973
