@@ -163,8 +163,8 @@ def synthetic_shop(
 
     - ids are texts with leading zeros; so are the codes of categories; the country ``NA``;
     - the same event twice; several events of a visitor and a product, of different kinds;
-    - events without a visitor or a product, and three machines with more views in two days than
-      people have in three months;
+    - events without a visitor or a product, and three machines, each of which makes more than 1 %
+      of all events within two days;
     - products that nobody has seen (1 %), that appear during the log (15 %), that are listed twice
       (the second row, at the end, has another price);
     - visitors of the log who are missing in the table of visitors (15 %); missing ages (20 %),
