@@ -381,9 +381,10 @@ def _without(rng: np.random.Generator, column: Column, share: float) -> Column:
 
 def _with_none(column: Column) -> list[Any]:
     """The values of a column, None where they are missing."""
+    values = column.astype(object)
     if column.dtype.kind == "f":
-        return np.where(np.isnan(column), None, column.astype(object)).tolist()
-    return column.tolist()
+        values[np.isnan(column)] = None
+    return list(values)
 
 
 def _events(

@@ -197,8 +197,7 @@ class Baseline:
             raise ValueError("the model is not fitted yet: call fit first")
         if features is None:
             return known
-        checks.check_matrix(features, f"{side}_features")
-        n: int = features.shape[0]
+        n, _ = _shape(features, f"{side}_features")
         if side == "item" and n < known:
             raise ValueError(
                 f"item_features must have a row for each of the {known} items of the fit, because "
@@ -268,8 +267,7 @@ class Baseline:
 
         `test_interactions` may have any number of users, and more items than the fit.
         """
-        checks.check_matrix(test_interactions, "test_interactions")
-        n_users, n_items = test_interactions.shape
+        n_users, n_items = _shape(test_interactions, "test_interactions")
         expected = self._n("item", item_features)
         if n_items < expected or (item_features is not None and n_items != expected):
             raise ValueError(
@@ -341,9 +339,9 @@ class Baseline:
 
         What they like makes no difference, nor do the other arguments: row i is that of any user i.
         """
-        checks.check_matrix(interactions, "interactions")
         self._n("item", item_features)
-        return self._user_vectors(interactions.shape[0])
+        n, _ = _shape(interactions, "interactions")
+        return self._user_vectors(n)
 
     # ---- saving ----------------------------------------------------------------------------------
 
@@ -401,6 +399,12 @@ class Baseline:
             n = getattr(self, name)
             if n is not None and not (type(n) is int and 0 <= n <= checks.MAX_ID):
                 raise ValueError(f"{name} cannot be {n!r}")
+
+
+def _shape(matrix: Any, name: str) -> tuple[int, int]:
+    checks.check_matrix(matrix, name)
+    n_rows, n_columns = matrix.shape
+    return n_rows, n_columns
 
 
 class Popularity(Baseline):
