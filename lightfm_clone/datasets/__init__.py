@@ -1,6 +1,7 @@
-"""Data to start from: public sets, ratings files of your own, and a synthetic catalogue.
+"""Data to start from: public sets, ratings files of your own, and synthetic ones.
 
 - :func:`synthetic_catalogue` draws a catalogue of any size and needs no download;
+- :func:`synthetic_shop` draws the tables of a shop, with what is wrong in real ones;
 - :func:`load_ratings` reads a MovieLens zip or folder, or one ratings file;
 - :func:`fetch_movielens` and :func:`fetch_stackexchange` fetch the two sets of LightFM's
   documentation and keep them in ``~/lightfm_data``.
@@ -11,13 +12,16 @@ from __future__ import annotations
 from lightfm_clone.datasets._catalogue import Catalogue
 from lightfm_clone.datasets.movielens import fetch_movielens
 from lightfm_clone.datasets.ratings import load_ratings
+from lightfm_clone.datasets.shop import Shop, synthetic_shop
 from lightfm_clone.datasets.stackexchange import fetch_stackexchange
 from lightfm_clone.datasets.synthetic import synthetic_catalogue
 
 __all__ = [
     "Catalogue",
+    "Shop",
     "fetch_movielens",
     "fetch_stackexchange",
     "load_ratings",
     "synthetic_catalogue",
+    "synthetic_shop",
 ]

@@ -1,0 +1,7 @@
+"""From tables to lists: the recommender, and baselines that any model should beat."""
+
+from __future__ import annotations
+
+from lightfm_clone.recommender.baselines import Popularity, Random
+
+__all__ = ["Popularity", "Random"]
