@@ -84,8 +84,8 @@ class Explanation:
         Returns
         -------
         table
-            With the columns value, kind, user_feature, item_feature (names as text, or None) and
-            same_for_every_item (bool).
+            With the columns value, kind, user_feature, item_feature (names as text; missing where a
+            side has no part in it) and same_for_every_item (bool).
 
         Raises
         ------

@@ -6,8 +6,8 @@ the test item: a model that scores everything alike gets the worst value, not a 
 
 `evaluate` computes any number of metrics together, for all users and for groups of them, and
 `Comparison` sets several models side by side. The measures of lists (`catalogue_coverage`,
-`novelty`, `popularity_share`, `intra_list_diversity`) look at what is recommended, not at whether it
-is right.
+`novelty`, `popularity_share`, `intra_list_diversity`) look at what is recommended, not at whether
+it is right.
 """
 
 from __future__ import annotations

@@ -58,6 +58,7 @@ class Comparison(Mapping[str, Evaluation]):
     Attributes
     ----------
     baseline : str
+    level : float
     differences : dict of str to dict of str to Difference
         By the names of the others, then by metric: named tuples ``(mean, low, high)``, whose
         `is_significant` tells whether 0 is outside the interval. A single user gives no interval:
@@ -119,7 +120,7 @@ class Comparison(Mapping[str, Evaluation]):
         self.baseline = next(iter(self)) if baseline is None else baseline
         self._check_name(self.baseline, "baseline")
         self.measures = self._checked_measures({} if measures is None else measures)
-        self._level = level
+        self.level = level
         first = self[self.baseline]
         self.best = {metric: max(self, key=lambda name: self[name][metric]) for metric in first}
         self.differences = self._differences(n_resamples, random_state)
@@ -165,7 +166,7 @@ class Comparison(Mapping[str, Evaluation]):
         values = np.column_stack(
             [self[name].per_user[metric] - first[metric] for name in self for metric in first]
         )
-        ends = bootstrap(values, self._level, n_resamples, random_state)
+        ends = bootstrap(values, self.level, n_resamples, random_state)
         if len(values) == 1:  # whose draws are all the same
             ends = [(np.nan, np.nan)] * len(ends)
         each = map(Difference, values.mean(axis=0).tolist(), *zip(*ends, strict=True))
@@ -229,7 +230,7 @@ class Comparison(Mapping[str, Evaluation]):
     def _table(self) -> Printed:
         """Of each model its means, with their differences below and its measures beside them."""
         measures = list(dict.fromkeys(measure for one in self.measures.values() for measure in one))
-        level = f"{100 * self._level:g} %"
+        level = f"{100 * self.level:g} %"
         rows = [["", *(f"{metric} " for metric in self.best), *measures]]
         for name, evaluation in self.items():
             means = (f"{evaluation[metric]:.4f} " for metric in self.best)
