@@ -15,26 +15,31 @@ class Printed(NamedTuple):
 
     def text(self) -> str:
         widths = [max(map(len, column)) for column in zip(*self.rows, strict=True)]
-        pads = [str.ljust] * self.n_left + [str.rjust] * (len(widths) - self.n_left)
-        lines = [
-            "  ".join(pad(*cell) for pad, *cell in zip(pads, row, widths, strict=True)).rstrip()
-            for row in self.rows
-        ]
+        sides = self._sides("<", ">")
+        lines = []
+        for row in self.rows:
+            cells = zip(row, sides, widths, strict=True)
+            lines.append("  ".join(f"{cell:{side}{width}}" for cell, side, width in cells).rstrip())
         return "\n".join([*lines, self.note] if self.note else lines)
 
     def html(self) -> str:
         """Without a colour or a font, so that it looks like the tables around it."""
-        # Everything is escaped: ids and names come from anywhere.
-        head, *body = ("".join(map(self._cell, row, range(len(row)))) for row in self.rows)
-        head = head.replace("<td", '<th scope="col"').replace("</td>", "</th>")
-        lines = "".join(f"<tr>{row}</tr>\n" for row in body)
+        head, *body = self.rows
+        lines = "\n".join(map(self._html_row, body))
         note = f"<p>{escape(self.note)}</p>\n" if self.note else ""
         return (
-            f"<table>\n<thead>\n<tr>{head}</tr>\n</thead>\n<tbody>\n{lines}</tbody>\n</table>\n"
-            f"{note}"
+            f"<table>\n<thead>\n{self._html_row(head, 'th')}\n</thead>\n"
+            f"<tbody>\n{lines}\n</tbody>\n</table>\n{note}"
         )
 
-    def _cell(self, text: str, column: int) -> str:
-        # `pre` keeps the spaces that set a label in.
-        style = "left; white-space: pre" if column < self.n_left else "right"
-        return f'<td style="text-align: {style}">{escape(text)}</td>'
+    def _html_row(self, row: list[str], tag: str = "td") -> str:
+        # `pre` keeps the spaces that set a label in. Ids and names come from anywhere: escaped.
+        cells = (
+            f'<{tag} style="text-align: {side}">{escape(cell)}</{tag}>'
+            for cell, side in zip(row, self._sides("left; white-space: pre", "right"), strict=True)
+        )
+        return f"<tr>{''.join(cells)}</tr>"
+
+    def _sides(self, left: str, right: str) -> list[str]:
+        """Which side each column is set to."""
+        return [left] * self.n_left + [right] * (len(self.rows[0]) - self.n_left)

@@ -95,7 +95,7 @@ class Explanation:
             For another kind.
         """
         each = self.contributions
-        columns = {
+        columns: dict[str, Any] = {
             "value": np.array([one.value for one in each]),
             "kind": [one.kind for one in each],
             "user_feature": [_text(one.user_feature) for one in each],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,6 @@ from lightfm_clone.evaluation.intervals import bootstrap
 from lightfm_clone.evaluation.metrics import metric
 from lightfm_clone.evaluation.ranking import Ranker, rank
 from lightfm_clone.typing import FeatureMatrix, Id, Interactions, Seed, Table
-
-if TYPE_CHECKING:
-    from lightfm_clone.evaluation.comparison import Comparison
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -155,7 +152,12 @@ class Evaluation(Mapping[str, float]):
         return tables
 
 
-_Whole = TypeVar("_Whole", "Evaluation", "Comparison")
+class _WithGroups(Protocol):
+    @property
+    def groups(self) -> Mapping[Any, Any]: ...
+
+
+_Whole = TypeVar("_Whole", bound=_WithGroups)
 
 
 def parts(whole: _Whole) -> list[tuple[str, _Whole]]:
