@@ -9,7 +9,7 @@ if _find_spec(f"{__name__}._core") is None:
         "folder to use the package that is installed"
     )
 
-from lightfm_clone import callbacks, cross_validation, data, datasets, evaluation, search
+from lightfm_clone import callbacks, cross_validation, data, datasets, evaluation, plots, search
 from lightfm_clone._config import show_config
 from lightfm_clone._dropin import install_as_lightfm
 from lightfm_clone._model.advice import FitWarning
@@ -40,6 +40,7 @@ __all__ = [
     "evaluation",
     "fetch_movielens",
     "install_as_lightfm",
+    "plots",
     "precision_at_k",
     "random_train_test_split",
     "recall_at_k",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightfm_clone import persistence
 from lightfm_clone._checks import name_here, names_ours
-from lightfm_clone._model import fit, parameters, representations, state
+from lightfm_clone._model import fit, parameters, reading, representations, state
 from lightfm_clone._model.explain import Explanation, explain
 from lightfm_clone._model.fold_in import fold_in_items, fold_in_users
 from lightfm_clone._model.parameters import LEARNING_RATE, LEARNING_SCHEDULE
@@ -188,6 +188,12 @@ class LightFM:
             if name != "random_state" and parameters.is_chosen(self, name, _DEFAULTS[name])
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+    def __str__(self) -> str:
+        return reading.text(self)
+
+    def _repr_html_(self) -> str:
+        return reading.html(self)
 
     # ---- parameters ------------------------------------------------------------------------------
 
@@ -469,7 +475,8 @@ class LightFM:
 
         The score multiplied out is one term for each pair of a user feature and an item feature
         and one for each feature's bias. They add up to what `predict` gives; nothing is
-        approximated. A user's own biases do not change the order of items for that user.
+        approximated. What decides the order of that user's items comes first, and what is the same
+        for every item, such as the user's own biases, last.
 
         Parameters
         ----------
@@ -484,8 +491,9 @@ class LightFM:
         -------
         Explanation
             With `score`, a float computed in float64, and `contributions`, named tuples
-            ``(value, kind, user_feature, item_feature)``, the largest in size first. It prints
-            as a short table.
+            ``(value, kind, user_feature, item_feature)``: the largest in size first, and the
+            user's biases and the global mean after all others. It prints as a short table;
+            `to_frame` makes a data frame.
 
         Raises
         ------

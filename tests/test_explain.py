@@ -40,8 +40,9 @@ def assert_adds_up(why, predicted, scale):
     values = [each.value for each in why.contributions]
     assert math.fsum(values) == why.score
     assert abs(why.score - predicted) <= 1e-5 * max(scale, sum(map(abs, values)))
-    sizes = np.abs(values)
-    assert (sizes[:-1] >= sizes[1:]).all()
+    order = [(each.kind in ("user bias", "global mean"), -abs(each.value)) for each in
+             why.contributions]  # fmt: skip
+    assert order == sorted(order), "what decides the order of items comes first, the largest ahead"
 
 
 # The sum
@@ -103,13 +104,14 @@ def test_every_pair_and_bias_is_there(hybrid):
 def test_without_features(plain):
     why = plain.explain(1, 2)
     assert why.contributions == [
-        (-4.0, "user bias", "user feature 1", None),
         (-1.0, "pair", "user feature 1", "item feature 2"),
         (-0.125, "item bias", None, "item feature 2"),
+        (-4.0, "user bias", "user feature 1", None),
     ]
     assert why.score == plain.predict(1, [2])[0] == -5.125
     value, kind, user_feature, item_feature = why.contributions[1]
     assert (value, kind) == (why.contributions[1].value, why.contributions[1].kind)
+    assert [each.is_same_for_every_item for each in why.contributions] == [False, False, True]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -129,7 +131,10 @@ def test_the_global_mean_is_a_contribution():
     model.fit(ratings, epochs=2, **FEATURES)
     why = model.explain(2, 3, **FEATURES)
     assert (model.global_mean_, "global mean", None, None) in why.contributions
-    assert "global mean" in str(why)
+    same = [each.kind for each in why.contributions if each.is_same_for_every_item]
+    assert sorted(set(same)) == ["global mean", "user bias"]
+    assert [each.kind for each in why.contributions][-len(same) :] == same
+    assert "global mean" in str(why).split("the same for every item:")[1]
     assert_adds_up(why, model.predict(2, [3], **FEATURES)[0], scale=0)
 
 
@@ -249,30 +254,48 @@ def test_a_dataset_that_does_not_fit(hybrid, plain, dataset):
 
 def test_a_short_table(plain):
     assert repr(plain.explain(1, 2)) == (
-        "   -4.0000  user bias of user feature 1\n"
         "   -1.0000  user feature 1 × item feature 2\n"
         "   -0.1250  item bias of item feature 2\n"
+        "            the same for every item:\n"
+        "   -4.0000  user bias of user feature 1\n"
         "   -5.1250  = score"
     )
 
 
-@pytest.mark.parametrize(("n_features", "n_lines"), [(4, 10), (5, 12), (6, 12), (40, 12)])
-def test_a_long_table_sums_up_the_rest(n_features, n_lines):
-    """A rest of one, as 11 contributions leave, is named."""
+@pytest.mark.parametrize("n_features", [4, 5, 6, 40])
+def test_a_long_table_sums_up_the_rest(n_features):
+    """The ten largest are named."""
     model = LightFM(random_state=0)
     every = np.ones((1, n_features), dtype=np.float32)
     model.fit(sp.coo_matrix((1, 2)), np.ones((1, 1)), np.ones((2, n_features)), epochs=0)
     model.item_biases[:] = np.arange(n_features)
     why = model.explain(0, 0, user_features=np.ones((1, 1)), item_features=every)
-    lines = str(why).splitlines()
-    n = 2 * n_features + 1
-    assert len(why.contributions) == n
-    assert len(lines) == n_lines
+    decisive, same = str(why).split("\n            the same for every item:\n")
+    lines = [*decisive.splitlines(), *same.splitlines()]
+    n = 2 * n_features
+    assert len(why.contributions) == n + 1
+    assert len(decisive.splitlines()) == (n if n <= 11 else 11)
+    assert len(same.splitlines()) == 2
     if n > 11:
-        assert lines[-2].endswith(f"  ({n - 10} smaller ones)")
+        assert decisive.endswith(f"  ({n - 10} smaller ones)")
     total = sum(float(line.split()[0]) for line in lines[:-1])
     assert total == pytest.approx(float(lines[-1].split()[0]), abs=1e-3)
     assert lines[-1].endswith("= score")
+
+
+@pytest.mark.parametrize(("n_features", "n_lines"), [(1, 1), (4, 4), (5, 4), (20, 4)])
+def test_the_biases_of_a_user_of_many_features_are_summed_up(n_features, n_lines):
+    """A rest of a single one is named."""
+    model = LightFM(random_state=0)
+    model.fit(sp.coo_matrix((2, 1)), np.ones((2, n_features)), np.ones((1, 1)), epochs=0)
+    model.user_biases[:] = np.arange(n_features)
+    every = {"user_features": np.ones((1, n_features)), "item_features": np.ones((1, 1))}
+    *same, score = str(model.explain(0, 0, **every)).split("item:\n")[1].splitlines()
+    assert len(same) == n_lines and score.endswith("= score")
+    total = sum(float(line.split()[0]) for line in same)
+    assert total == pytest.approx(n_features * (n_features - 1) / 2)
+    if n_features > 4:
+        assert same[-1].endswith(f"  ({n_features - 3} smaller ones)")
 
 
 # Errors

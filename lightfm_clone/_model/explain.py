@@ -19,9 +19,13 @@ import numpy as np
 
 from lightfm_clone._model.parameters import loss_of
 from lightfm_clone._model.state import Rows, check_fitted
+from lightfm_clone._printed import Printed
+from lightfm_clone._tables import make
+from lightfm_clone.typing import Table
 
-# As many contributions are printed; the rest share a line.
-_SHOWN = 10
+# As many contributions are printed of those that decide the order of items, and of those that are
+# the same for every item; the rest share a line.
+_SHOWN, _SHOWN_OF_THE_SAME = 10, 3
 
 
 class Contribution(NamedTuple):
@@ -35,6 +39,11 @@ class Contribution(NamedTuple):
     kind: str  # "pair", "user bias", "item bias" or "global mean"
     user_feature: Any
     item_feature: Any
+
+    @property
+    def is_same_for_every_item(self) -> bool:
+        """Whether it is in every score of that user, and so does not decide the order of items."""
+        return self.kind in ("user bias", "global mean")
 
     def __str__(self) -> str:
         if self.kind == "pair":
@@ -55,24 +64,77 @@ class Explanation:
     score : float
         Their sum in float64; `LightFM.predict` gives the same within rounding to float32.
     contributions : list of Contribution
-        Named tuples ``(value, kind, user_feature, item_feature)``, the largest in size first.
-        There is one for each pair of a user feature and an item feature and for each feature's
-        bias; the global mean of ``loss="mse"`` is one, too.
+        Named tuples ``(value, kind, user_feature, item_feature)``: those that decide the order of
+        items, the largest in size first, and then those that are the same for every item (the
+        user's biases and, of ``loss="mse"``, the global mean), the largest first again. There is
+        one for each pair of a user feature and an item feature and for each feature's bias.
     """
 
     score: float
     contributions: list[Contribution]
 
+    def to_frame(self, kind: str | None = None) -> Table:
+        """The contributions as a table, in their order.
+
+        Parameters
+        ----------
+        kind : {"pandas", "polars", "pyarrow"}, optional
+            Of which library; by default the first of them that is installed.
+
+        Returns
+        -------
+        table
+            With the columns value, kind, user_feature, item_feature (names as text; missing where a
+            side has no part in it) and same_for_every_item (bool).
+
+        Raises
+        ------
+        ImportError
+            Where the library is not installed, or none is.
+        ValueError
+            For another kind.
+        """
+        each = self.contributions
+        columns: dict[str, Any] = {
+            "value": np.array([one.value for one in each]),
+            "kind": [one.kind for one in each],
+            "user_feature": [_text(one.user_feature) for one in each],
+            "item_feature": [_text(one.item_feature) for one in each],
+            "same_for_every_item": np.array([one.is_same_for_every_item for one in each], bool),
+        }
+        return make(kind, columns)
+
     def __repr__(self) -> str:
-        n_shown = len(self.contributions)
-        if n_shown > _SHOWN + 1:  # a line for a single one may as well name it
-            n_shown = _SHOWN
-        rest = self.contributions[n_shown:]
-        lines = [(each.value, str(each)) for each in self.contributions[:n_shown]]
-        if rest:
-            lines.append((math.fsum(each.value for each in rest), f"({len(rest)} smaller ones)"))
-        lines.append((self.score, "= score"))
-        return "\n".join(f"{value:+10.4f}  {what}" for value, what in lines)
+        return "\n".join(f"{value:>10}  {what}" for value, what in self._lines())
+
+    def _repr_html_(self) -> str:
+        rows = [[what, value] for value, what in self._lines()]
+        return Printed([["contribution", "value"], *rows]).html()
+
+    def _lines(self) -> list[tuple[str, str]]:
+        """Values and what they belong to."""
+        same = [one for one in self.contributions if one.is_same_for_every_item]
+        decisive = [one for one in self.contributions if not one.is_same_for_every_item]
+        lines = _shortened(decisive, _SHOWN)
+        if same:
+            lines += [("", "the same for every item:"), *_shortened(same, _SHOWN_OF_THE_SAME)]
+        return [*lines, (f"{self.score:+.4f}", "= score")]
+
+
+def _shortened(contributions: list[Contribution], n_shown: int) -> list[tuple[str, str]]:
+    """The first, and the sum of the others."""
+    if len(contributions) <= n_shown + 1:  # a line for a single one may as well name it
+        n_shown = len(contributions)
+    lines = [(f"{one.value:+.4f}", str(one)) for one in contributions[:n_shown]]
+    rest = contributions[n_shown:]
+    if rest:
+        total = math.fsum(one.value for one in rest)
+        lines.append((f"{total:+.4f}", f"({len(rest)} smaller ones)"))
+    return lines
+
+
+def _text(name: Any) -> str | None:
+    return None if name is None else str(name)
 
 
 class _Terms(NamedTuple):
@@ -102,7 +164,7 @@ def explain(
         contributions.append(Contribution(value, "item bias", None, feature))
     if model.global_mean_:  # of loss="mse"
         contributions.append(Contribution(float(model.global_mean_), "global mean", None, None))
-    contributions.sort(key=lambda each: -abs(each.value))
+    contributions.sort(key=lambda each: (each.is_same_for_every_item, -abs(each.value)))
     return Explanation(math.fsum(each.value for each in contributions), contributions)
 
 

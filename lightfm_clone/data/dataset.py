@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Hashable, Iterable, Mapping
-from itertools import chain, count
+from itertools import chain, count, islice
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from lightfm_clone import _core, persistence
+from lightfm_clone._printed import Printed
 from lightfm_clone.data import feature_matrices, interactions, numbering, tables
 from lightfm_clone.data.feature_matrices import Side
 from lightfm_clone.data.tables import Scaling
@@ -85,6 +87,17 @@ class Dataset:
             f"Dataset({users} users with {user_features} features, "
             f"{items} items with {item_features} features)"
         )
+
+    def _repr_html_(self) -> str:
+        user_ids, user_features, item_ids, item_features = self.mapping()
+        rows = [["", "number", "features", "first ids", "first names of features"]]
+        for side, ids, features, identity in (
+            ("users", user_ids, user_features, self._user_identity_features),
+            ("items", item_ids, item_features, self._item_identity_features),
+        ):
+            names = (name for name in features if not identity or name not in ids)
+            rows.append([side, f"{len(ids):,}", f"{len(features):,}", _first(ids), _first(names)])
+        return Printed(rows).html()
 
     @classmethod
     def from_frame(
@@ -689,6 +702,12 @@ class Dataset:
             raise ValueError(
                 "this dataset knows no users and no items yet: call fit(users, items) first"
             )
+
+
+def _first(names: Iterable[Hashable], n: int = 3) -> str:
+    """The first of them in short; as Python writes them, which tells "1" from 1."""
+    shown = [reprlib.repr(name) for name in islice(names, n + 1)]
+    return ", ".join([*shown[:n], "…"] if len(shown) > n else shown)
 
 
 def _new_names(

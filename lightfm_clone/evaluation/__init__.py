@@ -4,13 +4,15 @@ Every ranking metric is a function of a user's test ranks: for each of their tes
 other items the model places at least as high, their training items left out. So ties count against
 the test item: a model that scores everything alike gets the worst value, not a lucky one.
 
-`evaluate` computes any number of metrics together, for all users and for groups of them. The
-measures of lists (`catalogue_coverage`, `novelty`, `popularity_share`, `intra_list_diversity`) look
-at what is recommended, not at whether it is right.
+`evaluate` computes any number of metrics together, for all users and for groups of them, and
+`Comparison` sets several models side by side. The measures of lists (`catalogue_coverage`,
+`novelty`, `popularity_share`, `intra_list_diversity`) look at what is recommended, not at whether
+it is right.
 """
 
 from __future__ import annotations
 
+from lightfm_clone.evaluation.comparison import Comparison, Difference
 from lightfm_clone.evaluation.lists import (
     catalogue_coverage,
     intra_list_diversity,
@@ -29,6 +31,8 @@ from lightfm_clone.evaluation.metrics import (
 from lightfm_clone.evaluation.results import Evaluation, evaluate
 
 __all__ = [
+    "Comparison",
+    "Difference",
     "Evaluation",
     "auc_score",
     "average_precision_at_k",

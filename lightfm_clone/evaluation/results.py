@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from lightfm_clone._checks import check_random_state, is_integer, is_real, names_ours
+from lightfm_clone._checks import names_ours
+from lightfm_clone._printed import Printed
+from lightfm_clone._tables import make
 from lightfm_clone.evaluation.groups import assign
+from lightfm_clone.evaluation.intervals import bootstrap
 from lightfm_clone.evaluation.metrics import metric
 from lightfm_clone.evaluation.ranking import Ranker, rank
-from lightfm_clone.typing import FeatureMatrix, Id, Interactions, Seed
+from lightfm_clone.typing import FeatureMatrix, Id, Interactions, Seed, Table
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -60,6 +63,15 @@ class Evaluation(Mapping[str, float]):
     def __len__(self) -> int:
         return len(self._means)
 
+    @property
+    def standard_errors(self) -> dict[str, float]:
+        """Of the means, by metric; NaN of a single user."""
+        n = len(self.users)
+        return {
+            name: float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan
+            for name, values in self.per_user.items()
+        }
+
     def confidence_intervals(
         self, level: float = 0.95, n_resamples: int = 1000, random_state: Seed = 0
     ) -> dict[str, tuple[float, float]]:
@@ -86,50 +98,71 @@ class Evaluation(Mapping[str, float]):
         ValueError
             For a level outside (0, 1) or n_resamples < 1.
         """
-        if not is_real(level) or not 0 < level < 1:
-            raise ValueError(f"level must be a number in (0, 1), got {level!r}")
-        if not is_integer(n_resamples) or n_resamples < 1:
-            raise ValueError(
-                f"n_resamples must be a whole number of at least 1, got {n_resamples!r}"
-            )
-        # A Generator draws several times faster than a RandomState.
-        seed = check_random_state(random_state).randint(2**32, size=4, dtype=np.uint32)
-        random = np.random.default_rng(seed)
         values = np.column_stack(list(self.per_user.values()))
-        n = len(values)
-        means = np.empty((n_resamples, values.shape[1]))
-        at_once = max(1, 2**20 // n)  # bounds the memory, to 8 MB or one draw of all users
-        for start in range(0, n_resamples, at_once):
-            rows = min(at_once, n_resamples - start)
-            drawn = random.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]
-            counts = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
-            means[start : start + rows] = counts @ values / n
-        ends = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
-        return dict(zip(self, zip(*ends.tolist(), strict=True), strict=True))
+        return dict(zip(self, bootstrap(values, level, n_resamples, random_state), strict=True))
+
+    def to_frame(self, kind: str | None = None) -> Table:
+        """The means as a table: a row for each group and metric.
+
+        Parameters
+        ----------
+        kind : {"pandas", "polars", "pyarrow"}, optional
+            Of which library; by default the first of them that is installed.
+
+        Returns
+        -------
+        table
+            With the columns group (text; "all" for everybody), users (their number), metric, mean
+            and standard_error.
+
+        Raises
+        ------
+        ImportError
+            Where the library is not installed, or none is.
+        ValueError
+            For another kind.
+        """
+        rows = [
+            (label, len(part.users), metric, part[metric], error)
+            for label, part in parts(self)
+            for metric, error in part.standard_errors.items()
+        ]
+        names = ("group", "users", "metric", "mean", "standard_error")
+        return make(kind, dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
 
     def __repr__(self) -> str:
+        return "\n\n".join(table.text() for table in self._tables())
+
+    def _repr_html_(self) -> str:
+        return "".join(table.html() for table in self._tables())
+
+    def _tables(self) -> list[Printed]:
         n = len(self.users)
-        table = [["", "mean", "±"]]
-        for name, values in self.per_user.items():
-            error = f"{1.96 * values.std(ddof=1) / np.sqrt(n):.4f}" if n > 1 else "-"
-            table.append([name, f"{self[name]:.4f}", error])
-        text = f"{_aligned(table)}\nmeans over {n:,} users with test items, ± 1.96 standard errors"
+        rows = [["", "mean", "±"]]
+        for name, error in self.standard_errors.items():
+            rows.append([name, f"{self[name]:.4f}", f"{1.96 * error:.4f}" if n > 1 else "-"])
+        note = f"means over {n:,} users with test items, ± 1.96 standard errors"
+        tables = [Printed(rows, note)]
         if self.groups:
-            table = [["", "users", *self]]
-            for label, group in {"all": self, **self.groups}.items():
-                means = (f"{mean:.4f}" for mean in group.values())
-                table.append([str(label), f"{len(group.users):,}", *means])
-            text += f"\n\n{_aligned(table)}"
-        return text
+            rows = [["", "users", *self]]
+            for label, part in parts(self):
+                means = (f"{mean:.4f}" for mean in part.values())
+                rows.append([label, f"{len(part.users):,}", *means])
+            tables.append(Printed(rows))
+        return tables
 
 
-def _aligned(table: list[list[str]]) -> str:
-    """Lines of a table, its first column to the left and the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = (
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in table
-    )
-    return "\n".join(lines)
+class _WithGroups(Protocol):
+    @property
+    def groups(self) -> Mapping[Any, Any]: ...
+
+
+_Whole = TypeVar("_Whole", bound=_WithGroups)
+
+
+def parts(whole: _Whole) -> list[tuple[str, _Whole]]:
+    """The whole and its groups, each with its label as text: "all" and the groups' own."""
+    return [("all", whole), *((str(label), group) for label, group in whole.groups.items())]
 
 
 def _accept_earlier_names(**earlier: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:

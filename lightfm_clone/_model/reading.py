@@ -1,0 +1,47 @@
+"""What a model shows of itself: its parameters, and what it has learned from so far."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightfm_clone._checks import is_real
+from lightfm_clone._model import state
+from lightfm_clone._printed import Printed
+
+
+def text(model: Any) -> str:
+    """The parameters, and a line on the fit."""
+    facts = _facts(model)
+    if not facts:
+        return repr(model)
+    return f"{model!r}\nfitted: {', '.join(f'{name} {value}' for name, value in facts)}"
+
+
+def html(model: Any) -> str:
+    """The same as a table."""
+    facts = _facts(model)
+    head = [repr(model), "fitted" if facts else "not fitted"]
+    return Printed([head, *([name, value] for name, value in facts)]).html()
+
+
+def _facts(model: Any) -> list[tuple[str, str]]:
+    """Names and values; none of a model that is not fitted."""
+    try:
+        state.check_fitted(model)
+    except ValueError:  # or whose arrays do not belong together
+        return []
+    facts = []
+    for side in ("user", "item"):
+        of_features = f"{side}_features" in model._fitted_with
+        noun = f"{side} features" if of_features else f"{side}s"
+        facts.append((noun, f"{state.n_features(model, side):,}"))
+    if model.history_:
+        seconds = sum(record.get("seconds", 0) for record in model.history_)
+        facts += [("epochs", f"{len(model.history_):,}"), ("seconds", f"{seconds:.1f}")]
+        facts += [
+            # A callback may have put anything there.
+            (f"last {name}", f"{value:.4f}" if is_real(value) else str(value))
+            for name, value in model.history_[-1].items()
+            if name not in ("epoch", "seconds")
+        ]
+    return facts
