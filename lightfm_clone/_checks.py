@@ -191,6 +191,14 @@ def check_epochs(epochs: int) -> int:
     return int(epochs)
 
 
+def check_k(k: Any) -> None:
+    """Check the length of lists."""
+    if not is_integer(k) or not 1 <= k <= MAX_ID:
+        is_matrix = is_sparse(k) or np.ndim(k) > 1
+        given = "a matrix; to leave out known items, pass exclude=matrix" if is_matrix else repr(k)
+        raise ValueError(f"k must be an integer from 1 to {MAX_ID}, got {given}")
+
+
 # ---- arrays --------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lightfm_clone import LightFM
+from lightfm_clone._model import prepared
 from lightfm_clone._model import recommend as module
 
 N_USERS, N_ITEMS = 30, 20
@@ -33,7 +34,7 @@ FEATURES = {
     "user_features": random_features(N_USERS, 6, seed=2),
     "item_features": random_features(N_ITEMS, 7, seed=3),
 }
-PATHS = {"items packed": 0, "items as they lie": 10**6}  # values of module._FEW
+PATHS = {"items packed": 0, "items as they lie": 10**6}  # values of prepared._FEW
 
 # The level changes the compiled core, not the example, so it may stay for all examples.
 at_each_level = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -55,7 +56,7 @@ def hybrid() -> LightFM:
 @pytest.fixture(params=PATHS.values(), ids=PATHS.keys())
 def path(request, monkeypatch) -> None:
     """Run the test once with packed items for every call, and once without."""
-    monkeypatch.setattr(module, "_FEW", request.param)
+    monkeypatch.setattr(prepared, "_FEW", request.param)
 
 
 def integer_model(rng: np.random.Generator, shape: tuple[int, int], d: int, largest: int = 2):

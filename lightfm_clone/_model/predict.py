@@ -9,6 +9,7 @@ import numpy as np
 from lightfm_clone import _checks as checks
 from lightfm_clone import _core
 from lightfm_clone._model import advice
+from lightfm_clone._model.prepared import PreparedItems
 from lightfm_clone._model.state import Rows, check_fitted
 from lightfm_clone.typing import CsrMatrix, Floats
 
@@ -72,9 +73,9 @@ def predict_rank(
     threads = checks.check_num_threads(num_threads)
     test = checks.as_csr(test_interactions, "test_interactions")
     if train_interactions is None:
-        train = type(test)(test.shape, dtype=np.float32)
+        train = None
     else:
-        train = checks.as_csr(train_interactions, "train_interactions").sorted_indices()
+        train = checks.as_csr(train_interactions, "train_interactions")
         if train.shape != test.shape:
             raise ValueError(
                 f"train_interactions must have the shape of test_interactions, {test.shape}, "
@@ -89,16 +90,6 @@ def predict_rank(
             advice.slice_has_more_rows(side, rows.n, n)
         vectors.append(rows.rankable(None if rows.n == n else np.arange(n, dtype=np.int32)))
     users, items = vectors
-    ranks: CsrMatrix = test.astype(np.float32)
-    indptr, indices, _ = checks.csr_parts(test)
-    train_indptr, train_indices, _ = checks.csr_parts(train)
-    ranks.data, in_train = _core.Items(*items, packed=True).ranks(
-        *users, indptr, indices, train_indptr, train_indices, threads
+    return PreparedItems(*items).ranks(
+        users, test, train, check_intersections=check_intersections, num_threads=threads
     )
-    # An entry that is stored as 0 on either side is not shared.
-    if check_intersections and in_train.any() and test.astype(bool).multiply(train).nnz:
-        raise ValueError(
-            "test_interactions and train_interactions share entries, so the ranks would be too "
-            "good; remove them from one, or pass check_intersections=False"
-        )
-    return ranks

@@ -1,9 +1,8 @@
 """Top-N lists and nearest neighbours.
 
-Vectors go to the compiled core in blocks of users, with the items packed once; selection is fused
-behind the scores, which never leave the cache. Beside the result (8 bytes for each of its entries)
-and the vectors of the items, twice, a call needs the vectors and the excluded items of _BLOCK
-users, however many users it is asked for.
+The items are prepared once, and the vectors of users made in blocks of _BLOCK. Beside the result (8
+bytes for each of its entries) and the vectors of the items, twice, a call needs the vectors and the
+excluded items of one block, however many users it is asked for.
 """
 
 from __future__ import annotations
@@ -12,18 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from lightfm_clone import _checks as checks
-from lightfm_clone import _core
+from lightfm_clone._model.prepared import PreparedItems, best_among
 from lightfm_clone._model.state import Rows, check_fitted, directions
 from lightfm_clone.typing import RankedLists, Representations
 
 _BLOCK = 4096  # users whose vectors are made at a time
-_FEW = 12  # up to this many users, packing the items costs more than it saves
-
-# Some users: biases, vectors, begins, ends, excluded. User u does not get the items
-# excluded[begins[u] : ends[u]], which are sorted.
-_Users = tuple[Any, Any, Any, Any, Any]
 
 
 def recommend(
@@ -73,12 +68,11 @@ def recommend(
         known = checks.check_exclude(exclude, least_rows, user_ids is None, of_items.n)
     shift = np.float32(model.global_mean_)
 
-    def users_at(at: slice) -> _Users:
+    def users_at(at: slice) -> tuple[Representations, Any]:
         biases, vectors = vectors_of(users[at])
-        return biases + shift, vectors, *_places(known, users[at], candidates)
+        return (biases + shift, vectors), None if known is None else known[users[at]]
 
-    ids, scores = _best(len(users), users_at, of_items.rankable(candidates), k, threads)
-    return _ids_among(candidates, ids), scores
+    return _lists(len(users), users_at, of_items.rankable(candidates), candidates, k, threads)
 
 
 def similar(
@@ -98,7 +92,7 @@ def similar(
     if metric not in ("cosine", "dot"):
         raise ValueError(f"metric must be 'cosine' or 'dot', got {metric!r}")
     rows = Rows(model, side, features)
-    asked = candidates = np.arange(rows.n, dtype=np.int32)
+    asked, candidates = np.arange(rows.n, dtype=np.int32), None
     if ids is not None:
         asked = rows.numbers(ids, f"{side}_ids")
     if among is not None:
@@ -110,65 +104,42 @@ def similar(
     if metric == "cosine":
         vectors = directions(vectors)
     nearest_of = no_biases, vectors
-    if among is not None:
+    if candidates is not None:
         nearest_of = no_biases[candidates], vectors[candidates]
 
-    # Each is left out of its own list, if it is a candidate at all.
-    begins = np.searchsorted(candidates, asked)
-    ends = begins + (candidates.take(begins, mode="clip") == asked)
-    places = np.arange(len(candidates), dtype=np.int32)
+    def users_at(at: slice) -> tuple[Representations, Any]:
+        here = asked[at]
+        # Each is left out of its own list.
+        themselves = sp.csr_matrix(
+            (np.ones(len(here), dtype=bool), here, np.arange(len(here) + 1)),
+            shape=(len(here), rows.n),
+        )
+        return (no_biases[here], vectors[here]), themselves
 
-    def users_at(at: slice) -> _Users:
-        return no_biases[asked[at]], vectors[asked[at]], begins[at], ends[at], places
-
-    found, scores = _best(len(asked), users_at, nearest_of, k, threads)
-    return _ids_among(candidates, found), scores
+    return _lists(len(asked), users_at, nearest_of, candidates, k, threads)
 
 
-def _best(
+def _lists(
     n_users: int,
-    users_at: Callable[[slice], _Users],
-    items: tuple[Any, Any],
+    users_at: Callable[[slice], tuple[Representations, Any]],
+    items: Representations,
+    candidates: Any,
     k: int,
     threads: int,
-) -> tuple[Any, Any]:
-    """Places int32 [n_users, k] and scores float32 [n_users, k] of the best items.
+) -> RankedLists:
+    """The best items of all users, block by block.
 
-    `users_at` makes a slice of the users; `items` are biases and vectors of all items.
+    `users_at` makes a slice of the users, and what these do not get; `items` are the candidates,
+    rows of the catalogue, or all of it where these are None.
     """
-    if not checks.is_integer(k) or not 1 <= k <= checks.MAX_ID:
-        is_matrix = checks.is_sparse(k) or np.ndim(k) > 1
-        given = "a matrix; to leave out known items, pass exclude=matrix" if is_matrix else repr(k)
-        raise ValueError(f"k must be an integer from 1 to {checks.MAX_ID}, got {given}")
+    checks.check_k(k)
     ids = np.empty((n_users, k), dtype=np.int32)
     scores = np.empty((n_users, k), dtype=np.float32)
-    packed = _core.Items(*items, n_users > _FEW)
+    prepared = PreparedItems(*items)
     for first in range(0, n_users, _BLOCK):
         at = slice(first, first + _BLOCK)
-        biases, vectors, begins, ends, excluded = users_at(at)
-        checks.check_rankable("user", biases, vectors)
-        packed.best(biases, vectors, begins, ends, excluded, ids[at], scores[at], threads)
+        users, exclude = users_at(at)
+        ids[at], scores[at] = best_among(
+            prepared, candidates, users, k, exclude=exclude, num_threads=threads
+        )
     return ids, scores
-
-
-def _places(known: Any, users: Any, candidates: Any) -> tuple[Any, Any, Any]:
-    """Where the known items of these users are among the candidates, as `_Users` has them."""
-    if known is None:
-        none = np.zeros(len(users), dtype=np.int64)
-        return none, none, users[:0]
-    rows = known[users]  # a copy, small beside a large matrix, so that it may be sorted
-    if candidates is not None:
-        rows = rows[:, candidates]
-    rows.sort_indices()
-    indptr, indices, _ = checks.csr_parts(rows)
-    return indptr[:-1], indptr[1:], indices
-
-
-def _ids_among(candidates: Any, places: Any) -> Any:
-    """The ids of the candidates at these places, -1 where there is none, written over them."""
-    if candidates is not None:
-        ids = np.append(candidates, np.int32(-1))
-        for first in range(0, len(places), _BLOCK):  # NumPy takes 12 bytes for each at once
-            rows = places[first : first + _BLOCK]
-            rows[...] = ids[rows]
-    return places

@@ -1,0 +1,284 @@
+"""Items made ready once, for any number of requests: best lists, ranks, scores, cosines.
+
+Vectors go to the compiled core with the items packed once; selection is fused behind the scores,
+which never leave the cache.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from lightfm_clone import _checks as checks
+from lightfm_clone import _core
+from lightfm_clone._model.state import directions
+from lightfm_clone.typing import CsrMatrix, Floats, RankedLists, Representations
+
+_FEW = 12  # up to this many users, packing the items costs more than it saves
+_PAIR = 16  # to score and sort one pair alone costs as much as so many pairs of a scan
+_MASKED = 1 << 22  # pairs of users and items that a mask is made for at a time
+
+# Entries of a matrix: row r has indices[indptr[r] : indptr[r + 1]]; int64 and int32, as CSR.
+_Entries = tuple[Any, Any]
+
+
+class PreparedItems:
+    """Representations of items, and what can be asked of them.
+
+    Parameters
+    ----------
+    biases : float32 [n]
+    vectors : float32 [n, no_components]
+        Finite (`of` and `Rows.rankable` check that). They are kept, not copied, and must not change
+        while this object is in use.
+
+    Notes
+    -----
+    A packed copy, as large as the vectors, is made when more than a few users ask at once for the
+    first time. Threads may share an object.
+
+    Users are biases float32 [n_users] and vectors float32 [n_users, no_components], whose scores
+    are b_u + b_i + q_u · p_i. A constant that is part of all scores, such as `global_mean_` of a
+    model, belongs to the biases of the users.
+    """
+
+    def __init__(self, biases: Any, vectors: Any) -> None:
+        self.biases: Floats = checks.contiguous(biases, np.float32)
+        self.vectors: Floats = checks.contiguous(vectors, np.float32)
+        self.n = len(self.biases)
+        self._as_they_lie = _core.Items(self.biases, self.vectors, False)
+
+    @classmethod
+    def of(cls, model: Any, item_features: Any = None) -> PreparedItems:
+        """The items of a model, or of whatever else has its `get_item_representations`."""
+        representations = model.get_item_representations(item_features)
+        return cls(*checks.check_rankable("item", *representations))
+
+    def with_biases(self, biases: Any) -> PreparedItems:
+        """These vectors with other biases, float32 [n]."""
+        return PreparedItems(biases, self.vectors)
+
+    def best(
+        self,
+        users: Representations,
+        k: int,
+        *,
+        exclude: Any = None,
+        candidates: Any = None,
+        num_threads: int | None = 1,
+    ) -> RankedLists:
+        """The k best items of each user, best first; of equal scores the lower row comes first.
+
+        Beside the result, memory grows with the entries of `exclude` and `candidates` alone. Who
+        has many users asks for some thousand at a time.
+
+        Parameters
+        ----------
+        users : biases float32 [n_users], vectors float32 [n_users, no_components]
+        k : int
+        exclude : valid CSR matrix [n_users, n], optional
+            What each user does not get: every stored entry.
+        candidates : int32 [n_candidates] or valid CSR matrix [n_users, n], default all
+            The only items to choose from: rows, ascending and distinct, that are the same for all
+            users; or for each user the stored entries of their row.
+        num_threads : int or None, default 1
+
+        Returns
+        -------
+        ids : int32 [n_users, k]
+            -1 where no item is left.
+        scores : float32 [n_users, k]
+            -infinity where no item is left.
+
+        Raises
+        ------
+        ValueError
+            For k or num_threads that is no count, for users whose representations are NaN or
+            infinite, and matrices of another shape.
+        """
+        checks.check_k(k)
+        threads = checks.check_num_threads(num_threads)
+        checks.check_rankable("user", *users)
+        n_users = len(users[0])
+        known = self._entries(exclude, "exclude", n_users)
+        if candidates is None:
+            return self._best(users, k, *known, threads)
+        if checks.is_sparse(candidates):
+            own = self._entries(candidates, "candidates", n_users)
+        elif n_users > _FEW:
+            some = PreparedItems(self.biases[candidates], self.vectors[candidates])
+            return best_among(some, candidates, users, k, exclude=exclude, num_threads=threads)
+        else:
+            own = np.arange(n_users + 1) * len(candidates), np.tile(candidates, n_users)
+        if len(own[1]) * _PAIR < n_users * self.n:
+            return self._best_of_pairs(users, k, known, own, threads)
+        return self._best_of_mask(users, k, known, own, threads)
+
+    def ranks(
+        self,
+        users: Representations,
+        test: Any,
+        exclude: Any = None,
+        *,
+        check_intersections: bool = False,
+        num_threads: int | None = 1,
+    ) -> CsrMatrix:
+        """How many items score at least as high as those of `test`: 0 is best.
+
+        Parameters
+        ----------
+        users : biases float32 [n_users], vectors float32 [n_users, no_components]
+            Finite.
+        test : valid CSR matrix [n_users, n]
+        exclude : valid CSR matrix [n_users, n], optional
+            Items that do not count: every stored entry.
+        check_intersections : bool, default False
+            Whether to refuse matrices that share entries.
+        num_threads : int or None, default 1
+
+        Returns
+        -------
+        CSR matrix float32 [n_users, n]
+            The entries of `test`, their ranks as values.
+
+        Raises
+        ------
+        ValueError
+            For matrices of other shapes, and for shared entries.
+        """
+        threads = checks.check_num_threads(num_threads)
+        n_users = len(users[0])
+        entries = self._entries(exclude, "exclude", n_users)
+        ranks: CsrMatrix = test.astype(np.float32)
+        indptr, indices, _ = checks.csr_parts(test)
+        ranks.data, is_excluded = self._packed.ranks(*users, indptr, indices, *entries, threads)
+        # An entry that is stored as 0 on either side is not shared.
+        if check_intersections and is_excluded.any() and test.astype(bool).multiply(exclude).nnz:
+            raise ValueError(
+                "test_interactions and train_interactions share entries, so the ranks would be too "
+                "good; remove them from one, or pass check_intersections=False"
+            )
+        return ranks
+
+    def scores(self, users: Representations, ids: Any, *, num_threads: int | None = 1) -> Floats:
+        """Scores float32 [n_users, k] of lists int32 [n_users, k]; -infinity for -1."""
+        threads = checks.check_num_threads(num_threads)
+        there = ids >= 0
+        rows = np.flatnonzero(there) // max(ids.shape[1], 1)
+        scores = np.full(ids.shape, -np.inf, dtype=np.float32)
+        scores[there] = self._of_pairs(users, rows, ids[there], threads)
+        return scores
+
+    def cosines(self, rows: Any, others: Any, *, num_threads: int | None = 1) -> Floats:
+        """Cosines float32 [n, m] of the vectors of rows int32 [n] with others int32 [n, m].
+
+        0 where one of the two is all zeros.
+        """
+        threads = checks.check_num_threads(num_threads)
+        of_directions = self._directions
+        pairs = np.repeat(rows, others.shape[1]), others.ravel()
+        cosines: Floats = _core.score_pairs(*of_directions, *of_directions, *pairs, threads)
+        return cosines.reshape(others.shape)
+
+    @cached_property
+    def _packed(self) -> _core.Items:
+        return _core.Items(self.biases, self.vectors, True)
+
+    @cached_property
+    def _directions(self) -> Representations:
+        return np.zeros_like(self.biases), directions(self.vectors)
+
+    def _entries(self, matrix: Any, name: str, n_users: int) -> _Entries:
+        """The entries of a matrix, sorted; None has none."""
+        if matrix is None:
+            return np.zeros(n_users + 1, dtype=np.int64), np.empty(0, dtype=np.int32)
+        if matrix.shape != (n_users, self.n):
+            raise ValueError(
+                f"{name} must have shape {(n_users, self.n)}, a row for each user asked for and a "
+                f"column for each item, got {matrix.shape}"
+            )
+        if not matrix.has_sorted_indices:
+            matrix = matrix.sorted_indices()
+        indptr, indices, _ = checks.csr_parts(matrix)
+        return indptr, indices
+
+    def _keys(self, entries: _Entries, first: int, end: int) -> Any:
+        """Entries of rows first .. end, as int64 numbers row * n + index, from row `first` on."""
+        indptr, indices = entries[0][first : end + 1], entries[1]
+        rows = np.repeat(np.arange(end - first), np.diff(indptr))
+        return rows * self.n + indices[indptr[0] : indptr[-1]]
+
+    def _of_pairs(self, users: Representations, rows: Any, ids: Any, threads: int) -> Any:
+        rows, ids = rows.astype(np.int32), ids.astype(np.int32)
+        return _core.score_pairs(*users, self.biases, self.vectors, rows, ids, threads)
+
+    def _best(
+        self, users: Representations, k: int, indptr: Any, excluded: Any, threads: int
+    ) -> RankedLists:
+        """The best of all items, by a scan."""
+        n_users = len(users[0])
+        ids = np.empty((n_users, k), dtype=np.int32)
+        scores = np.empty((n_users, k), dtype=np.float32)
+        items = self._packed if n_users > _FEW else self._as_they_lie
+        items.best(*users, indptr[:-1], indptr[1:], excluded, ids, scores, threads)
+        return ids, scores
+
+    def _best_of_pairs(
+        self, users: Representations, k: int, known: _Entries, own: _Entries, threads: int
+    ) -> RankedLists:
+        """The best of each user's own candidates, which are scored alone."""
+        n_users = len(users[0])
+        pairs = np.setdiff1d(self._keys(own, 0, n_users), self._keys(known, 0, n_users))
+        rows, items = np.divmod(pairs, self.n)
+        of_pairs = self._of_pairs(users, rows, items, threads)
+        order = np.lexsort((-of_pairs, rows))  # of equal scores the lower item stays first
+        places = np.arange(len(rows)) - np.searchsorted(rows, rows)
+        best = places < k
+        at, order = (rows[best], places[best]), order[best]
+        ids = np.full((n_users, k), -1, dtype=np.int32)
+        scores = np.full((n_users, k), -np.inf, dtype=np.float32)
+        ids[at], scores[at] = items[order], of_pairs[order]
+        return ids, scores
+
+    def _best_of_mask(
+        self, users: Representations, k: int, known: _Entries, own: _Entries, threads: int
+    ) -> RankedLists:
+        """The best of each user's own candidates, by a scan that leaves out the others."""
+        biases, vectors = users
+        ids = np.empty((len(biases), k), dtype=np.int32)
+        scores = np.empty((len(biases), k), dtype=np.float32)
+        step = max(1, _MASKED // max(self.n, 1))
+        for first in range(0, len(biases), step):
+            end = min(first + step, len(biases))
+            left_out = np.ones((end - first, self.n), dtype=bool)
+            left_out.flat[self._keys(own, first, end)] = False
+            left_out.flat[self._keys(known, first, end)] = True
+            indptr = np.append(0, np.cumsum(np.count_nonzero(left_out, axis=1)))
+            others = np.nonzero(left_out)[1].astype(np.int32)
+            at = slice(first, end)
+            ids[at], scores[at] = self._best((biases[at], vectors[at]), k, indptr, others, threads)
+        return ids, scores
+
+
+def best_among(
+    items: PreparedItems,
+    rows: Any,
+    users: Representations,
+    k: int,
+    *,
+    exclude: Any,
+    num_threads: int | None,
+) -> RankedLists:
+    """The best items, as `PreparedItems.best`, where these are some rows of a catalogue.
+
+    `rows`, int32 [items.n], ascending, are theirs, and `exclude` and the lists are of rows of the
+    catalogue. None stands for all of it.
+    """
+    if rows is None:
+        return items.best(users, k, exclude=exclude, num_threads=num_threads)
+    if exclude is not None:
+        exclude = exclude[:, rows]
+    places, scores = items.best(users, k, exclude=exclude, num_threads=num_threads)
+    return np.append(rows, np.int32(-1))[places], scores
