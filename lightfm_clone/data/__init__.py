@@ -1,8 +1,20 @@
 """From ids and feature names, as an application knows them, to the matrices a model is fed."""
 
 from lightfm_clone.data.dataset import Dataset, FromFrame
+from lightfm_clone.data.encoder import FeatureEncoder
+from lightfm_clone.data.rules import bins, categories, cross, part, scaled, split
 
-__all__ = ["Dataset", "FromFrame"]
+__all__ = [
+    "Dataset",
+    "FeatureEncoder",
+    "FromFrame",
+    "bins",
+    "categories",
+    "cross",
+    "part",
+    "scaled",
+    "split",
+]
 
 # Dumps name a class by its module; this name is the one that all versions have.
 for _public in (Dataset, FromFrame):

@@ -72,8 +72,16 @@ def of_rows(data: Any, side: Side, normalize: bool) -> sp.csr_matrix:
     return matrix
 
 
-def of_table(given: tables.Features, side: Side, normalize: bool) -> sp.csr_matrix:
-    """The float32 matrix of the features in a table; see `Dataset.from_frame`."""
+def of_table(
+    given: tables.Features,
+    side: Side,
+    normalize: bool,
+    own: npt.NDArray[np.bool_] | None = None,
+) -> sp.csr_matrix:
+    """The float32 matrix of the features in a table; see `Dataset.from_frame`.
+
+    ``own`` [n_ids] says who has the feature of their own, and allows rows without any feature.
+    """
     owners = numbering.numbers_of(given.ids.values, _core.Numbers(side.ids), f"{side.name}s")
     owners = owners[given.ids.codes]
     repeated = np.bincount(owners, minlength=1).argmax()
@@ -85,10 +93,16 @@ def of_table(given: tables.Features, side: Side, normalize: bool) -> sp.csr_matr
         )
     row, value = owners[given.row], given.value
     blocks = [_identity(side)] if side.identity else []
+    if own is not None:
+        blocks = [Entries(*(part[own[block.row]] for part in block)) for block in blocks]
     if normalize:
-        sizes = np.bincount(row, minlength=len(side.ids)) + (1 if side.identity else 0)
-        _refuse_bare(sizes, side)
-        shares: npt.NDArray[np.float32] = np.float32(1) / sizes.astype(np.float32)
+        sizes = sum(
+            (np.bincount(block.row, minlength=len(side.ids)) for block in blocks),
+            np.bincount(row, minlength=len(side.ids)),
+        )
+        if own is None:
+            _refuse_bare(sizes, side)
+        shares: npt.NDArray[np.float32] = np.float32(1) / np.maximum(sizes, 1).astype(np.float32)
         value = value * shares[row]
         blocks = [Entries(row, col, ones * shares[row]) for row, col, ones in blocks]
     names = numbering.numbers_of(

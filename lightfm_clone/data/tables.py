@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
@@ -10,8 +11,8 @@ import numpy.typing as npt
 
 from lightfm_clone.data import columns as columns_of
 from lightfm_clone.data.columns import Codes, Column
-
-SCALINGS = ("standard", "minmax", None)
+from lightfm_clone.data.encodings import Encodings
+from lightfm_clone.data.rules import SCALINGS, Rule, categories, finite, flag, scaled
 
 # How numbers are scaled, all of them or by column.
 Scaling: TypeAlias = str | Mapping[Hashable, str | None] | None
@@ -63,7 +64,7 @@ def read(
         column = _complete(columns, weight, "weight", "interactions")
         if column.kind not in ("number", "boolean"):
             raise TypeError(f"{column.label} must hold numbers to be weights, got {column.dtype}")
-        weights = _finite(column.numbers(), column)
+        weights = finite(column.numbers(), column, np.float32).astype(np.float32)
     if timestamp is not None:
         column = _complete(columns, timestamp, "timestamp", "interactions")
         if column.kind not in ("number", "time"):
@@ -102,79 +103,23 @@ def _features(frame: Any, side: str, name: Hashable, numeric: Scaling) -> Featur
     argument = f"{side}_features"
     columns = columns_of.by_name(frame, argument)
     ids = _ids(columns, name, side, argument)
-    names: dict[str, Hashable] = {}  # and the column that each comes from
-    entries: list[tuple[npt.NDArray[Any], ...]] = [
-        (np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0, np.float32))
-    ]
+    numbers = {key for key, column in columns.items() if column.kind == "number"} - {name}
+    rules: dict[Hashable, Rule] = {}
     for key, column in columns.items():
         if key == name or column.kind == "empty":
             continue
-        row: npt.NDArray[Any]
-        col: npt.NDArray[Any]
-        if column.kind == "number":
-            scaling = numeric.get(key, "standard") if isinstance(numeric, Mapping) else numeric
-            value = _scaled(column, scaling)
-            row = np.flatnonzero(~np.isnan(value))
-            col, value, new = np.zeros(len(row), dtype=np.intp), value[row], [str(key)]
-        elif column.kind == "boolean":
-            row = np.flatnonzero(column.numbers() == 1)
-            col, new = np.zeros(len(row), dtype=np.intp), [str(key)]
-            value = np.ones(len(row), dtype=np.float32)
-        elif column.kind in ("category", "list"):
-            rows, elements = column.elements() if column.kind == "list" else (None, column)
-            if elements.kind in ("list", "other"):
-                raise TypeError(f"{column.label} must hold lists of names, got {column.dtype}")
-            codes, values = elements.codes()
-            present = np.flatnonzero(codes >= 0)
-            row = present if rows is None else rows[present]
-            texts = [f"{key}:{value}" for value in values]
-            new = list(dict.fromkeys(texts))  # 1 and "1" read the same
-            col = codes[present]
-            if len(new) < len(texts):
-                places = {text: place for place, text in enumerate(new)}
-                col = np.array([places[text] for text in texts])[col]
-            value = np.ones(len(row), dtype=np.float32)
-        else:
+        if column.kind in ("time", "other"):
             raise TypeError(
                 f"{column.label} must hold numbers, booleans, categories, texts or lists of names, "
                 f"got {column.dtype}; turn it into one of these or leave the column out"
             )
-        entries.append((row, col + len(names), value))
-        for text in new:
-            if names.setdefault(text, key) != key:
-                raise ValueError(
-                    f"the columns {names[text]!r} and {key!r} of {argument} both make a feature "
-                    f"{text!r}; rename one of them"
-                )
-    row, col, value = map(np.concatenate, zip(*entries, strict=True))
-    numbers = {key for key, column in columns.items() if column.kind == "number"} - {name}
-    return Features(ids, list(names), row, col, value, numbers)
-
-
-def _scaled(column: Column, scaling: str | None) -> npt.NDArray[Any]:
-    """The numbers of a column as float32, NaN where they are missing."""
-    values = column.numbers()
-    present = values[~np.isnan(values)]
-    _finite(present, column)
-    if scaling is not None and len(present):
-        low, span = present.min(), np.ptp(present)
-        values = (values - low) / (span or 1)
-        if scaling == "standard" and span:
-            present = (present - low) / span
-            values = (values - present.mean()) / present.std()
-    return values.astype(np.float32)
-
-
-def _finite(values: npt.NDArray[Any], column: Column) -> npt.NDArray[Any]:
-    """The values as float32."""
-    with np.errstate(over="ignore"):
-        single = values.astype(np.float32)
-    bad = np.flatnonzero(~np.isfinite(single))
-    if len(bad):
-        raise ValueError(
-            f"{column.label} must hold finite numbers that fit 32 bits, got {values[bad[0]]}"
-        )
-    return single
+        rule: Rule = flag() if column.kind == "boolean" else categories()
+        if column.kind == "number":
+            rule = scaled(numeric.get(key, "standard") if isinstance(numeric, Mapping) else numeric)
+        rules[key] = rule.settled(column)
+    encodings = Encodings(rules)
+    read = encodings.grow(columns, argument)
+    return Features(ids, encodings.names, *encodings.entries(read, Counter()), numbers)
 
 
 def _ids(columns: dict[Hashable, Column], name: Hashable, role: str, argument: str) -> Codes:
