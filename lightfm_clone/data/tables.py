@@ -122,8 +122,19 @@ def _features(frame: Any, side: str, name: Hashable, numeric: Scaling) -> Featur
     return Features(ids, encodings.names, *encodings.entries(read, Counter()), numbers)
 
 
-def _ids(columns: dict[Hashable, Column], name: Hashable, role: str, argument: str) -> Codes:
-    column = _complete(columns, name, role, argument)
+def column_of(columns: dict[Hashable, Column], name: Hashable, role: str, argument: str) -> Column:
+    """The column of this name."""
+    if name not in columns:
+        raise ValueError(
+            f"{argument} must have the column {name!r} (the {role}), got the columns "
+            f"{', '.join(map(repr, columns)) or 'none'}; an index of pandas becomes a column with "
+            "reset_index()"
+        )
+    return columns[name]
+
+
+def ids_of(column: Column, role: str) -> Codes:
+    """A column of ids, some of which may be missing."""
     try:
         codes = column.codes()
         if column.kind in ("list", "other"):
@@ -135,15 +146,13 @@ def _ids(columns: dict[Hashable, Column], name: Hashable, role: str, argument: s
     return codes
 
 
+def _ids(columns: dict[Hashable, Column], name: Hashable, role: str, argument: str) -> Codes:
+    return ids_of(_complete(columns, name, role, argument), role)
+
+
 def _complete(columns: dict[Hashable, Column], name: Hashable, role: str, argument: str) -> Column:
     """The column of this name, which must not have missing values."""
-    if name not in columns:
-        raise ValueError(
-            f"{argument} must have the column {name!r} (the {role}), got the columns "
-            f"{', '.join(map(repr, columns)) or 'none'}; an index of pandas becomes a column with "
-            "reset_index()"
-        )
-    column = columns[name]
+    column = column_of(columns, name, role, argument)
     missing = np.flatnonzero(column.missing())
     if len(missing):
         raise ValueError(

@@ -1,0 +1,726 @@
+"""Events to one entry a pair of user and item, with counts of what was removed on the way.
+
+`read` takes the rows of a table that count, `pairs` makes one entry of all events of a pair, and
+`merge` adds the pairs of new events to old ones. Merging day by day equals all at once.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+import warnings
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from lightfm_clone._model.losses import LOSSES
+from lightfm_clone.data import columns as columns_of
+from lightfm_clone.data import tables
+from lightfm_clone.data.columns import Codes, Column
+from lightfm_clone.typing import Floats, Id, Table
+
+DUPLICATES = ("max", "sum", "last")
+
+_DAY = 86_400.0  # seconds
+_UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": _DAY, "w": 7 * _DAY}
+# Up to which number a time counts what since 1970: in each unit that is the year 5138.
+_SINCE_1970 = ((1e11, "seconds", 1.0), (1e14, "milliseconds", 1e3), (1e17, "microseconds", 1e6))
+_MOST_KINDS = 64  # bits of the largest mask
+_NAMED = 5  # kinds in a message
+
+
+class Removed(NamedTuple):
+    """Events that do not count, for one reason."""
+
+    what: str
+    count: int
+    remedy: str
+
+
+class Log(NamedTuple):
+    """The rows of a table of events that count, in its order."""
+
+    users: Codes  # int32; every value occurs
+    items: Codes
+    kinds: Codes | None  # uint8 into all kinds with a weight, whether they occur or not
+    weights: Floats | None  # at the time of the latest event; None where each event counts 1
+    times: npt.NDArray[np.float64] | None  # seconds since 1970
+    removed: tuple[Removed, ...]
+    n_rows: int  # of the table
+    columns: dict[str, Hashable]  # by role: "user", "item", "timestamp", "event"
+    time_unit: str | None  # what the numbers were taken for, where times are numbers
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """One entry for each pair of user and item with events, as CSR with sorted items."""
+
+    shape: tuple[int, int]
+    indptr: npt.NDArray[np.integer[Any]]  # int32, or int64 from 2**31 events on
+    indices: npt.NDArray[np.int32]
+    weights: Floats | None  # None where each pair counts 1
+    kinds: npt.NDArray[np.unsignedinteger[Any]] | None  # bit masks of the kinds of its events
+    times: npt.NDArray[np.float64] | None  # of its latest event, seconds since 1970
+    n_events: int  # that the entries are made of
+    n_repeats: int  # events that were there more than once, left out here
+
+    def rows(self, kinds: int | None = None) -> sp.csr_matrix:
+        """The pairs as a matrix of float32 ones, or those that have any of the kinds of a mask."""
+        indptr, indices = self.indptr, self.indices
+        if kinds is not None:
+            if self.kinds is None:
+                raise ValueError(
+                    "kinds must be None where events have no kinds; name their column with event="
+                )
+            has = (self.kinds & self.kinds.dtype.type(kinds)) != 0
+            indices = indices[has]
+            indptr = np.concatenate(([0], np.cumsum(has, dtype=indptr.dtype)))[indptr]
+        ones = np.ones(len(indices), dtype=np.float32)
+        matrix = sp.csr_matrix((ones, indices, indptr), shape=self.shape)
+        matrix.has_canonical_format = True
+        return matrix
+
+
+# ---- from a table to the rows that count ---------------------------------------------------------
+
+
+def read(
+    events: Table,
+    *,
+    user: Id,
+    item: Id,
+    timestamp: Id | None = None,
+    event: Id | None = None,
+    event_weights: Mapping[Id, float] | None = None,
+    weight: Id | None = None,
+    half_life: Any = None,
+    watched: Id | tuple[Id, ...] | None = None,
+    min_watched: float = 0.1,
+    known_kinds: Iterable[Id] = (),
+    argument: str = "events",
+) -> Log:
+    """The events of a table that count, with their weights.
+
+    An event counts when it has all that is read of it, and a weight above 0. Its weight is the
+    product of what ``event_weights``, ``weight`` and ``half_life`` say.
+
+    Parameters
+    ----------
+    events : table
+        A row for each event.
+    user, item : column name
+        The columns of ids.
+    timestamp : column name, optional
+        The column of times: dates, texts of dates as ISO 8601 writes them, or numbers since 1970,
+        in seconds, milliseconds, microseconds or nanoseconds, whichever makes them dates.
+    event : column name, optional
+        The column of kinds, such as view and purchase.
+    event_weights : dict from kind to number, optional
+        What an event of each kind counts, 1 by default. Kinds that are not named, or weigh 0, do
+        not count.
+    weight : column name, optional
+        The column of what each event counts, numbers >= 0, such as ratings or quantities.
+    half_life : str, number of days or timedelta, optional
+        The age, from the latest event on, at which an event counts half: "30d", "12h".
+    watched : column name, or tuple of two or three, optional
+        How much of the item was watched (heard, read): a share from 0 to 1; or (what was watched,
+        the length of all); or (start, end, the length of all).
+    min_watched : float, default 0.1
+        Events with a lower share do not count.
+    known_kinds : iterable of kinds
+        Kinds that come first in the numbering of kinds: those of earlier events.
+
+    Raises
+    ------
+    ValueError
+        When a column is not there, a weight is negative, or an argument cannot be.
+    TypeError
+        When ``events`` is no table, or a column holds what it cannot be used for.
+    """
+    columns = columns_of.by_name(events, argument)
+    named = {"user": user, "item": item, "timestamp": timestamp, "event": event, "weight": weight}
+    of = {
+        role: tables.column_of(columns, name, role, argument)
+        for role, name in named.items()
+        if name is not None
+    }
+    if event_weights is not None:
+        if event is None:
+            raise ValueError(
+                "event_weights need the column of kinds; name it with event=, which is None"
+            )
+        _check_event_weights(event_weights)
+    if half_life is not None:
+        half_life = seconds(half_life)
+        if timestamp is None:
+            raise ValueError("half_life needs times; name their column with timestamp=")
+
+    kept = _Kept(len(of["user"].missing()))
+    times = time_unit = None
+    if timestamp is not None:
+        times, time_unit = _times(of["timestamp"])
+        kept.complete(np.isnan(times), timestamp, argument)
+    ids = []
+    for role in ("user", "item"):
+        codes, values = tables.ids_of(of[role], role)
+        codes = codes.astype(np.int32, copy=False)
+        kept.complete(codes < 0, named[role], argument)
+        ids.append(Codes(codes, values))
+    kinds = weights = None
+    if event is not None:
+        kinds, weights = _kinds(of["event"], event_weights, known_kinds, kept, event, argument)
+    if weight is not None:
+        given = _weights(of["weight"])
+        kept.complete(np.isnan(given), weight, argument)
+        kept.without(given == 0, "a weight of 0", "give them a weight above 0 to keep them")
+        weights = given if weights is None else weights * given
+    if watched is not None:
+        _watch(columns, watched, min_watched, kept, argument)
+
+    if kept.removed:
+        ids = [_without_gaps(Codes(kept.of(codes), values)) for codes, values in ids]
+        kinds = kinds and Codes(kept.of(kinds.codes), kinds.values)
+        times = None if times is None else kept.of(times)
+        weights = None if weights is None else kept.of(weights)
+    if half_life is not None and times is not None and len(times):
+        # In place, and rounded once: the precision of float32 is in the age, not in the date.
+        decay = np.empty(len(times), dtype=np.float32)
+        np.subtract(times, times.max(), out=decay, casting="same_kind")
+        decay /= half_life
+        np.exp2(decay, out=decay)
+        weights = decay if weights is None else np.multiply(weights, decay, out=decay)
+    return Log(
+        *ids,
+        kinds,
+        weights,
+        times,
+        tuple(kept.removed),
+        len(kept.rows),
+        {role: name for role, name in named.items() if name is not None},
+        time_unit,
+    )
+
+
+def refuse_empty(log: Log, argument: str = "events") -> None:
+    """Refuse a log without a single event that counts."""
+    if len(log.users.codes):
+        return
+    causes = "".join(f"; {count} have {what}: {remedy}" for what, count, remedy in log.removed)
+    raise ValueError(
+        f"{argument} must have at least one event that counts, got {log.n_rows} rows{causes}"
+    )
+
+
+def seconds(half_life: Any) -> float:
+    """A half-life in seconds: of a text such as "30d", a number of days or a timedelta."""
+    value: float | None = None
+    if isinstance(half_life, str):
+        match = re.fullmatch(r"\s*(\d+\.?\d*)\s*(s|min|h|d|w)\s*", half_life)
+        value = float(match[1]) * _UNITS[match[2]] if match else None
+    elif isinstance(half_life, np.timedelta64):
+        value = float(half_life / np.timedelta64(1, "s"))
+    elif isinstance(half_life, datetime.timedelta):
+        value = half_life.total_seconds()
+    elif isinstance(half_life, Real) and not isinstance(half_life, bool):
+        value = float(half_life) * _DAY
+    else:
+        raise TypeError(
+            "half_life must be a text such as '30d', a number of days or a timedelta, got "
+            f"{type(half_life).__name__}"
+        )
+    if value is None or not 0 < value < math.inf:
+        raise ValueError(
+            "half_life must be longer than nothing: a text such as '30d', '12h', '90min' or '2w', "
+            f"a number of days or a timedelta, got {half_life!r}"
+        )
+    return value
+
+
+class _Kept:
+    """Which rows count, and why the others do not: the first reason that is found."""
+
+    def __init__(self, n_rows: int) -> None:
+        self.rows = np.ones(n_rows, dtype=bool)
+        self.removed: list[Removed] = []
+
+    def without(self, bad: npt.NDArray[np.bool_], what: str, remedy: str) -> None:
+        count = int(np.count_nonzero(bad & self.rows))
+        if count:
+            self.removed.append(Removed(what, count, remedy))
+            self.rows &= ~bad
+
+    def complete(self, missing: npt.NDArray[np.bool_], name: Hashable, argument: str) -> None:
+        """Leave out the rows without a value in the column of this name."""
+        remedy = f"fill in the column {name!r} to keep them"
+        self.without(missing, f"no value in {name!r}", remedy)
+
+    def of(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return values[self.rows]
+
+
+def _without_gaps(ids: Codes) -> Codes:
+    """The ids that still occur, as the removed rows had some for themselves."""
+    occurs = np.zeros(len(ids.values), dtype=bool)
+    occurs[ids.codes] = True
+    if occurs.all():
+        return ids
+    numbers = np.cumsum(occurs, dtype=np.int32) - np.int32(1)
+    values = [ids.values[place] for place in np.flatnonzero(occurs).tolist()]
+    return Codes(numbers[ids.codes], values)
+
+
+def _times(column: Column) -> tuple[npt.NDArray[np.float64], str | None]:
+    """Seconds since 1970, NaN where there is none, and the unit that numbers were taken for."""
+    if column.kind == "number":
+        return _since_1970(column.numbers(), column)
+    if column.kind == "time":
+        return _of_dates(column.times()), None
+    if column.kind == "category":
+        codes, texts = column.codes()
+        if all(isinstance(text, str) for text in texts):
+            values, unit = _of_texts(texts, column)
+            return np.append(values, np.nan)[codes], unit  # -1 is the last
+    elif column.kind == "empty":
+        return np.full(len(column.missing()), np.nan), None
+    raise TypeError(
+        f"{column.label} must hold dates, numbers since 1970 or texts of ISO 8601 to be the "
+        f"timestamp, got {column.dtype}; convert it first, for instance with pandas.to_datetime"
+    )
+
+
+def _of_dates(dates: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    values = dates.astype("datetime64[us]", copy=False).view(np.int64) / 1e6
+    values[np.isnat(dates)] = np.nan
+    return values
+
+
+def _of_texts(texts: list[str], column: Column) -> tuple[npt.NDArray[np.float64], str | None]:
+    try:
+        return _since_1970(np.array(texts, dtype=np.float64), column)
+    except ValueError:
+        pass
+    try:
+        with warnings.catch_warnings():  # that datetime64 has no zones: UTC is what we want
+            warnings.simplefilter("ignore")
+            return _of_dates(np.array(texts, dtype="datetime64[us]")), None
+    except ValueError as error:
+        raise ValueError(
+            f"{column.label} must hold texts of dates such as '2024-12-31 23:59:59' to be the "
+            f"timestamp: {error}; convert it first, for instance with pandas.to_datetime(..., "
+            "format='%d.%m.%Y')"
+        ) from None
+
+
+def _since_1970(values: npt.NDArray[Any], column: Column) -> tuple[npt.NDArray[np.float64], str]:
+    values = values.astype(np.float64, copy=False)
+    largest = max(abs(np.nanmax(values)), abs(np.nanmin(values))) if len(values) else 0.0
+    if largest == math.inf:
+        raise ValueError(f"{column.label} must hold finite numbers to be the timestamp, got inf")
+    for most, unit, parts in _SINCE_1970:
+        if not largest >= most:  # NaN where all are missing
+            return (values if parts == 1 else values / parts), unit
+    return values / 1e9, "nanoseconds"
+
+
+def _check_event_weights(event_weights: Mapping[Id, float]) -> None:
+    if not isinstance(event_weights, Mapping):
+        raise TypeError(
+            "event_weights must be a dict from kinds to numbers, such as {'view': 1, 'purchase': "
+            f"10}}, got {type(event_weights).__name__}"
+        )
+    for kind, value in event_weights.items():
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise TypeError(
+                f"event_weights must hold numbers, got {type(value).__name__} for {kind!r}"
+            )
+        if not 0 <= value < math.inf:
+            raise ValueError(
+                f"event_weights must be numbers >= 0, got {value} for {kind!r}; 0 leaves a kind out"
+            )
+    if not any(event_weights.values()):
+        raise ValueError(
+            f"event_weights must have a kind with a weight above 0, got {dict(event_weights)!r}"
+        )
+
+
+def _kinds(
+    column: Column,
+    event_weights: Mapping[Id, float] | None,
+    known: Iterable[Id],
+    kept: _Kept,
+    name: Hashable,
+    argument: str,
+) -> tuple[Codes, Floats | None]:
+    """The kinds of events, numbered, and the weights; kinds that do not count leave ``kept``."""
+    codes, values = tables.ids_of(column, "event")
+    kept.complete(codes < 0, name, argument)
+    of_kind = None if event_weights is None else event_weights.get
+    counting = values if event_weights is None else [k for k, w in event_weights.items() if w > 0]
+    numbers = {kind: number for number, kind in enumerate(dict.fromkeys([*known, *counting]))}
+    if len(numbers) > _MOST_KINDS:
+        raise ValueError(
+            f"{column.label} must have at most {_MOST_KINDS} kinds of events, got {len(numbers)}; "
+            "is it the column of kinds? Name those that count with event_weights="
+        )
+    # The last place is that of -1, a missing kind.
+    table = np.array([numbers.get(kind, 255) for kind in values] + [255], dtype=np.uint8)
+    numbered = table[codes]
+    if of_kind is None:
+        return Codes(numbered, list(numbers)), None
+    _leave_kinds_out(codes, values, event_weights or {}, kept)
+    weigh = np.array([of_kind(kind, 0) for kind in numbers], dtype=np.float32)
+    if (weigh == 1).all():
+        return Codes(numbered, list(numbers)), None
+    return Codes(numbered, list(numbers)), np.append(weigh, np.zeros(256, np.float32))[numbered]
+
+
+def _leave_kinds_out(
+    codes: npt.NDArray[Any], values: list[Any], event_weights: Mapping[Id, float], kept: _Kept
+) -> None:
+    for what, remedy, is_out in (
+        ("a weight of 0", "give it a weight above 0 to keep them", lambda k: k in event_weights),
+        ("no weight", "name it in event_weights to keep them", lambda k: k not in event_weights),
+    ):
+        out = [
+            code
+            for code, kind in enumerate(values)
+            if not event_weights.get(kind, 0) and is_out(kind)
+        ]
+        names = ", ".join(repr(values[code]) for code in out[:_NAMED])
+        if len(out) > _NAMED:
+            names += f" and {len(out) - _NAMED} more"
+        chosen = np.zeros(len(values) + 1, dtype=bool)
+        chosen[out] = True
+        kept.without(chosen[codes], f"a kind with {what} ({names})", remedy)
+
+
+def _weights(column: Column) -> Floats:
+    if column.kind not in ("number", "boolean", "empty"):
+        raise TypeError(f"{column.label} must hold numbers to be weights, got {column.dtype}")
+    numbers = column.numbers()
+    with np.errstate(over="ignore"):
+        values: Floats = numbers.astype(np.float32)
+    bad = np.flatnonzero((values < 0) | np.isinf(values))
+    if len(bad):
+        raise ValueError(
+            f"{column.label} must hold finite weights >= 0, got {numbers[bad[0]]:g} in row "
+            f"{bad[0]} ({len(bad)} such rows); drop these rows, or shift the column"
+        )
+    return values
+
+
+def _watch(
+    columns: dict[Hashable, Column],
+    watched: Id | tuple[Id, ...],
+    min_watched: float,
+    kept: _Kept,
+    argument: str,
+) -> None:
+    """Leave out what was watched too little."""
+    if isinstance(min_watched, bool) or not isinstance(min_watched, Real):
+        raise TypeError(f"min_watched must be a number, got {type(min_watched).__name__}")
+    if not 0 < min_watched <= 1:
+        raise ValueError(f"min_watched must be a share above 0, up to 1, got {min_watched}")
+    names = watched if isinstance(watched, tuple) and watched not in columns else (watched,)
+    if not 1 <= len(names) <= 3:
+        raise ValueError(
+            "watched must be a column of shares, (what was watched, length) or (start, end, "
+            f"length), got {watched!r}"
+        )
+    values = []
+    for name in names:
+        column = tables.column_of(columns, name, "watched", argument)
+        if column.kind == "time" and len(names) == 3 and len(values) < 2:
+            values.append(_of_dates(column.times()))
+        elif column.kind == "number":
+            values.append(column.numbers())
+        else:
+            raise TypeError(
+                f"{column.label} must hold numbers to say what was watched (start and end may be "
+                f"dates), got {column.dtype}"
+            )
+    share = values[0]
+    if len(values) > 1:
+        *start, end, length = values
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.where(length > 0, (end - start[0] if start else end) / length, np.nan)
+    present = share[~np.isnan(share)]
+    if len(names) == 1 and len(present) and present.max() > 1:
+        raise ValueError(
+            f"the column {watched!r} of {argument} must hold shares from 0 to 1, got "
+            f"{present.max():g}; divide it by 100 if it holds per cent, or give the column of "
+            "lengths, too: watched=(column, length)"
+        )
+    if len(present) and np.median(present) > 10:
+        raise ValueError(
+            f"watched={watched!r} must have one unit for what was watched and for the length, got "
+            f"shares of {np.median(present):g} in the median; milliseconds and seconds?"
+        )
+    kept.without(np.isnan(share), "no share that was watched", "fill in the columns of watched=")
+    kept.without(
+        share < min_watched,
+        f"less than {min_watched:.0%} watched",
+        "lower min_watched to keep them",
+    )
+
+
+# ---- from events to pairs ------------------------------------------------------------------------
+
+
+def pairs(
+    rows: npt.NDArray[Any],
+    cols: npt.NDArray[Any],
+    shape: tuple[int, int],
+    log: Log,
+    *,
+    duplicates: str,
+) -> Pairs:
+    """One entry for each pair, whose weight is the highest, the sum or that of the last event.
+
+    Events that are the same in all that was read, time included, are one event told twice: they
+    count once. Times that are whole days, or not there, cannot tell, and then each event counts.
+
+    Parameters
+    ----------
+    rows, cols : int array, shape (n_events,)
+        The rows of users and items in a matrix of this shape, for each event of the log.
+    log : Log
+        Their weights, kinds and times.
+    duplicates : {"max", "sum", "last"}
+        "last" is the latest event, of those at the same time, or without times, the one that comes
+        last in the table.
+    """
+    check_duplicates(duplicates)
+    indptr, indices, order = _by_pair(rows, cols, shape)
+    first = np.empty(len(order), dtype=bool)
+    first[:1] = True
+    np.not_equal(indices[1:], indices[:-1], out=first[1:])
+    first[indptr[:-1][indptr[:-1] < len(first)]] = True
+
+    n_repeats = 0
+    if log.times is not None and not first.all():
+        _sort_by_time(order, first, log.times)
+        again = _told_again(order, first, log)
+        n_repeats = len(again)
+        if n_repeats:
+            indptr = indptr - np.searchsorted(again, indptr).astype(indptr.dtype)
+            indices, order, first = (np.delete(a, again) for a in (indices, order, first))
+    starts = np.flatnonzero(first)
+    ends = np.append(starts[1:], len(order)) - 1
+
+    weights: Floats | None = None
+    if log.weights is not None:
+        if duplicates == "last":
+            weights = log.weights[order[ends]]
+        elif len(starts):
+            weights = _AT_ONCE[duplicates].reduceat(log.weights[order], starts)
+        else:
+            weights = np.empty(0, dtype=np.float32)
+    elif duplicates == "sum":
+        weights = (ends - starts + 1).astype(np.float32)
+    kinds = None
+    if log.kinds is not None:
+        n_kinds = len(log.kinds.values)
+        bits = np.left_shift(np.uint64(1), np.arange(n_kinds, dtype=np.uint64))
+        bits = bits.astype(np.min_scalar_type(2 ** max(n_kinds, 1) - 1))
+        kinds = bits[log.kinds.codes[order]]
+        kinds = np.bitwise_or.reduceat(kinds, starts) if len(starts) else kinds
+    return Pairs(
+        shape,
+        np.searchsorted(starts, indptr).astype(indptr.dtype),
+        indices[starts],
+        weights,
+        kinds,
+        None if log.times is None else log.times[order[ends]],
+        len(order),
+        n_repeats,
+    )
+
+
+_AT_ONCE = {"max": np.maximum, "sum": np.add}
+
+
+def check_duplicates(duplicates: Any) -> None:
+    if duplicates not in DUPLICATES:
+        raise ValueError(
+            f"duplicates must be one of {', '.join(map(repr, DUPLICATES))}, got {duplicates!r}"
+        )
+
+
+def _by_pair(
+    rows: npt.NDArray[Any], cols: npt.NDArray[Any], shape: tuple[int, int]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32], npt.NDArray[Any]]:
+    """The events in order of users, then items, then as they came: (indptr, items, order).
+
+    Conversions between sparse formats are counting sorts, and stable: one by item, one by user.
+    """
+    n = len(rows)
+    numbers = np.arange(n, dtype=np.int32 if n < 2**31 else np.int64)
+    events = sp.coo_matrix((numbers, (cols, rows)), shape=shape[::-1], copy=False)
+    events.has_canonical_format = True  # or repeated pairs would be summed
+    by_item = events.tocsr()
+    del events, numbers
+    by_user = by_item.tocsc()
+    return by_user.indptr, by_user.indices, by_user.data
+
+
+def _sort_by_time(
+    order: npt.NDArray[Any], first: npt.NDArray[np.bool_], times: npt.NDArray[np.float64]
+) -> None:
+    """Sort the events of each pair by time, in place; those at the same time stay as they came."""
+    among = ~first
+    among[:-1] |= ~first[1:]
+    at = np.flatnonzero(among)
+    events, begins = order[at], first[at]
+    when = times[events]
+    if (begins[1:] | (when[1:] >= when[:-1])).all():
+        return
+    order[at] = events[np.lexsort((when, np.cumsum(begins)))]
+
+
+def _told_again(
+    order: npt.NDArray[Any], first: npt.NDArray[np.bool_], log: Log
+) -> npt.NDArray[np.intp]:
+    """The places of events that are the same as an earlier one, in order."""
+    assert log.times is not None
+    later = np.flatnonzero(~first)
+    later = later[log.times[order[later]] == log.times[order[later - 1]]]
+    if not len(later) or not (log.times % _DAY).any():
+        return later[:0]
+    # All events that share pair and time with another, and where each such group begins.
+    at = np.union1d(later - 1, later)
+    group = np.cumsum(~np.isin(at, later, assume_unique=True))
+    same = [group]
+    if log.kinds is not None:
+        same.append(log.kinds.codes[order[at]])
+    if log.weights is not None:
+        same.append(log.weights[order[at]])
+    sorting = np.lexsort(same)
+    again = np.ones(len(at) - 1, dtype=bool)
+    for values in same:
+        values = values[sorting]
+        again &= values[1:] == values[:-1]
+    return np.sort(at[sorting[1:][again]])
+
+
+def merge(old: Pairs, new: Pairs, *, duplicates: str, half_life: Any = None) -> Pairs:
+    """The pairs of old and new events together, as if they had come at once.
+
+    Parameters
+    ----------
+    old : Pairs
+        Stays as it is. Its rows are the first rows of the new shape.
+    new : Pairs
+        On the shape of the result, with kinds numbered as in ``old`` and perhaps more of them.
+    duplicates : {"max", "sum", "last"}
+        As both were made.
+    half_life : str, number of days or timedelta, optional
+        As both were made. All weights are at the time of the latest event, old or new.
+    """
+    check_duplicates(duplicates)
+    n_items = new.shape[1]
+    # What was known, on the new shape.
+    indptr = np.append(
+        old.indptr, np.full(new.shape[0] - old.shape[0], old.indptr[-1], old.indptr.dtype)
+    )
+    old_keys, new_keys = (
+        np.repeat(np.arange(new.shape[0]), np.diff(begin)) * n_items + items
+        for begin, items in ((indptr, old.indices), (new.indptr, new.indices))
+    )
+    at = np.searchsorted(old_keys, new_keys)
+    known = at < len(old_keys)
+    known[known] = old_keys[at[known]] == new_keys[known]
+    del old_keys
+    both, place = at[known], at[~known]
+
+    def joined(
+        of_old: npt.NDArray[Any], of_new: npt.NDArray[Any], of_both: npt.NDArray[Any]
+    ) -> npt.NDArray[Any]:
+        values = of_old.astype(np.promote_types(of_old.dtype, of_new.dtype))
+        values[both] = of_both
+        return np.insert(values, place, of_new[~known])
+
+    is_later = None
+    times = None
+    if old.times is not None and new.times is not None:
+        is_later = new.times[known] >= old.times[both]
+        times = joined(old.times, new.times, np.maximum(old.times[both], new.times[known]))
+    weights: Floats | None = None
+    if old.weights is not None or new.weights is not None:
+        of_old, of_new = _at_one_time(old, new, half_life)
+        if duplicates != "last":
+            of_both = _AT_ONCE[duplicates](of_old[both], of_new[known])
+        elif is_later is None:
+            of_both = of_new[known]
+        else:
+            of_both = np.where(is_later, of_new[known], of_old[both])
+        weights = joined(of_old, of_new, of_both)
+    kinds = None
+    if old.kinds is not None and new.kinds is not None:
+        kinds = joined(old.kinds, new.kinds, old.kinds[both] | new.kinds[known])
+    indices = np.insert(old.indices, place, new.indices[~known])
+    n_before = np.concatenate(([0], np.cumsum(~known)))[new.indptr]
+    return Pairs(
+        new.shape,
+        (indptr + n_before).astype(np.promote_types(indptr.dtype, new.indptr.dtype)),
+        indices,
+        weights,
+        kinds,
+        times,
+        old.n_events + new.n_events,
+        old.n_repeats + new.n_repeats,
+    )
+
+
+def _at_one_time(old: Pairs, new: Pairs, half_life: Any) -> tuple[Floats, Floats]:
+    """The weights of both, as they are at the time of the latest event of all."""
+    weights = [
+        np.ones(len(of.indices), dtype=np.float32) if of.weights is None else of.weights
+        for of in (old, new)
+    ]
+    if half_life is not None:
+        latest = [-math.inf if of.times is None else of.times.max(initial=-math.inf)
+                  for of in (old, new)]  # fmt: skip
+        for place, of in enumerate(latest):
+            if of < max(latest) and of > -math.inf:
+                age = (max(latest) - of) / seconds(half_life)
+                weights[place] = weights[place] * np.float32(2.0**-age)
+    return weights[0], weights[1]
+
+
+# ---- what others ask -----------------------------------------------------------------------------
+
+
+def mask_of(kinds: list[Any], names: Id | Iterable[Id], argument: str) -> int:
+    """The bit mask of kinds, given by one name or several."""
+    several = isinstance(names, Iterable) and not isinstance(names, (str, bytes, tuple))
+    mask = 0
+    for name in names if several else [names]:  # type: ignore[union-attr]
+        if name not in kinds:
+            raise ValueError(
+                f"{argument} must name kinds of events, got {name!r}; there are "
+                f"{', '.join(map(repr, kinds)) or 'none'}"
+            )
+        mask |= 1 << kinds.index(name)
+    return mask
+
+
+def loss_weights(weights: Floats | None, loss: str | None, n_items: int) -> Floats | None:
+    """Weights as the loss should get them: 1 in the mean, and whole.
+
+    The WARP losses cut the product of weight and rank at 10. For them weights are scaled down
+    until the highest passes at the worst rank among ``n_items``. None where all are equal.
+    """
+    if weights is None or not len(weights) or (weights == weights[0]).all():
+        return None
+    factor = 1 / weights.mean(dtype=np.float64)
+    if loss in LOSSES and LOSSES[loss].searches_violations:
+        most = 10 / math.log(max(n_items - 1, 2))
+        factor = min(factor, most * (1 - 1e-6) / float(weights.max()))  # however it is rounded
+    return (weights * np.float32(factor)).astype(np.float32, copy=False)
