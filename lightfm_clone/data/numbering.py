@@ -329,7 +329,7 @@ def unknown_error(
             f"them instead of a {NOUNS[argument]}, the first {unknown!r}; drop them, with dropna() "
             "in pandas, or put something in their place that the dataset knows as well"
         )
-    twin = _twin(unknown, mapping)
+    twin = twin_of(unknown, mapping)
     if twin is not None:
         advice = (
             f"it knows {twin!r} of type {type(twin).__name__}, not {type(unknown).__name__}: "
@@ -344,7 +344,7 @@ def unknown_error(
     )
 
 
-def _twin(unknown: Hashable, mapping: Mapping[Hashable, int]) -> Hashable | None:
+def twin_of(unknown: Hashable, mapping: Mapping[Hashable, int]) -> Hashable | None:
     """A known id that reads like the unknown one, but is of another type."""
     twins: list[Hashable] = []
     text = unknown

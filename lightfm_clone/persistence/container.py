@@ -38,7 +38,7 @@ FORMAT_VERSION = 1
 _SIGNATURE = b"\x89LFM\r\n\x1a\n"
 _PREAMBLE = struct.Struct("<8sIIQ")
 _ALIGNMENT = 64  # a cache line, so that mapped arrays are as good as any others
-_DTYPES = ("<f4", "<f8", "<i8", "|u1")
+_DTYPES = ("<f4", "<f8", "<i4", "<i8", "|u1", "<u2", "<u4", "<u8")
 
 
 def write(path: Path, kind: str, header: Header, arrays: Arrays) -> None:
@@ -122,7 +122,7 @@ def _read_header(file: BinaryIO, size: int) -> tuple[Header, int]:
     """The header of an opened file of that size, and the position of its end."""
     preamble = file.read(_PREAMBLE.size)
     if preamble[: len(_SIGNATURE)] != _SIGNATURE:
-        why = "it is not a file that LightFM.save or Dataset.save wrote"
+        why = "it is not a file that a `save` of lightfm_clone wrote"
         if not preamble:
             why += "; it is empty"
         elif preamble[0] == 0x80:

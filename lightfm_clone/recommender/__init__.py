@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from lightfm_clone.recommender.baselines import Popularity, Random
+from lightfm_clone.recommender.recommender import Recommender
 
-__all__ = ["Popularity", "Random"]
+__all__ = ["Popularity", "Random", "Recommender"]

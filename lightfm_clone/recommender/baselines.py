@@ -23,7 +23,7 @@ from lightfm_clone._model.losses import LOSSES
 from lightfm_clone._model.parameters import constructor
 from lightfm_clone.lightfm import LightFM
 from lightfm_clone.persistence.container import Arrays, Header, write
-from lightfm_clone.persistence.loading import load
+from lightfm_clone.persistence.loading import load, restore
 from lightfm_clone.persistence.plain import from_plain, to_plain
 from lightfm_clone.recommender.ageing import HalfLife, half_life_seconds, seconds
 from lightfm_clone.typing import (
@@ -347,7 +347,7 @@ class Baseline:
 
     def save(self, path: Path) -> None:
         """Write the model to one file, without pickle; see `LightFM.save`."""
-        header, arrays = self._to_parts()
+        header, arrays = self.to_parts()
         write(path, type(self).__name__, header, arrays)
 
     @classmethod
@@ -363,14 +363,23 @@ class Baseline:
         ValueError
             If it is something else, damaged, or of a newer version of the format.
         """
-        known = {*constructor(cls), *cls._learned}
-        return load(cls, path, cls.__name__, known, cls._from_parts)
+        return load(cls, path, cls.__name__, cls._known(), cls._to_state)
+
+    @classmethod
+    def from_parts(cls, header: Header, arrays: Arrays) -> Self:
+        """The model of what `to_parts` made."""
+        return restore(cls, header, arrays, cls._known(), cls._to_state)
+
+    @classmethod
+    def _known(cls) -> set[str]:
+        """What of such a model a file may require."""
+        return {*constructor(cls), *cls._learned}
 
     def _plain_params(self) -> dict[str, Any]:
         """The constructor's parameters in terms of JSON."""
         raise NotImplementedError
 
-    def _to_parts(self) -> tuple[Header, Arrays]:
+    def to_parts(self) -> tuple[Header, Arrays]:
         """What a file holds of the model."""
         learned = {name: getattr(self, name) for name in self._learned}
         arrays = {name: value for name, value in learned.items() if isinstance(value, np.ndarray)}
@@ -384,7 +393,7 @@ class Baseline:
         return header, arrays
 
     @classmethod
-    def _from_parts(cls, header: Header, arrays: Arrays) -> dict[str, Any]:
+    def _to_state(cls, header: Header, arrays: Arrays) -> dict[str, Any]:
         """The state of the model that a file holds, checked as if a stranger had written it."""
         model = cls(**from_plain(header["parameters"]))
         learned = {**from_plain(header["learned"]), **arrays}

@@ -511,36 +511,38 @@ def pairs(
         if n_repeats:
             indptr = indptr - np.searchsorted(again, indptr).astype(indptr.dtype)
             indices, order, first = (np.delete(a, again) for a in (indices, order, first))
-    starts = np.flatnonzero(first)
-    ends = np.append(starts[1:], len(order)) - 1
+    n_events = len(order)
+    # Most pairs have one event. Of the others, all events, and where each pair begins there.
+    last = np.append(first[1:], np.ones(min(n_events, 1), dtype=bool))
+    several = np.flatnonzero(~(first & last))
+    begins = np.flatnonzero(first[several])
+    places = np.flatnonzero(~first[last])  # of these pairs among all
+    events = order[several]
+    if len(begins):
+        indices = indices[first]
+        indptr = indptr - np.searchsorted(several[~first[several]], indptr).astype(indptr.dtype)
+        order = order[last]
+
+    def combined(values: npt.NDArray[Any], how: np.ufunc) -> npt.NDArray[Any]:
+        made = values[order]
+        if len(begins):
+            made[places] = how.reduceat(values[events], begins)
+        return made
 
     weights: Floats | None = None
     if log.weights is not None:
-        if duplicates == "last":
-            weights = log.weights[order[ends]]
-        elif len(starts):
-            weights = _AT_ONCE[duplicates].reduceat(log.weights[order], starts)
-        else:
-            weights = np.empty(0, dtype=np.float32)
+        by_last = duplicates == "last"
+        weights = log.weights[order] if by_last else combined(log.weights, _AT_ONCE[duplicates])
     elif duplicates == "sum":
-        weights = (ends - starts + 1).astype(np.float32)
+        weights = np.ones(len(order), dtype=np.float32)
+        weights[places] = np.diff(begins, append=len(events))
     kinds = None
     if log.kinds is not None:
-        n_kinds = len(log.kinds.values)
-        bits = np.left_shift(np.uint64(1), np.arange(n_kinds, dtype=np.uint64))
-        bits = bits.astype(np.min_scalar_type(2 ** max(n_kinds, 1) - 1))
-        kinds = bits[log.kinds.codes[order]]
-        kinds = np.bitwise_or.reduceat(kinds, starts) if len(starts) else kinds
-    return Pairs(
-        shape,
-        np.searchsorted(starts, indptr).astype(indptr.dtype),
-        indices[starts],
-        weights,
-        kinds,
-        None if log.times is None else log.times[order[ends]],
-        len(order),
-        n_repeats,
-    )
+        bits = np.left_shift(np.uint64(1), np.arange(len(log.kinds.values), dtype=np.uint64))
+        bits = bits.astype(np.min_scalar_type(int(bits.sum())))
+        kinds = combined(bits[log.kinds.codes], np.bitwise_or)
+    times = None if log.times is None else log.times[order]
+    return Pairs(shape, indptr, indices, weights, kinds, times, n_events, n_repeats)
 
 
 _AT_ONCE = {"max": np.maximum, "sum": np.add}

@@ -24,7 +24,7 @@ from lightfm_clone.persistence.files import as_string
 from lightfm_clone.persistence.loading import name_in_errors
 from lightfm_clone.persistence.plain import from_plain, to_plain
 from lightfm_clone.recommender import fitting
-from lightfm_clone.recommender.baselines import Popularity, Random
+from lightfm_clone.recommender.baselines import Baseline, Popularity, Random
 from lightfm_clone.recommender.events import Pairs
 from lightfm_clone.recommender.sides import Side
 from lightfm_clone.typing import Path
@@ -33,7 +33,7 @@ _T = TypeVar("_T")
 
 _KIND = "Recommender"
 _MODELS = {"LightFM": LightFM, "Popularity": Popularity, "Random": Random}
-_PARTS = {"pairs", "model", "numbering", "users", "items"}
+_PARTS = {"pairs", "model", "numbering", "users", "items", "columns"}
 
 
 def save(shop: Any, path: Path) -> None:
@@ -101,7 +101,7 @@ def _restored(cls: type[_T], header: Header, arrays: Arrays, model_class: Any) -
             )
     shop.dataset_ = persistence.dataset_from_parts(Dataset, parts["numbering"], numbering)
     shop.model_ = _model(model, of["model"], model_class)
-    shop.model = _unfitted(shop.model_)
+    shop.model = fitting.unfitted(shop.model_)
     n_users, n_items = shop.dataset_.interactions_shape()
     shop.pairs_ = _pairs(parts["pairs"], of["pairs"], (n_users, n_items), len(shop._kinds))
     rules = shop._rules
@@ -162,7 +162,10 @@ def _of_model(model: Any) -> tuple[Header, Arrays]:
             f"a {type(model).__name__} cannot be saved: a file holds models of the classes "
             f"{', '.join(_MODELS)}; pickle the recommender instead"
         )
-    header, arrays = model.to_parts()
+    if isinstance(model, Baseline):
+        header, arrays = model.to_parts()
+    else:
+        header, arrays = persistence.model_to_parts(model)
     return {**header, "kind": kind}, arrays
 
 
@@ -170,7 +173,9 @@ def _model(header: Header, arrays: Arrays, model_class: Any) -> Any:
     cls = model_class or _MODELS.get(header["kind"])
     if cls is None:
         raise ValueError(f"it holds a model of the kind {header['kind']!r}, which is not known")
-    return cls.from_parts(header, arrays)
+    if issubclass(cls, Baseline):
+        return cls.from_parts(header, arrays)
+    return persistence.model_from_parts(cls, header, arrays)
 
 
 # ---- pairs and sides -----------------------------------------------------------------------------
@@ -229,7 +234,7 @@ def _side(name: str, column: Any, header: Header, arrays: Arrays, n: int) -> Sid
     if header["encoder"] is not None:
         side.encoder = FeatureEncoder.from_plain(header["encoder"])
         side.encoder.argument = f"{name}s"
-        side.rules = side.encoder.columns or {}
+        side.rules = dict(side.encoder.columns or {})
         width = len(side.encoder.feature_names_)
         indptr, features, values = arrays["indptr"], arrays["features"], arrays["values"]
         check_csr(indptr, features, (n, width), f"{name}s")

@@ -18,11 +18,13 @@ import scipy.sparse as sp
 from lightfm_clone._model.parameters import Default
 from lightfm_clone.data import Dataset, sources
 from lightfm_clone.data.item_columns import ItemColumns
+from lightfm_clone.data.rules import cross
+from lightfm_clone.recommender.ageing import half_life_seconds
+from lightfm_clone.recommender.baselines import Baseline
 from lightfm_clone.recommender import events as events_of
 from lightfm_clone.recommender import sides as sides_of
-from lightfm_clone.recommender import updating
 from lightfm_clone.recommender.events import Log, Pairs
-from lightfm_clone.recommender.report import DataReport
+from lightfm_clone.recommender.report import DataReport, Described
 from lightfm_clone.recommender.sides import Side, SideTable, numbers_of
 
 
@@ -42,7 +44,10 @@ def fit(
     """See `Recommender.fit`. Nothing of the recommender is changed until all is made."""
     events_of.check_duplicates(duplicates)
     fresh = copy.copy(shop)
+    if rules["half_life"] is not None:  # in days, which a file can hold
+        rules = rules | {"half_life": half_life_seconds(rules["half_life"]) / 86_400}
     fresh._rules, fresh._duplicates, fresh._kinds = rules, duplicates, []
+    fresh.item_columns_ = None
     log, of_users, of_items = _read(fresh, events, users, items)
     events_of.refuse_empty(log)
     rules_of_users, rules_of_items = _by_side(columns or {}, of_users, of_items)
@@ -50,7 +55,7 @@ def fit(
     fresh._items = Side("item", rules["item"], rules_of_items)
     fresh.dataset_, fresh.pairs_ = Dataset(), None
     _take(fresh, log, of_users, of_items)
-    fresh.report_ = DataReport.of(log, fresh.pairs_, of_users, of_items, fresh._users, fresh._items)
+    fresh.report_ = _report(fresh, log, fresh.pairs_, of_users, of_items)
     if verbose:
         print(fresh.report_)
     del log
@@ -75,11 +80,10 @@ def update(
     fresh.dataset_ = copy.deepcopy(shop.dataset_)
     log, of_users, of_items = _read(fresh, events, users, items)
     new = _take(fresh, log, of_users, of_items)
-    fresh.report_ = DataReport.of(log, new, of_users, of_items, fresh._users, fresh._items)
+    fresh.report_ = _report(fresh, log, new, of_users, of_items)
     if verbose:
         print(fresh.report_)
-    fresh.model_ = copy.deepcopy(shop.model_)
-    ...
+    raise NotImplementedError
     shop.__dict__.clear()
     shop.__dict__.update(fresh.__dict__)
 
@@ -111,6 +115,24 @@ def train(
         given["timestamps"] = pairs.times
     model.fit(interactions, **given)
     return model
+
+
+def unfitted(model: Any) -> Any:
+    """A new model with the parameters of a fitted one."""
+    given = model.get_params()
+    if "random_state" in given:  # the live one has moved on
+        given["random_state"] = getattr(model, "initial_random_state", given["random_state"])
+    return type(model)(**given)
+
+
+def check_dimensions(shop: Any) -> None:
+    """Check that the model has a row for each feature of the numbering."""
+    if isinstance(shop.model_, Baseline):
+        return
+    for side, n in zip(("user", "item"), shop.dataset_.model_dimensions(), strict=True):
+        found = len(getattr(shop.model_, f"{side}_biases"))
+        if found != n:
+            raise ValueError(f"the model has {found} {side} features, but the numbering {n}")
 
 
 def _weights(model: Any, pairs: Pairs) -> Any:
@@ -147,7 +169,7 @@ def _by_side(
         {} if table is None else {
             name: rule
             for name, rule in columns.items()
-            if name in table.columns or (inputs_of(rule) and table.columns >= inputs_of(rule))
+            if name in table.columns or (isinstance(rule, cross) and table.columns >= set(rule.columns))
         }
         for table in tables
     )
@@ -197,6 +219,17 @@ def _take(shop: Any, log: Log, of_users: SideTable | None, of_items: SideTable |
     return new
 
 
+def _report(
+    shop: Any, log: Log, pairs: Pairs, of_users: SideTable | None, of_items: SideTable | None
+) -> DataReport:
+    users, items = (
+        None if given is None else Described(given.table, given.ids)
+        for given in (of_users, of_items)
+    )
+    decided = {*shop._users.rules, *shop._items.rules}
+    return DataReport.of(log, pairs, users=users, items=items, decided=decided)
+
+
 def settle(shop: Any) -> None:
     """Make what follows from numbers, pairs and encoded rows."""
     pairs: Pairs = shop.pairs_
@@ -204,7 +237,8 @@ def settle(shop: Any) -> None:
     shop._items.has_own = np.bincount(pairs.indices, minlength=pairs.shape[1]) > 0
     for side in (shop._users, shop._items):
         setattr(shop, f"{side.name}_features_", side.matrix(shop.dataset_))
-    shop.__dict__.pop("_serving", None)
+    for name in ("_serving", "_ids", "_had"):  # made anew when asked for
+        shop.__dict__.pop(name, None)
 
 
 def _ids(values: list[Any], given: SideTable | None) -> list[Any]:

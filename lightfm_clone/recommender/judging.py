@@ -16,15 +16,17 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from lightfm_clone import evaluation
-from lightfm_clone._checks import check_num_threads
+from lightfm_clone.data import sources
 from lightfm_clone.evaluation import Comparison, Evaluation
 from lightfm_clone.recommender import events as events_of
 from lightfm_clone.recommender import people as people_of
-from lightfm_clone.recommender.people import POPULAR, People, vectors_of
-from lightfm_clone.recommender.serving import Serving, in_blocks, rows_at, rules
-from lightfm_clone.recommender.sides import numbers_of
+from lightfm_clone.recommender import fitting
+from lightfm_clone.recommender.people import People, vectors_of
+from lightfm_clone.recommender.serving import NO_RULES, Serving, lists_of
+from lightfm_clone.recommender.sides import numbers_of, rows_at
 
 GROUPS = ("new", "few", "many")
+OWN = "recommender"  # the name of the one that compares
 
 
 class Later(NamedTuple):
@@ -47,35 +49,42 @@ class _Ranked:
         return self._ranks
 
 
-def read(shop: Any, table: Any, relevant: Any, users: Any, exclude: Any) -> Later:
+def read(shop: Any, events: Any, relevant: Any, users: Any, exclude: Any) -> Later:
     """Later events as people and matrices."""
-    log = events_of.read(table, **{**shop._event_rules, "half_life": None})
+    shop._check_fitted()
+    rules = shop._rules
+    # What an event weighed does not matter here, but that it counted.
+    table = sources.read(events, "events", texts=[rules["user"], rules["item"]])
+    log = events_of.read(table, **rules | {"half_life": None}, known_kinds=shop._kinds)
     keep = np.ones(len(log.users.codes), bool)
     if relevant is not None:
-        keep = log.is_kind(relevant)
+        if log.kinds is None:
+            raise ValueError(
+                "relevant names kinds of events, and the recommender was fitted without any; "
+                "call fit(..., event=column)"
+            )
+        mask = events_of.mask_of(log.kinds.values, relevant, "relevant")
+        keep = (mask >> log.kinds.codes.astype(np.int64)) & 1 == 1
     items = numbers_of(log.items.values, shop.dataset_.mapping()[2])[log.items.codes]
-    left_out = {"events on unknown items": int((keep & (items < 0)).sum())}
+    left_out = {"events with items that are not known": int((keep & (items < 0)).sum())}
     keep &= items >= 0
-    codes = log.users.codes[keep]
-    present, rows = np.unique(codes, return_inverse=True)
-    values = log.users.values
-    ids = [values[code] for code in present]
-    people = people_of.with_rows(shop, ids, users)
-    shape = len(ids), len(shop.item_ids_)
-    test = sp.csr_matrix((np.ones(len(rows), np.float32), (rows, items[keep])), shape=shape)
-    test.sum_duplicates()
-    test.data[:] = 1
+    present, rows = np.unique(log.users.codes[keep], return_inverse=True)
+    people = people_of.of_ids(shop, [log.users.values[code] for code in present], users)
+    shape = len(people), len(shop.item_ids_)
+    entries = np.ones(len(rows), np.float32), (rows, items[keep])
+    test = sp.csr_matrix(entries, shape=shape)  # which adds up what is there twice
     left = shop._left_out(exclude)
-    known = sp.csr_matrix(shape, dtype=np.float32) if left is None else rows_at(left, people.numbers)
-    before = test.nnz
-    test = test - test.multiply(known.astype(bool))
-    test.eliminate_zeros()
-    left_out["pairs that people had already"] = before - test.nnz
-    n_pairs = rows_at(shop.pairs_.matrix(), people.numbers).getnnz(axis=1)
-    all_pairs = np.diff(shop.pairs_.indptr)
-    middle = np.median(all_pairs[all_pairs > 0])
-    groups = np.array(GROUPS, dtype=object)[(n_pairs > 0) + (n_pairs > middle).astype(int)]
-    return Later(people, sp.csr_matrix(test), sp.csr_matrix(known), groups.astype(str), left_out)
+    known = sp.csr_matrix(shape, dtype=np.float32)
+    if left is not None:
+        known = rows_at(left, people.numbers)
+    fresh = test - test.multiply(known.astype(bool))
+    fresh.eliminate_zeros()
+    left_out["pairs that people had already"] = test.nnz - fresh.nnz
+    n_pairs = np.diff(shop.pairs_.indptr)
+    middle = np.median(n_pairs[n_pairs > 0])
+    n_pairs = np.where(people.numbers >= 0, n_pairs[people.numbers], 0)
+    groups = np.array(GROUPS)[(n_pairs > 0).astype(int) + (n_pairs > middle)]
+    return Later(people, sp.csr_matrix(fresh), known, groups, left_out)
 
 
 def evaluate(shop: Any, later: Later, metrics: Any, num_threads: int | None) -> Evaluation:
@@ -106,39 +115,59 @@ def evaluate(shop: Any, later: Later, metrics: Any, num_threads: int | None) -> 
 
 def _ranks(shop: Any, later: Later, num_threads: int | None) -> Any:
     """Ranks of the test entries, by the model or, for who is unknown, by popularity."""
-    vectors, source = vectors_of(shop, later.people, check_num_threads(num_threads))
+    of = vectors_of(shop, later.people, num_threads)
     serving: Serving = shop._serving
     parts, order = [], []
     for items, at in (
-        (serving.items, np.flatnonzero(source != POPULAR)),
-        (serving.popular, np.flatnonzero(source == POPULAR)),
+        (serving.items, np.flatnonzero(of.by_model)),
+        (serving.popular, np.flatnonzero(~of.by_model)),
     ):
         if len(at):
-            users = vectors[0][at], vectors[1][at]
-            parts.append(
-                items.ranks(users, later.test[at], later.known[at], num_threads=num_threads)
-            )
+            users, test, known = (of.biases[at], of.vectors[at]), later.test[at], later.known[at]
+            parts.append(items.ranks(users, test, known, num_threads=num_threads))
             order.append(at)
     return sp.vstack(parts, format="csr")[np.argsort(np.concatenate(order))]
 
 
-def measures(shop: Any, later: Later, k: int, exclude: Any, num_threads: int | None) -> dict[str, float]:
-    """What the lists of these people are like, right or wrong."""
-    given = rules(
-        shop,
-        exclude=exclude,
-        items=None,
-        deny=None,
-        where=None,
-        at_most=None,
-        popularity=0.0,
-        diversity=0.0,
-        n_people=len(later.people),
-    )
-    parts = in_blocks(shop, later.people, k, given, num_threads)
+def compare(
+    shop: Any,
+    models: Mapping[str, Any],
+    later: Later,
+    metrics: Any,
+    k: int,
+    epochs: int,
+    exclude: Any,
+    num_threads: int | None,
+    verbose: bool,
+) -> Comparison:
+    """See `Recommender.compare`."""
+    if OWN in models:
+        raise ValueError(f"models cannot have the name {OWN!r}, which is this recommender's own")
+    found, of_lists = {}, {}
+    for name in (OWN, *models):
+        other = shop
+        if name != OWN:
+            other = copy.copy(shop)
+            other.__dict__.pop("_serving", None)
+            other.model_ = fitting.train(shop, models[name], epochs, num_threads, verbose)
+        found[name] = evaluate(other, later, metrics, num_threads)
+        of_lists[name] = measures(other, later, k, exclude, num_threads, shop)
+    return Comparison(found, baseline=OWN, measures=of_lists)
+
+
+def measures(
+    shop: Any, later: Later, k: int, exclude: Any, num_threads: int | None, yardstick: Any
+) -> dict[str, float]:
+    """What the lists of these people are like, right or wrong.
+
+    Diversity is that of the features of items or, without any, of the vectors of `yardstick`.
+    """
+    parts = lists_of(shop, later.people, k, num_threads, **NO_RULES | {"exclude": exclude})
     ids = np.concatenate([part.ids for part in parts])
-    interactions = shop.pairs_.matrix()
-    told = shop._items.encoded if shop._items.encoder is not None else shop._yardstick
+    interactions = shop.pairs_.rows()
+    told = shop._items.encoded
+    if shop._items.encoder is None:
+        told = yardstick._serving.items.vectors
     return {
         f"coverage@{k}": evaluation.catalogue_coverage(ids, interactions.shape[1]),
         f"novelty@{k}": float(np.nanmean(evaluation.novelty(ids, interactions))),

@@ -20,8 +20,9 @@ import scipy.sparse as sp
 
 from lightfm_clone.data import columns as columns_of
 from lightfm_clone.data import numbering
+from lightfm_clone.recommender import sides
+from lightfm_clone.recommender.baselines import Baseline
 from lightfm_clone.recommender.sides import numbers_of
-from lightfm_clone.typing import Representations
 
 SOURCES = ("known", "features", "history", "popular")
 KNOWN, FEATURES, HISTORY, POPULAR = range(4)
@@ -49,6 +50,7 @@ class People(NamedTuple):
 
 def find(shop: Any, users: Any, history: Any) -> People:
     """The people that arguments of `Recommender.recommend` name."""
+    shop._check_fitted()
     if history is not None:
         if users is not None:
             raise ValueError(
@@ -66,7 +68,7 @@ def find(shop: Any, users: Any, history: Any) -> People:
     ids = _listed(users)
     if ids and all(isinstance(one, Mapping) for one in ids):
         return _of_table(shop, ids)
-    return _of_ids(shop, ids)
+    return of_ids(shop, ids)
 
 
 def _listed(users: Any) -> list[Any]:
@@ -75,7 +77,8 @@ def _listed(users: Any) -> list[Any]:
     return users.tolist() if hasattr(users, "tolist") else list(users)
 
 
-def _of_ids(shop: Any, ids: list[Any]) -> People:
+def of_ids(shop: Any, ids: list[Any], table: Any = None) -> People:
+    """People by their ids, of whom a table may tell what is known about strangers."""
     mapping = shop.dataset_.mapping()[0]
     try:
         numbers = numbers_of(ids, mapping)
@@ -84,7 +87,13 @@ def _of_ids(shop: Any, ids: list[Any]) -> People:
             f"users must be ids, a table, or a list of dicts, got {type(ids[0]).__name__}s: {error}"
         ) from error
     _refuse_other_types(ids, numbers, mapping, "users")
-    return People(as_column(ids), numbers, None, None, None)
+    rows = None
+    if table is not None:
+        given = sides.read(table, "user", shop._users.column)
+        found = shop._users.strangers(given.table, shop.dataset_)[given.last]
+        places = numbers_of(ids, {one: place for place, one in enumerate(given.ids.values)})
+        rows = sides.rows_at(found, places)
+    return People(as_column(ids), numbers, rows, None, None)
 
 
 def _refuse_other_types(
@@ -94,7 +103,7 @@ def _refuse_other_types(
     unknown = np.flatnonzero(numbers < 0)
     if len(unknown):
         one = ids[unknown[0]]
-        twin = numbering.twin(one, mapping)
+        twin = numbering.twin_of(one, mapping)
         if twin is not None:
             raise ValueError(
                 f"{argument} hold {one!r} of type {type(one).__name__}, which is not known, but "
@@ -173,43 +182,50 @@ def as_column(values: list[Any]) -> Any:
     return column
 
 
-def vectors_of(
-    shop: Any, people: People, num_threads: int | None
-) -> tuple[Representations, npt.NDArray[np.int8]]:
-    """Biases [n] and vectors [n, d], and what they come from: places in `SOURCES`.
+class Vectors(NamedTuple):
+    """What stands for people: their scores are those of these vectors with the items'."""
 
-    Those of who is served by popularity are zeros.
-    """
-    n = len(people)
+    biases: npt.NDArray[np.float32]
+    vectors: npt.NDArray[np.float32]
+    source: npt.NDArray[np.int8]  # what they come from, places in `SOURCES`
+    by_model: npt.NDArray[np.bool_]  # who is not has zeros, and gets what is popular
+
+
+def vectors_of(shop: Any, people: People, num_threads: int | None) -> Vectors:
+    """The vectors of people, by the best that is known of each."""
+    n, model = len(people), shop.model_
+    is_known = people.numbers >= 0
     source = np.full(n, POPULAR, np.int8)
-    model = shop.model_
-    told = np.zeros(n, bool)
-    if people.history is not None:
-        told = np.diff(people.history.indptr) > 0
-        source[told] = HISTORY
-        if told.any():
-            biases, vectors = model.fold_in_users(
-                people.history[told],
-                item_features=shop.item_features_,
-                num_threads=num_threads,
-                random_state=0,
-            )
-    else:
-        matrix = _feature_rows(shop, people)
-        if matrix is not None:
-            told = np.diff(matrix.indptr) > 0
-            source[told] = FEATURES
-            source[(people.numbers >= 0) & shop._users.has_own[people.numbers]] = KNOWN
-            if told.any():
-                biases, vectors = model.get_user_representations(matrix[told])
+    if isinstance(model, Baseline):  # which has vectors for anybody, by their place
+        source[is_known] = KNOWN
+        n_users = len(shop.user_ids_)
+        places = np.where(is_known, people.numbers, n_users + np.arange(n))
+        everybody = sp.csr_matrix((n_users + n, 0))
+        biases, vectors = model.get_user_representations(everybody)
+        return Vectors(biases[places], vectors[places], source, np.ones(n, bool))
+    rows = people.history
+    if rows is None:
+        rows = _feature_rows(shop, people)
+    told = np.zeros(n, bool) if rows is None else np.diff(rows.indptr) > 0
+    width = shop._serving.items.vectors.shape[1]
+    biases, vectors = np.zeros(n, np.float32), np.zeros((n, width), np.float32)
     if not told.any():
-        width = shop._serving.items.vectors.shape[1]
-        return (np.zeros(n, np.float32), np.zeros((n, width), np.float32)), source
-    if told.all():
-        return (biases, vectors), source
-    out = np.zeros(n, np.float32), np.zeros((n, vectors.shape[1]), np.float32)
-    out[0][told], out[1][told] = biases, vectors
-    return out, source
+        return Vectors(biases, vectors, source, told)
+    if people.history is not None:
+        source[told] = HISTORY
+        found = model.fold_in_users(
+            rows[told],
+            item_features=shop.item_features_,
+            num_threads=num_threads,
+            random_state=0,
+        )
+    else:
+        source[told] = FEATURES
+        source[is_known & shop._users.has_own[people.numbers]] = KNOWN
+        found = model.get_user_representations(rows if told.all() else rows[told])
+    biases[told], vectors[told] = found
+    biases += np.float32(getattr(model, "global_mean_", 0.0))
+    return Vectors(biases, vectors, source, told)
 
 
 def _feature_rows(shop: Any, people: People) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from lightfm_clone._model.explain import Explanation
 from lightfm_clone.evaluation import Comparison, Evaluation
 from lightfm_clone.lightfm import LightFM
 from lightfm_clone.recommender import files, fitting, judging, people, reading, serving
+from lightfm_clone.recommender import events as events_of
 from lightfm_clone.typing import Id, Path, Table
 
 if TYPE_CHECKING:
@@ -85,6 +85,53 @@ class Recommender:
 
     def __init__(self, model: Any = None) -> None:
         self.model = LightFM(loss="softmax") if model is None else model
+
+    # ---- what follows from what is kept -----------------------------------------------------------
+
+    @property
+    def user_ids_(self) -> Any:
+        return self._ids[0]
+
+    @property
+    def item_ids_(self) -> Any:
+        return self._ids[1]
+
+    @property
+    def user_encoder_(self) -> Any:
+        return self._users.encoder
+
+    @property
+    def item_encoder_(self) -> Any:
+        return self._items.encoder
+
+    @property
+    def interactions_(self) -> Any:
+        return self.pairs_.rows()
+
+    @cached_property
+    def _ids(self) -> tuple[Any, Any]:
+        users, _, items, _ = self.dataset_.mapping()
+        return people.as_column(list(users)), people.as_column(list(items))
+
+    @cached_property
+    def _serving(self) -> serving.Serving:
+        return serving.Serving(self)
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "model_"):
+            raise ValueError("the recommender is not fitted yet: call fit first")
+
+    def _left_out(self, exclude: Any) -> Any:
+        """The items that lists leave out, a row for each user; None where that is none."""
+        if exclude is False or exclude is None:
+            return None
+        if exclude is True:
+            return self._had
+        return self.pairs_.rows(events_of.mask_of(self._kinds, exclude, "exclude"))
+
+    @cached_property
+    def _had(self) -> Any:
+        return self.pairs_.rows()
 
     # ---- scikit-learn ----------------------------------------------------------------------------
 
@@ -425,6 +472,7 @@ class Recommender:
         ValueError
             Before the fit, for unknown items and bad arguments.
         """
+        self._check_fitted()
         return serving.similar_items(self, items, k, where, num_threads)
 
     @names_ours
@@ -561,11 +609,13 @@ class Recommender:
             With the columns "user", "bias", "vector_0" ..., and those of the encoder by their
             names.
         """
-        return self._table(serving.table_of_vectors(self, "user", features))
+        self._check_fitted()
+        return serving.table_of_vectors(self, "user", features)
 
     def item_table(self, *, features: bool = True) -> Table:
         """Vectors of all items as a table, for other models; all is as in `user_table`."""
-        return self._table(serving.table_of_vectors(self, "item", features))
+        self._check_fitted()
+        return serving.table_of_vectors(self, "item", features)
 
     # ---- saving ----------------------------------------------------------------------------------
 

@@ -7,7 +7,8 @@ are packed once for all requests, when the first one asks (`Serving`).
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -15,43 +16,64 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from lightfm_clone import _checks as checks
 from lightfm_clone._checks import check_num_threads, is_integer
 from lightfm_clone._model.prepared import PreparedItems
 from lightfm_clone._model.state import directions
-from lightfm_clone.data import columns as columns_of
+from lightfm_clone.data import sources
 from lightfm_clone.recommender import lists
-from lightfm_clone.recommender.people import POPULAR, SOURCES, People, vectors_of
-from lightfm_clone.recommender.sides import numbers_of
+from lightfm_clone.recommender.people import SOURCES, People, vectors_of
+from lightfm_clone.recommender.sides import rows_at
 
 _BLOCK = 4096  # people whose lists are made at a time
+_SAMPLED = 2048  # people whose scores say what a dial of popularity is worth
+
+
+# The rules of a list where nobody has said anything.
+NO_RULES: dict[str, Any] = {
+    "exclude": True,
+    "items": None,
+    "deny": None,
+    "where": None,
+    "at_most": None,
+    "popularity": 0.0,
+    "diversity": 0.0,
+}
 
 
 class Serving:
-    """What requests need and do not change: the items, packed in three ways.
+    """What requests need and do not change: the items, packed, and what dials go by."""
 
-    Parameters
-    ----------
-    model : fitted model
-    item_features : csr_matrix or None
-    popularity : float64 [n_items]
-        How many people have each item.
-    """
+    def __init__(self, shop: Any) -> None:
+        self._shop = shop
+        self.items = PreparedItems.of(shop.model_, shop.item_features_)
 
-    def __init__(self, model: Any, item_features: Any, popularity: npt.NDArray[Any]) -> None:
-        self.items = PreparedItems(*model.get_item_representations(item_features))
-        self._popularity = popularity
+    @cached_property
+    def n_people(self) -> npt.NDArray[np.int64]:
+        """How many people have each item."""
+        pairs = self._shop.pairs_
+        return np.bincount(pairs.indices, minlength=pairs.shape[1])
 
     @cached_property
     def popular(self) -> PreparedItems:
-        """Items that score by how many people have them."""
-        biases = np.log1p(self._popularity).astype(np.float32)
-        return PreparedItems(biases, np.zeros((len(biases), 1), np.float32))
+        """The items, scored by how many people have them; vectors of zeros ask for that."""
+        return self.items.with_biases(np.log1p(self.n_people).astype(np.float32))
 
     @cached_property
     def neighbours(self) -> PreparedItems:
-        """Items that score by the cosine of their vectors."""
-        nothing = np.zeros(self.items.n, np.float32)
-        return PreparedItems(nothing, directions(self.items.vectors))
+        """The items, scored by the cosine of their vectors."""
+        return PreparedItems(np.zeros(self.items.n, np.float32), directions(self.items.vectors))
+
+    @cached_property
+    def popularity_shift(self) -> npt.NDArray[np.float32]:
+        shop = self._shop
+        n = len(shop.user_ids_)
+        some = np.unique(np.linspace(0, n - 1, min(n, _SAMPLED)).astype(np.int64))
+        of = vectors_of(shop, People(shop.user_ids_[some], some, None, None, None), 1)
+        users = of.biases[of.by_model], of.vectors[of.by_model]
+        if not len(users[0]):
+            return np.zeros(self.items.n, np.float32)
+        return lists.popularity_shift(self.items, users, self.n_people)
 
 
 class Rules(NamedTuple):
@@ -171,7 +193,7 @@ def in_blocks(
 
 
 def _lists(shop: Any, people: People, k: int, given: Rules, threads: int) -> Lists:
-    vectors, source = vectors_of(shop, people, threads)
+    of = vectors_of(shop, people, threads)
     exclude = people.history
     if given.exclude is not None and exclude is None:
         exclude = rows_at(given.exclude, people.numbers)
@@ -179,34 +201,24 @@ def _lists(shop: Any, people: People, k: int, given: Rules, threads: int) -> Lis
     scores = np.empty((len(people), k), np.float32)
     serving: Serving = shop._serving
     for items, at in (
-        (serving.items, np.flatnonzero(source != POPULAR)),
-        (serving.popular, np.flatnonzero(source == POPULAR)),
+        (serving.items, np.flatnonzero(of.by_model)),
+        (serving.popular, np.flatnonzero(~of.by_model)),
     ):
         if not len(at):
             continue
         candidates = given.candidates
         ids[at], scores[at] = lists.best(
             items,
-            (vectors[0][at], vectors[1][at]),
+            (of.biases[at], of.vectors[at]),
             k,
             exclude=None if exclude is None else exclude[at],
             candidates=candidates[at] if sp.issparse(candidates) else candidates,
             at_most=given.at_most,
-            popularity=(given.popularity, serving.popularity_shift),
+            popularity=(given.popularity, serving.popularity_shift) if given.popularity else None,
             diversity=given.diversity,
             num_threads=threads,
         )
-    return Lists(people, ids, scores, source)
-
-
-def rows_at(matrix: Any, numbers: npt.NDArray[np.int64]) -> Any:
-    """The rows of a CSR matrix with these numbers, empty ones for -1."""
-    if (numbers >= 0).all():
-        return matrix[numbers]
-    nothing = sp.csr_matrix((1, matrix.shape[1]), dtype=matrix.dtype)
-    known = numbers >= 0
-    places = np.where(known, np.cumsum(known) - 1, known.sum())
-    return sp.vstack([matrix[numbers[known]], nothing], format="csr")[places]
+    return Lists(people, ids, scores, of.source)
 
 
 def columns_of_lists(shop: Any, given: Lists) -> dict[str, Any]:
@@ -227,8 +239,8 @@ def columns_of_lists(shop: Any, given: Lists) -> dict[str, Any]:
 
 def similar_items(
     shop: Any, items: Any, k: int, where: Any, num_threads: int | None
-) -> dict[str, Any]:
-    """The columns of a table of neighbours; see `Recommender.similar_items`."""
+) -> Any:
+    """See `Recommender.similar_items`."""
     rows = np.arange(len(shop.item_ids_)) if items is None else rows_of_items(shop, items, "items")
     candidates = None
     if where is not None:
@@ -247,16 +259,17 @@ def similar_items(
         num_threads=num_threads,
     )
     filled = ids >= 0
-    return {
+    columns = {
         "item": shop.item_ids_[np.repeat(rows, filled.sum(axis=1))],
         "rank": np.broadcast_to(np.arange(1, k + 1), ids.shape)[filled],
         "similar": shop.item_ids_[ids[filled]],
         "score": scores[filled],
     }
+    return sources.make(shop._kind, columns)
 
 
-def table_of_vectors(shop: Any, name: str, features: bool) -> dict[str, Any]:
-    """The columns of a table of vectors; see `Recommender.user_table`."""
+def table_of_vectors(shop: Any, name: str, features: bool) -> Any:
+    """See `Recommender.user_table`; `name` is "user" or "item"."""
     side = getattr(shop, f"_{name}s")
     matrix = getattr(shop, f"{name}_features_")
     biases, vectors = getattr(shop.model_, f"get_{name}_representations")(matrix)
@@ -267,4 +280,91 @@ def table_of_vectors(shop: Any, name: str, features: bool) -> dict[str, Any]:
         dense = side.encoded.toarray()
         for place, feature in enumerate(side.encoder.feature_names_):
             found[feature] = dense[:, place]
-    return found
+    return sources.make(shop._kind, found)
+
+
+# ---- what the methods return ---------------------------------------------------------------------
+
+
+def recommend(shop: Any, people: People, k: int, num_threads: int | None, **given: Any) -> Any:
+    """See `Recommender.recommend`."""
+    parts = list(lists_of(shop, people, k, num_threads, **given))
+    columns = [columns_of_lists(shop, part) for part in parts]
+    if len(columns) != 1:
+        columns = [_joined(columns)]
+    return sources.make(people.kind or shop._kind, columns[0])
+
+
+def lists_of(
+    shop: Any, people: People, k: int, num_threads: int | None, **given: Any
+) -> Iterator[Lists]:
+    """The lists of people, some thousand at a time; `given` as for `rules`."""
+    checked = rules(shop, n_people=len(people), **given)
+    checks.check_k(k)
+    return in_blocks(shop, people, k, checked, num_threads)
+
+
+def _joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    if not parts:
+        empty = np.empty(0, object)
+        return {"user": empty, "rank": np.empty(0, np.int64), "item": empty,
+                "score": np.empty(0, np.float32), "source": empty}
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def write_lists(
+    shop: Any,
+    path: Any,
+    people: People,
+    k: int,
+    num_threads: int | None,
+    verbose: bool,
+    **given: Any,
+) -> None:
+    """See `Recommender.write_lists`."""
+    blocks = lists_of(shop, people, k, num_threads, **NO_RULES | given)
+    with sources.writer(path) as write, bar(len(people), "lists", verbose) as advance:
+        for part in blocks:
+            write(columns_of_lists(shop, part))
+            advance(len(part.people))
+
+
+@contextmanager
+def bar(total: int, what: str, verbose: bool) -> Iterator[Callable[[int], Any]]:
+    """A function that is told of so many more; it moves a progress bar if there is tqdm."""
+    if verbose:
+        try:
+            from tqdm import tqdm
+        except ImportError:
+            pass
+        else:
+            with tqdm(total=total, desc=what) as shown:
+                yield shown.update
+            return
+    yield lambda n: None
+
+
+def explain(shop: Any, people: People, item: Any) -> Any:
+    """See `Recommender.explain`."""
+    if not hasattr(shop.model_, "explain"):
+        raise ValueError(
+            f"a {type(shop.model_).__name__} has no terms to explain a score by; ask a LightFM"
+        )
+    if len(people) != 1:
+        raise ValueError(f"user must be one person, got {len(people)}; explain one at a time")
+    (row,) = rows_of_items(shop, [item], "item").tolist()
+    features, number = shop.user_features_, int(people.numbers[0])
+    if number < 0:
+        if people.rows is None or not people.rows.nnz:
+            raise ValueError(
+                f"user must be known, or a row of what is known about them, got "
+                f"{people.labels[0]!r}; lists of who is unknown go by popularity alone"
+            )
+        features, number = people.rows, 0
+    return shop.model_.explain(
+        number,
+        row,
+        user_features=features,
+        item_features=shop.item_features_,
+        dataset=shop.dataset_,
+    )

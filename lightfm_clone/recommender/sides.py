@@ -143,3 +143,13 @@ class Side:
 def numbers_of(ids: Any, mapping: Mapping[Hashable, int]) -> npt.NDArray[np.int64]:
     """The numbers of ids, -1 where they have none."""
     return np.fromiter(map(mapping.get, ids, repeat(-1)), np.int64, len(ids))
+
+
+def rows_at(matrix: Any, numbers: npt.NDArray[np.int64]) -> Any:
+    """The rows of a CSR matrix with these numbers, empty ones for -1."""
+    if (numbers >= 0).all():
+        return matrix[numbers]
+    nothing = sp.csr_matrix((1, matrix.shape[1]), dtype=matrix.dtype)
+    known = numbers >= 0
+    places = np.where(known, np.cumsum(known) - 1, known.sum())
+    return sp.vstack([matrix[numbers[known]], nothing], format="csr")[places]

@@ -1,0 +1,1 @@
+"""What a recommender shows of itself."""
