@@ -13,24 +13,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
-from lightfm_clone import LightFM
-from lightfm_clone.data import Dataset
+from lightfm_clone import LightFM, Popularity, Recommender
 from lightfm_clone.datasets import synthetic_catalogue
-from lightfm_clone.evaluation import auc_score, precision_at_k
 
 try:
-    import joblib
+    import narwhals  # noqa: F401
     import pandas as pd
 except ImportError as error:
-    sys.exit(f"this example needs pandas and joblib ({error}): pip install pandas joblib")
+    sys.exit(f"this example needs pandas and narwhals ({error}): pip install pandas narwhals")
 
 
-def make_frames() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Users, programs and interactions, as a database would give them."""
+def make_frames() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Programs and interactions, as a database would give them."""
     drawn = synthetic_catalogue(n_users=1_000, n_items=300, n_interactions=30_000, random_state=7)
-    users = pd.DataFrame({"user_id": [f"user-{number:03d}" for number in drawn.user_ids]})
     programs = pd.DataFrame(
         {
             "program_id": [f"program-{number:03d}" for number in drawn.item_ids],
@@ -39,59 +34,38 @@ def make_frames() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     )
     interactions = pd.DataFrame(
         {
-            "user_id": users["user_id"].to_numpy()[drawn.interactions.row],
+            "user_id": [f"user-{drawn.user_ids[row]:03d}" for row in drawn.interactions.row],
             "program_id": programs["program_id"].to_numpy()[drawn.interactions.col],
             "watched_at": pd.to_datetime(drawn.timestamps, unit="s"),
         }
     )
-    return users, programs, interactions
+    return programs, interactions
 
 
 def train(folder: Path) -> None:
-    users, programs, interactions = make_frames()
-    print(f"{len(users)} users, {len(programs)} programs, {len(interactions)} interactions")
+    programs, interactions = make_frames()
+    print(f"{len(programs)} programs, {len(interactions)} interactions")
 
     # The last fifth in time is what the model will be asked to foresee.
     interactions = interactions.sort_values("watched_at")
     n_train = int(0.8 * len(interactions))
     past, future = interactions.iloc[:n_train], interactions.iloc[n_train:]
 
-    dataset = Dataset()
-    dataset.fit(users["user_id"], programs["program_id"])
-    past_matrix, _ = dataset.build_interactions(
-        zip(past["user_id"], past["program_id"], strict=True)
-    )
-    future_matrix, _ = dataset.build_interactions(
-        zip(future["user_id"], future["program_id"], strict=True)
-    )
+    catalogue = Recommender(LightFM(no_components=10, loss="warp", random_state=0))
+    catalogue.fit(past, user="user_id", item="program_id", timestamp="watched_at", epochs=20)
+    print(catalogue.compare({"popular": Popularity()}, future, metrics=["precision@3", "auc"]))
 
-    model = LightFM(no_components=10, loss="warp", random_state=0)
-    model.fit(past_matrix, epochs=20, num_threads=4)
-    print(f"Precision@3: {precision_at_k(model, future_matrix, past_matrix, k=3).mean():.3f}")
-    print(f"AUC: {auc_score(model, future_matrix, past_matrix).mean():.3f}")
-
-    joblib.dump(model, folder / "model.joblib")
-    joblib.dump(dataset, folder / "dataset.joblib")
+    catalogue.save(folder / "catalogue.rec")
     programs.to_csv(folder / "programs.csv", index=False)
-    past.to_csv(folder / "watched.csv", index=False)
 
 
 def recommend(folder: Path) -> None:
-    model = joblib.load(folder / "model.joblib")
-    dataset = joblib.load(folder / "dataset.joblib")
+    catalogue = Recommender.load(folder / "catalogue.rec", mmap=True)
     titles = pd.read_csv(folder / "programs.csv", index_col="program_id")["title"]
-    watched = pd.read_csv(folder / "watched.csv").groupby("user_id")["program_id"].agg(list)
-
-    # The model speaks of rows and columns, the dataset knows whose they are.
-    user_numbers, _, program_numbers, _ = dataset.mapping()
-    program_ids = np.array(list(program_numbers))
-    for user_id in ("user-004", "user-117", "user-312"):
-        scores = model.predict(user_numbers[user_id], np.arange(len(program_ids)))
-        known = watched.get(user_id, [])
-        scores[[program_numbers[program_id] for program_id in known]] = -np.inf
-        top = program_ids[np.argsort(-scores)[:3]]
-        print(f"{user_id} watched {len(known)} programs, such as {', '.join(titles[known[:2]])}")
-        for place, program_id in enumerate(top, start=1):
+    lists = catalogue.recommend(["user-004", "user-117", "user-312"], k=3)
+    for user_id, of_user in lists.groupby("user"):
+        print(user_id)
+        for place, program_id in zip(of_user["rank"], of_user["item"], strict=True):
             print(f"  {place}. {titles[program_id]} ({program_id})")
 
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 
-import numpy as np
-
 from lightfm_clone import LightFM
 from lightfm_clone.cross_validation import random_train_test_split
 from lightfm_clone.datasets import fetch_movielens, synthetic_catalogue
@@ -50,18 +48,16 @@ def main() -> None:
     print(f"AUC: test {auc_score(model, test, train, **shared).mean():.3f}")
 
     likes = train.tocsr()
-    for user in (3, 25, 450):
-        known_positives = likes[user].indices
-        scores = model.predict(user, np.arange(n_items), item_features=item_features)
-        scores[known_positives] = -np.inf  # recommend what is new to them
-        best = np.argsort(-scores)
-
+    users = [3, 25, 450]
+    # Recommend what is new to them.
+    best, _ = model.recommend(users, k=3, exclude=likes, item_features=item_features)
+    for user, films in zip(users, best, strict=True):
         print(f"User {user}")
         print("  Known positives:")
-        for title in titles[known_positives[:3]]:
+        for title in titles[likes[user].indices[:3]]:
             print(f"    {title}")
         print("  Recommended:")
-        for title in titles[best[:3]]:
+        for title in titles[films]:
             print(f"    {title}")
 
 

@@ -25,11 +25,15 @@ from lightfm_clone.evaluation import (
     reciprocal_rank,
 )
 from lightfm_clone.lightfm import LightFM
+from lightfm_clone.recommender import Popularity, Random, Recommender
 
 __all__ = [
     "Dataset",
     "FitWarning",
     "LightFM",
+    "Popularity",
+    "Random",
+    "Recommender",
     "__version__",
     "auc_score",
     "callbacks",

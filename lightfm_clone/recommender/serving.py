@@ -206,13 +206,16 @@ def _lists(shop: Any, people: People, k: int, given: Rules, threads: int) -> Lis
     ):
         if not len(at):
             continue
-        candidates = given.candidates
+        candidates, left_out = given.candidates, exclude
+        if len(at) < len(people):
+            left_out = None if exclude is None else exclude[at]
+            candidates = candidates[at] if sp.issparse(candidates) else candidates
         ids[at], scores[at] = lists.best(
             items,
             (of.biases[at], of.vectors[at]),
             k,
-            exclude=None if exclude is None else exclude[at],
-            candidates=candidates[at] if sp.issparse(candidates) else candidates,
+            exclude=left_out,
+            candidates=candidates,
             at_most=given.at_most,
             popularity=(given.popularity, serving.popularity_shift) if given.popularity else None,
             diversity=given.diversity,
