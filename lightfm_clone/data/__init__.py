@@ -2,12 +2,14 @@
 
 from lightfm_clone.data.dataset import Dataset, FromFrame
 from lightfm_clone.data.encoder import FeatureEncoder
+from lightfm_clone.data.item_columns import between
 from lightfm_clone.data.rules import bins, categories, cross, part, scaled, split
 
 __all__ = [
     "Dataset",
     "FeatureEncoder",
     "FromFrame",
+    "between",
     "bins",
     "categories",
     "cross",

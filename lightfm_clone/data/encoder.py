@@ -339,7 +339,7 @@ class FeatureEncoder:
                 remarks[key] = "left out: it is the id"
             elif key in given and rule is None:
                 remarks[key] = "left out, as columns says"
-            elif column.missing().all():
+            elif column.missing().all() and (rule is None or not rule.is_settled):
                 remarks[key] = "left out: it has not a single value"
             else:
                 if rule is None:
@@ -479,14 +479,14 @@ class FeatureEncoder:
 
 
 def _key(column: Hashable) -> Any:
-    return to_plain(column, "the name of a column")
+    return to_plain(column, "a column's name")
 
 
 def _by_type(column: Column, key: Hashable) -> tuple[Rule | None, str]:
     """What becomes of a column for which there is no rule: a rule, or none, and what to say."""
 
-    def instead(rules: str) -> str:
-        return f"; columns={{{key!r}: {rules}}} changes it"
+    def instead(rule: str) -> str:
+        return f"; to change it, columns={{{key!r}: {rule}}}"
 
     def left_out(why: str, rule: str) -> tuple[None, str]:
         return None, f"left out: {why}{instead(rule)}"
@@ -503,7 +503,7 @@ def _by_type(column: Column, key: Hashable) -> tuple[Rule | None, str]:
         times = times[~np.isnat(times)]
         for of, unit in (("year", "Y"), ("month", "M")):
             if len(np.unique(times.astype(f"datetime64[{unit}]"))) > 1:
-                return part(of), instead("part('year'), part('weekday') ...")
+                return part(of), instead("part('weekday')")
         return left_out("all dates are of one month", "part('day')")
     if kind == "boolean":
         values = column.numbers()
@@ -516,14 +516,14 @@ def _by_type(column: Column, key: Hashable) -> tuple[Rule | None, str]:
         if len(distinct) == 1 and complete:
             return left_out(one_value, "categories()")
         if len(distinct) <= _FEW and (distinct == np.trunc(distinct)).all():
-            return categories(), instead("bins([...]) or scaled()")
-        return bins(10), instead("bins([...]), bins(5) or scaled()")
-    codes, values = column.codes()
-    n, n_present = len(values), int((codes >= 0).sum())
+            return categories(), instead("scaled()")
+        return bins(10), instead("bins([...])")
+    codes, texts = column.codes()
+    n, n_present = len(texts), int((codes >= 0).sum())
     if n == 1 and complete:
         return left_out(one_value, "categories()")
     if n > _SAMPLES and n > n_present / 2:
-        texts = [value for value in values[:1000] if isinstance(value, str)]
+        texts = [text for text in texts[:1000] if isinstance(text, str)]
         for sep in "|;,":
             if sum(sep in text for text in texts) > len(texts) / 2:
                 return left_out(f"{n:,} different texts in {n_present:,} rows", f"split({sep!r})")

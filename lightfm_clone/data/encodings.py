@@ -145,7 +145,7 @@ class Encodings:
 
     def entries(self, read: Iterable[Pieces], skipped: Counter[str]) -> Entries:
         """The entries of all that was read, and the names that were ``skipped`` as unknown."""
-        parts = [Entries(*(np.empty(0, kind) for kind in (np.int32, np.int32, np.float32)))]
+        parts = []
         for encoding, (row, code, labels, value) in zip(self.all, read, strict=True):
             known = map(encoding.known, labels)
             numbers = np.array(

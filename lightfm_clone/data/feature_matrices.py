@@ -91,15 +91,16 @@ def of_table(
             f"{np.sum(owners == repeated)} for {numbering.id_of(int(repeated), side.ids)!r}; drop "
             "duplicates, or gather tags into lists"
         )
-    row, value = owners[given.row], given.value
     blocks = [_identity(side)] if side.identity else []
     if own is not None:
-        blocks = [Entries(*(part[own[block.row]] for part in block)) for block in blocks]
+        blocks = [
+            Entries(row[own[row]], col[own[row]], ones[own[row]]) for row, col, ones in blocks
+        ]
+    row, value = owners[given.row], given.value
     if normalize:
-        sizes = sum(
-            (np.bincount(block.row, minlength=len(side.ids)) for block in blocks),
-            np.bincount(row, minlength=len(side.ids)),
-        )
+        sizes = np.bincount(row, minlength=len(side.ids))
+        for block in blocks:
+            sizes += np.bincount(block.row, minlength=len(side.ids))
         if own is None:
             _refuse_bare(sizes, side)
         shares: npt.NDArray[np.float32] = np.float32(1) / np.maximum(sizes, 1).astype(np.float32)

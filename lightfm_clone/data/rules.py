@@ -216,11 +216,11 @@ class bins(Rule):
     edges: int | Sequence[float]
 
     def __post_init__(self) -> None:
-        given = self.edges
+        given: Any = self.edges
         if not is_integer(given):
             try:
                 # A set, as equal edges are one.
-                edges = tuple(sorted({float(edge) for edge in given}))  # type: ignore[union-attr]
+                edges = tuple(sorted({float(edge) for edge in given}))
             except (TypeError, ValueError):
                 edges = ()
             if not edges or isinstance(given, str) or not all(map(math.isfinite, edges)):
@@ -229,7 +229,7 @@ class bins(Rule):
                     f"as [10, 25], got {shown(given)}"
                 )
             object.__setattr__(self, "edges", edges)
-        elif given < 2:  # type: ignore[operator]
+        elif given < 2:
             raise ValueError(f"bins must be 2 or more, got {given}")
 
     def __repr__(self) -> str:
@@ -386,7 +386,7 @@ class part(Rule):
         return Pieces(row, code, list(map(self._label, values)))
 
     def of_value(self, value: Any, whose: str) -> tuple[Iterable[str], float]:
-        time = _moment(value, whose)
+        time = moment(value, whose)
         if time is None:
             return (), 1.0
         number = time.weekday() if self.of == "weekday" else getattr(time, self.of)
@@ -497,7 +497,8 @@ def by_appearance(values: Array) -> tuple[Array, list[int]]:
 def numbers(column: Column) -> Array:
     """The numbers of a column as float64, NaN where they are missing; texts are read."""
     if column.kind in ("number", "boolean"):
-        return column.numbers()
+        given: Array = column.numbers()
+        return given
     if column.kind == "empty":
         return np.full(len(column.missing()), np.nan)
     codes, values = _codes(column, "numbers")
@@ -525,7 +526,7 @@ def moments(column: Column) -> Array:
     if column.kind == "empty":
         return np.full(len(column.missing()), np.datetime64("NaT", "us"))
     codes, values = _codes(column, "dates")
-    read = [*(_moment(value, column.label) for value in values), None]
+    read = [*(moment(value, column.label) for value in values), None]
     return np.array(read, dtype="datetime64[us]")[codes]
 
 
@@ -561,7 +562,7 @@ def _number(value: Any, whose: str, infinite: bool = False) -> float:
     return number
 
 
-def _moment(value: Any, whose: str) -> datetime | None:
+def moment(value: Any, whose: str) -> datetime | None:
     """The value as a date and time in UTC without a zone; None where it is blank."""
     if isinstance(value, np.datetime64):
         value = value.astype("datetime64[us]").item()
