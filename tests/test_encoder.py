@@ -468,6 +468,7 @@ def test_columns_that_are_missing_or_new(make):
     for one in (None, NAN, np.nan):
         assert encoder.transform({"x": one, "y": one}).nnz == 0
     assert encoder.grow(make({"x": ["c"]})) == ["x:c"]
+    assert encoder.decisions_["x"].startswith("categories, 3 different: a, b, c;")
 
 
 def test_tables_stay_as_they_were_and_growth_is_all_or_nothing():
@@ -572,6 +573,7 @@ def test_before_the_fit():
         lambda: encoder.transform({}),
         lambda: encoder.grow(table("pandas", {"x": [1]})),
         lambda: encoder.feature_names_,
+        lambda: encoder.decisions_,
         encoder.get_feature_names_out,
         encoder.to_plain,
     ):
@@ -619,7 +621,7 @@ def change(path, value):
         [],
         {},
         5,
-        {"columns": None, "encodings": [], "decisions": 3},
+        {"columns": None, "encodings": [], "remarks": 3},
     ],
 )
 def test_what_is_no_plain_encoder(plain):
@@ -656,8 +658,8 @@ def test_what_is_no_plain_encoder(plain):
         (["encodings", 0, "numbers"], [0, -1]),
         (["encodings", 0, "numbers"], [0, True]),
         (["encodings", 0, "numbers"], [0, 10**9]),
-        (["decisions", 0], ["x", 5]),
-        (["decisions", 0], ["x", "text", "more"]),
+        (["remarks", 0], ["x", 5]),
+        (["remarks", 0], ["x", "text", "more"]),
     ],
 )
 def test_hostile_plain(path, value):
