@@ -223,6 +223,11 @@ class FeatureEncoder:
     def feature_names_(self) -> list[str]:
         return self._fitted().names
 
+    @property
+    def decisions_(self) -> dict[Hashable, str]:
+        words = {one.column: one.rule.words(list(one.numbers)) for one in self._fitted().all}
+        return {key: words.get(key, "") + remark for key, remark in self._remarks.items()}
+
     def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[np.object_]:
         """The names of the features as an array; ``input_features`` makes no difference."""
         return np.array(self.feature_names_, dtype=object)
@@ -273,7 +278,7 @@ class FeatureEncoder:
         return {
             "columns": rules,
             "encodings": self._fitted().to_plain(),
-            "decisions": [[_key(key), text] for key, text in self.decisions_.items()],
+            "remarks": [[_key(key), text] for key, text in self._remarks.items()],
         }
 
     @classmethod
@@ -290,13 +295,13 @@ class FeatureEncoder:
             if rules is not None:
                 rules = {from_plain(key): rule_from_plain(rule) for key, rule in rules}
             encoder = cls(rules)
-            decisions = {from_plain(key): text for key, text in plain["decisions"]}
-            if any(type(text) is not str for text in decisions.values()):
-                raise ValueError("decisions must be texts")
+            remarks = {from_plain(key): text for key, text in plain["remarks"]}
+            if any(type(text) is not str for text in remarks.values()):
+                raise ValueError("remarks must be texts")
             encodings = Encodings.from_plain(plain["encodings"])
-            if not {encoding.column for encoding in encodings.all} <= decisions.keys():
-                raise ValueError("there must be a decision for each column")
-            encoder._set(encodings, decisions)
+            if not {encoding.column for encoding in encodings.all} <= remarks.keys():
+                raise ValueError("there must be a remark for each column")
+            encoder._set(encodings, remarks)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"an encoder of features cannot be read: {error}") from error
         return encoder
@@ -339,7 +344,7 @@ class FeatureEncoder:
                 remarks[key] = "left out: it is the id"
             elif key in given and rule is None:
                 remarks[key] = "left out, as columns says"
-            elif column.missing().all():
+            elif column.missing().all() and (rule is None or not rule.is_settled):
                 remarks[key] = "left out: it has not a single value"
             else:
                 if rule is None:
@@ -348,19 +353,15 @@ class FeatureEncoder:
                     rules[key] = rule.settled(column)
         encodings = Encodings(rules | crosses)
         read = encodings.grow(columns, self.argument)
-        decisions = {key: remarks.get(key, "") for key in [*columns, *crosses]}
-        for encoding in encodings.all:
-            words = encoding.rule.words(list(encoding.numbers))
-            decisions[encoding.column] = words + decisions[encoding.column]
-        self._set(encodings, decisions)
+        self._set(encodings, {key: remarks.get(key, "") for key in [*columns, *crosses]})
         return len(next(iter(columns.values())).missing()) if columns else 0, read
 
-    def _set(self, encodings: Encodings, decisions: dict[Hashable, str]) -> None:
+    def _set(self, encodings: Encodings, remarks: dict[Hashable, str]) -> None:
         crosses = {one.column for one in encodings.all if isinstance(one.rule, cross)}
         self._encodings = encodings
-        self.decisions_ = decisions
+        self._remarks = remarks  # by column: why it is left out, or how to change what it became
         self.skipped_ = Counter[str]()
-        self._known = decisions.keys() - crosses
+        self._known = remarks.keys() - crosses
         self._told = set[Hashable]()  # columns that nobody knew
 
     def _fitted(self) -> Encodings:
@@ -456,12 +457,9 @@ class FeatureEncoder:
     def __repr__(self) -> str:
         if not hasattr(self, "_encodings"):
             return f"FeatureEncoder({'' if self.columns is None else self.columns})"
-        names = list(map(str, self.decisions_))
-        width = max(map(len, names), default=0)
-        lines = [
-            f"  {name:{width}}  {text}"
-            for name, text in zip(names, self.decisions_.values(), strict=True)
-        ]
+        decisions = {str(key): text for key, text in self.decisions_.items()}
+        width = max(map(len, decisions), default=0)
+        lines = [f"  {name:{width}}  {text}" for name, text in decisions.items()]
         return "\n".join([self._title(), *lines])
 
     def _repr_html_(self) -> str:
@@ -479,7 +477,7 @@ class FeatureEncoder:
 
 
 def _key(column: Hashable) -> Any:
-    return to_plain(column, "the name of a column")
+    return to_plain(column, "a column's name")
 
 
 def _by_type(column: Column, key: Hashable) -> tuple[Rule | None, str]:

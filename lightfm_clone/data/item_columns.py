@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -165,7 +166,7 @@ class ItemColumns:
         rows : ndarray of int
             Items; -1 makes a missing value.
         """
-        return {name: column.take(rows, self.n_items) for name, column in self._columns.items()}
+        return {name: column.take(rows) for name, column in self._columns.items()}
 
     def _column(self, name: Hashable, argument: str) -> _Numbers | _Values:
         if name not in self._columns:
@@ -182,7 +183,7 @@ class ItemColumns:
         for place, (name, column) in enumerate(self._columns.items()):
             own, values = column.to_arrays()
             arrays |= {f"{prefix}{place}_{key}": array for key, array in own.items()}
-            key = to_plain(name, "the name of a column")
+            key = to_plain(name, "a column's name")
             described.append({"name": key, "form": column.form, "values": values})
         return {"n_items": self.n_items, "columns": described}, arrays
 
@@ -268,7 +269,7 @@ class _Numbers:
         codes[present] = np.unique(self.values[present], return_inverse=True)[1]
         return codes
 
-    def take(self, rows: Array, n_items: int) -> Array:
+    def take(self, rows: Array) -> Array:
         nothing = np.array(["NaT" if self.form == "time" else np.nan], self.values.dtype)
         taken: Array = np.append(self.values, nothing)[rows]
         if self.form == "integer" and not self._missing.any() and (rows >= 0).all():
@@ -308,12 +309,27 @@ class _Values:
         self.code = code  # int32
         self.values = values
 
+    # Found once, as there may be as many as items, and requests are to be fast.
+
+    @cached_property
+    def _places(self) -> dict[Any, int]:
+        return {value: place for place, value in enumerate(self.values)}
+
+    @cached_property
+    def _are_texts(self) -> set[bool]:
+        return {isinstance(value, str) for value in self.values}
+
+    @cached_property
+    def _objects(self) -> Array:
+        """The values, and None behind them."""
+        return np.array([*self.values, None], object)
+
     def put(self, column: Column | None, source: Array) -> _Values:
         if column is None:
             return self
         in_table, code, values = self._read(column)
         self._check_types(values, column)
-        places = {value: place for place, value in enumerate(self.values)}
+        places = self._places.copy()
         into = [places.setdefault(value, len(places)) for value in map(_plain, values)]
         at = np.flatnonzero(source >= 0)
         item: Array = np.full(len(column.missing()), -1, np.int32)
@@ -342,9 +358,9 @@ class _Values:
 
     def _check_types(self, values: list[Any], column: Column) -> None:
         """Refuse numbers where there were texts, and texts where there were none."""
-        are_texts = {isinstance(value, str) for value in self.values}
-        if len(are_texts) == 1 and {isinstance(value, str) for value in values} - are_texts:
-            held = "texts" if are_texts == {True} else "no texts"
+        known = self._are_texts
+        if len(known) == 1 and {isinstance(value, str) for value in values} - known:
+            held = "texts" if True in known else "no texts"
             raise TypeError(
                 f"{column.label} must hold {held}, as before, got {column.dtype}; read it as it "
                 "was read then (dtype=str keeps leading zeros)"
@@ -357,19 +373,17 @@ class _Values:
                 f"{wanted}; numbers and dates that are texts become such by a rule in columns, "
                 "scaled() or part('year')"
             )
-        places = {value: place for place, value in enumerate(self.values)}
-        are_texts = {isinstance(value, str) for value in self.values}
         hit: Mask = np.zeros(len(self.values), bool)
         for value in _all_of(wanted):
             if is_missing(value) or not isinstance(value, Hashable):
                 raise ValueError(f"{whose} must be values that a column can hold, got {value!r}")
-            if are_texts and isinstance(value, str) not in are_texts:
+            if self._are_texts and isinstance(value, str) not in self._are_texts:
                 raise TypeError(
                     f"{whose} must be of the type of the column's values, such as "
                     f"{self.values[0]!r}, got {shown(value)}"
                 )
-            if value in places:
-                hit[places[value]] = True
+            if value in self._places:
+                hit[self._places[value]] = True
         mask: Mask = np.zeros(n_items, bool)
         mask[self.row[hit[self.code]]] = True
         return mask
@@ -384,15 +398,16 @@ class _Values:
         codes[self.row] = self.code
         return codes
 
-    def take(self, rows: Array, n_items: int) -> list[Any]:
-        values = np.array([*self.values, None], object)
-        if self.form == "value":
-            of_rows = np.append(self.codes(n_items, ""), -1)[rows]
-            taken: list[Any] = values[of_rows].tolist()
-            return taken
+    def take(self, rows: Array) -> list[Any]:
         begins, ends = (np.searchsorted(self.row, rows, side) for side in ("left", "right"))
+        if self.form == "value":
+            codes = np.full(len(begins), -1)
+            found = begins < ends
+            codes[found] = self.code[begins[found]]
+            taken: list[Any] = self._objects[codes].tolist()
+            return taken
         lists = [
-            values[self.code[begin:end]].tolist() if begin < end else None
+            self._objects[self.code[begin:end]].tolist() if begin < end else None
             for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)
         ]
         if self.form == "list":

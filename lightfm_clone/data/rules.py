@@ -482,7 +482,8 @@ def runs(starts: Array, sizes: Array) -> Array:
     """The numbers from each start on, as many as its size."""
     ends = np.cumsum(sizes)
     total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + np.repeat(starts - (ends - sizes), sizes)
+    numbers: Array = np.arange(total) + np.repeat(starts - (ends - sizes), sizes)
+    return numbers
 
 
 def by_appearance(values: Array) -> tuple[Array, list[int]]:
