@@ -93,8 +93,10 @@ def plot_learning_curves(
         right.set_ylabel(", ".join(others))
     if len(names) > 1:
         lines = [*ax.get_lines(), *(right.get_lines() if right is not ax else ())]
-        # Where a loss that falls and metrics that rise leave room; "best" sees one axis alone.
-        right.legend(handles=lines, loc="best" if right is ax else "center right")
+        # Below the axes: curves that fall and curves that rise leave no corner free.
+        right.legend(
+            handles=lines, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4, frameon=False
+        )
     return ax
 
 

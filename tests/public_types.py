@@ -13,7 +13,7 @@ from lightfm_clone import LightFM
 from lightfm_clone.callbacks import Checkpoint, EarlyStopping
 from lightfm_clone.cross_validation import random_train_test_split
 from lightfm_clone.data import Dataset
-from lightfm_clone.evaluation import Evaluation, auc_score, evaluate, precision_at_k
+from lightfm_clone.evaluation import Comparison, Evaluation, auc_score, evaluate, precision_at_k
 from lightfm_clone.search import InteractionEstimator
 from lightfm_clone.typing import (
     Callback,
@@ -69,6 +69,8 @@ def use_model(coo: sp.coo_matrix, csr: sp.csr_matrix, array: sp.csr_array) -> No
     train, test = random_train_test_split(coo)
     assert_type(evaluate(model, test, train, groups=["a", "b"])["auc"], float)
     assert_type(evaluate(model, test).groups, dict[Id, Evaluation])
+    comparison = Comparison({"a": evaluate(model, test)}, measures={"a": {"coverage": 0.5}})
+    assert_type(comparison.differences["b"]["auc"].is_significant, bool)
     assert_type(auc_score(model, test, num_threads=2), npt.NDArray[np.floating[Any]])
     precision_at_k(model, csr, array, k=5).mean()
 
