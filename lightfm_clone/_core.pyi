@@ -32,8 +32,10 @@ class Interactions:
         *,
         known: tuple[_Int64s, _Int32s] | None = None,
         item_counts: _Int64s | None = None,
+        candidates: _Int32s | None = None,
     ) -> None: ...
     def __len__(self) -> int: ...
+    def n_candidates(self) -> int: ...
 
 @final
 class Parameters:

@@ -229,22 +229,25 @@ cdef class Interactions:
     weights : float32 array [nnz] or None
     n_users : int
     n_items : int
-        Candidates for negatives: the rows of the item features.
+        The rows of the item features.
     known : (indptr int64 [n_users + 1], items int32 [n known pairs]), optional
         The sorted distinct items that each user knows, where these are a part of the interactions
         of a larger fit. Without it they are those of the interactions.
     item_counts : int64 array [n_items], optional
         BPR draws its negatives in proportion to these. Without them it draws the item of one of
         the interactions.
+    candidates : int32 array [n_candidates], optional
+        The items, sorted and distinct, that negatives are drawn from where these are the seen ones;
+        all that anybody knows are among them. Without it they are those of the interactions.
 
     Raises
     ------
     ValueError
-        If `known` or `item_counts` are not as said above.
+        If `known`, `item_counts` or `candidates` are not as said above.
 
     Notes
     -----
-    `known` and `item_counts` are kept, not copied, and must not change.
+    `known`, `item_counts` and `candidates` are kept, not copied, and must not change.
     """
 
     cdef object words            # uint32 [nnz, 2 to 4], in the caller's order
@@ -258,6 +261,7 @@ cdef class Interactions:
     cdef int64_t most_known      # items that a user knows
     cdef object item_counts      # int64 [n_items]: the caller's, not those of the interactions
     cdef object popularity       # their alias table
+    cdef object candidates       # int32 [n_candidates], None until they are asked for
     # For BPR: bool [n_users], whether the user knows all that can be drawn.
     cdef object saturated
     # (indptr int64 [n_users + 1], items int32): stored as <= 0, and never as positive
@@ -265,7 +269,7 @@ cdef class Interactions:
     cdef object disliked_by_saturated
 
     def __init__(self, rows, cols, positive, values, weights, int64_t n_users, int32_t n_items,
-                 *, known=None, item_counts=None):
+                 *, known=None, item_counts=None, candidates=None):
         further = [column for column in (values, weights) if column is not None]
         words = np.empty((len(rows), 2 + len(further)), dtype=np.uint32)
         words[:, 0] = rows
@@ -284,6 +288,9 @@ cdef class Interactions:
         if item_counts is not None:
             self.item_counts = item_counts
             self.check_item_counts()
+        if candidates is not None:
+            self.candidates = candidates
+            self.check_candidates()
 
     def __len__(self):
         return len(self.words)
@@ -318,6 +325,31 @@ cdef class Interactions:
                 f"item_counts must have {self.n_items} counts, of which none is negative and some "
                 "are above 0"
             )
+
+    cdef check_candidates(self):
+        cdef const int32_t[::1] items = self.candidates
+        cdef int64_t indptr[2]
+        indptr[0], indptr[1] = 0, items.shape[0]
+        if not are_sorted(indptr, &items[0] if items.shape[0] else NULL, 0, 1, self.n_items):
+            raise ValueError(
+                f"candidates must be sorted distinct items, from 0 to {self.n_items - 1}"
+            )
+        lacking = np.ones(self.n_items, dtype=bool)
+        lacking[self.candidates] = False
+        if lacking[self.words[:, 1]].any() or (
+            self.known_items is not None and lacking[self.known_items].any()
+        ):
+            raise ValueError("candidates must have every item of the interactions, and of known")
+
+    def n_candidates(self):
+        """How many items negatives are drawn from, where these are the seen ones."""
+        self.find_candidates()
+        return len(self.candidates)
+
+    cdef find_candidates(self):
+        """Find the items of the interactions, once."""
+        if self.candidates is None:
+            self.candidates = np.flatnonzero(self.count_items()).astype(np.int32)
 
     cdef find_known(self):
         """Find the sorted distinct items of each user, and fill the filter, once."""
@@ -435,7 +467,7 @@ cdef class Interactions:
         if not by_all and self.disliked_by_saturated is None:
             self.disliked_by_saturated = self.list_disliked(self.saturated)
 
-    cdef lend(self, int loss, float stored_negatives, Problem* problem):
+    cdef lend(self, int loss, float stored_negatives, bint from_seen, Problem* problem):
         """Find what the loss asks for and write it to the problem, with where it lies in memory.
 
         It stays there as long as this object lives.
@@ -446,6 +478,8 @@ cdef class Interactions:
         problem.has_values = self.has_values
         problem.n_interactions = words.shape[0]
         problem.n_items = self.n_items
+        problem.candidates = NULL
+        problem.n_candidates = self.n_items
         problem.known.indptr = NULL
         problem.known.items = NULL
         problem.known.filter = NULL
@@ -458,6 +492,8 @@ cdef class Interactions:
         if DRAWS_NEGATIVES[loss]:
             self.find_known()
             self.lend_known(&problem.known)
+            if from_seen:
+                self.lend_candidates(problem)
         if loss == BPR:
             self.find_saturated()
             self.lend_law(problem)
@@ -473,6 +509,13 @@ cdef class Interactions:
         known.indptr = &indptr[0]
         known.items = &items[0] if items.shape[0] else NULL
         known.filter = &filter[0]
+
+    cdef lend_candidates(self, Problem* problem):
+        self.find_candidates()
+        cdef const int32_t[::1] candidates = self.candidates
+        if candidates.shape[0] < self.n_items:
+            problem.candidates = &candidates[0] if candidates.shape[0] else NULL
+            problem.n_candidates = <int32_t> candidates.shape[0]
 
     cdef lend_law(self, Problem* problem):
         cdef const uint32_t[:, ::1] columns
@@ -592,13 +635,13 @@ cdef class Parameters:
         return side
 
 
-cdef weights_by_tries(n_items, max_sampled):
+cdef weights_by_tries(n_candidates, max_sampled):
     """WARP's weight of a violation found at try t, at [t - 1]; later ones weigh what the last does.
 
-    It is ln(max(1, floor((n_items - 1) / t))), float32, which is 0 from t = n_items on.
+    It is ln(max(1, floor((n_candidates - 1) / t))), float32, which is 0 from t = n_candidates on.
     """
-    tries = np.arange(1, max(1, min(max_sampled, n_items)) + 1)
-    return np.log(np.maximum(1, (n_items - 1) // tries)).astype(np.float32)
+    tries = np.arange(1, max(1, min(max_sampled, n_candidates)) + 1)
+    return np.log(np.maximum(1, (n_candidates - 1) // tries)).astype(np.float32)
 
 
 # What the examples of a part of an epoch add up to: their losses, how many were trained on or
@@ -786,8 +829,9 @@ cdef class Trainer:
         """Lay out the problem of a part, run the kernel over its blocks, in rounds, and sum up."""
         cdef int loss = LOSSES.index(settings["loss"])
         cdef Problem problem
-        self.interactions.lend(loss, settings["stored_negatives"], &problem)
-        warp_weights = weights_by_tries(problem.n_items, settings["max_sampled"])
+        cdef bint from_seen = settings["negatives"] == "seen"
+        self.interactions.lend(loss, settings["stored_negatives"], from_seen, &problem)
+        warp_weights = weights_by_tries(problem.n_candidates, settings["max_sampled"])
         self.write_settings(settings, done, after, warp_weights, &problem)
         # Threads that `shuffle` counted on may be gone in a forked child; one does as well.
         cdef int threads = threads_for(self.threads, self.threads), thread

@@ -85,6 +85,8 @@ cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
         bint has_values
         int64_t n_interactions
         int32_t n_items
+        const int32_t* candidates
+        int32_t n_candidates
         const AliasColumn* popularity
         const uint8_t* saturated
         int32_t no_components

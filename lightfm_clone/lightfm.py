@@ -10,7 +10,7 @@ from lightfm_clone._checks import name_here, names_ours
 from lightfm_clone._model import fit, parameters, reading, representations, state
 from lightfm_clone._model.explain import Explanation, explain
 from lightfm_clone._model.fold_in import fold_in_items, fold_in_users
-from lightfm_clone._model.parameters import LEARNING_RATE, LEARNING_SCHEDULE
+from lightfm_clone._model.parameters import LEARNING_RATE, LEARNING_SCHEDULE, NEGATIVES
 from lightfm_clone._model.predict import predict, predict_rank
 from lightfm_clone._model.recommend import recommend, similar
 
@@ -80,6 +80,13 @@ class LightFM:
         For ``softmax``: what scores are divided by; a low one looks at the top of the list alone.
     n_negatives : int, default 256
         For ``softmax``: the negatives drawn for a block of examples.
+    negatives : {"all", "seen"}, default "all"
+        For ``warp``, ``warp-kos`` and ``softmax``: from which items negatives are drawn. ``"all"``
+        is LightFM's law: an item without interactions is a negative for everybody and is pushed
+        down, with its features. With ``"seen"`` they come from the items with a stored entry of
+        any value in the interactions of this and earlier fits alone, so that new items are judged
+        by what was learned of their features. (``bpr`` draws by the counts of entries, so never an
+        unseen item; ``logistic`` and ``mse`` draw none.)
 
     Attributes
     ----------
@@ -149,6 +156,7 @@ class LightFM:
         stored_negatives: float = 0.0,
         temperature: float = 0.1,
         n_negatives: int = 256,
+        negatives: str = NEGATIVES,
     ) -> None:
         self.no_components = no_components
         self.k = k
@@ -165,6 +173,7 @@ class LightFM:
         self.stored_negatives = stored_negatives
         self.temperature = temperature
         self.n_negatives = n_negatives
+        self.negatives = negatives
         self.__dict__.update(parameters.check(parameters.of(self)))
         self.initial_random_state = random_state
         self._marks_defaults = True  # pickles of earlier versions do not
@@ -202,9 +211,9 @@ class LightFM:
 
         Of a subclass, LightFM's own twelve, and the others that its constructor takes.
 
-        A `learning_rate` and a `learning_schedule` that were left out are a float and a str that
-        remember it, wherever they are passed on. Only as text, in JSON for one, they do not: what
-        comes back from there has been chosen, which makes a difference to ``softmax``.
+        A `learning_rate`, a `learning_schedule` and `negatives` that were left out are a float and
+        two strs that remember it, wherever they are passed on. Only as text, in JSON for one, they
+        do not: what comes back from there has been chosen, which makes a difference to ``softmax``.
         """
         names = parameters.public_names(type(self))
         return {name: getattr(self, name) for name in names if hasattr(self, name)}
@@ -319,7 +328,8 @@ class LightFM:
         -----
         FitWarning
             When nothing was learned, or something that is seldom meant: `logistic` on positives
-            alone, ratings as positives, weights that are negative or beyond WARP's limit.
+            alone, ratings as positives, weights that are negative or beyond WARP's limit, items
+            without interactions that are pushed down with their features.
         """
         further: dict[str, Any] = {}
         if validation is not None:
@@ -360,6 +370,10 @@ class LightFM:
         grows when there are more users, items or features than it was fitted with, as by the
         method `resize`. Without it, the feature matrices must have the columns the model was
         fitted with.
+
+        With ``negatives="seen"`` a model remembers, by row, which items its fits have seen, and
+        goes on drawing from these where a call brings interactions of fewer. What it was fitted to
+        under ``"all"`` it does not remember.
         """
         fit.fit_partial(
             self,
@@ -842,6 +856,9 @@ class LightFM:
         And the L2 of `user_alpha` makes vectors smaller with each example of the call, as it does
         in a fit.
 
+        With ``negatives="seen"`` negatives are drawn from the items that the fits have seen or that
+        have an entry here; from all, where the model was fitted under ``"all"``.
+
         Examples
         --------
         >>> from lightfm_clone.datasets import synthetic_catalogue
@@ -913,6 +930,9 @@ class LightFM:
         high, the more so the more interactions and epochs they have. With `train_interactions`,
         they are negatives for the old items, too, and nothing that a user knows is a negative; an
         epoch then takes about as long as one of a fit.
+
+        With ``negatives="seen"`` negatives are drawn from the old items that the fits have seen and
+        from the new ones with an entry; from all, where the model was fitted under ``"all"``.
 
         Examples
         --------

@@ -109,6 +109,7 @@ class Settings:
     stored_negatives: float = 0.0
     temperature: float = 0.1
     n_negatives: int = 256
+    negatives: str = "all"
 
 
 @dataclass
@@ -241,7 +242,8 @@ def softmax_loss(
 ) -> float:
     """weight * (-s_pos / T + log Z), Z = exp(s_pos / T) + share * sum_j exp(s_j / T)
 
-    The negatives are those that the user does not know; `share` is n_items over the number drawn.
+    The negatives are those that the user does not know; `share` is the number of items they are
+    drawn from over the number drawn.
     """
     scores = np.array([cosine_score(user, item) for item in (positive, *negatives)]) / temperature
     factors = np.append(1.0, np.full(len(negatives), share))
@@ -271,10 +273,12 @@ def feature_rows(features: sp.csr_matrix | None, n_rows: int) -> list[Row]:
 
 @dataclass
 class Larger:
-    """Of a larger fit of which the interactions are a part: what users know, the items' counts."""
+    """Of a larger fit of which the interactions are a part: what users know, the items' counts, and
+    which items are seen."""
 
     known: list[np.ndarray] | None = None
     item_counts: np.ndarray | None = None
+    seen: np.ndarray | None = None
 
 
 class Epoch:
@@ -303,7 +307,12 @@ class Epoch:
             self.weight = sample_weight.data.astype(np.float64)
         self.user_rows = feature_rows(user_features, n_users)
         self.item_rows = feature_rows(item_features, n_items)
-        self.n_items = len(self.item_rows)
+        # Ascending: what negatives are drawn from, but for BPR's.
+        self.candidates = np.arange(len(self.item_rows))
+        if self.settings.negatives == "seen":
+            self.candidates = np.unique(self.item_of)
+            if larger and larger.seen is not None:
+                self.candidates = larger.seen
         # What BPR draws its negatives from.
         self.law = None
         self.drawn_items = np.unique(self.item_of)
@@ -335,6 +344,9 @@ class Epoch:
     def prefers_disliked(self, user: int) -> bool:
         """Whether some of the user's negatives are to be stored ones."""
         return self.state.settings.stored_negatives > 0 and len(self.disliked[user]) > 0
+
+    def draw_candidate(self, rng: Rng) -> int:
+        return self.candidates[rng.bounded(len(self.candidates))]
 
     def draw_popular(self, rng: Rng) -> int:
         """An item, as likely as it is popular."""
@@ -419,11 +431,11 @@ def violation(
         sums.tries += 1
         negative = drawn = draw(user, rng)
         if negative is None:
-            negative = rng.bounded(epoch.n_items)
+            negative = epoch.draw_candidate(rng)
         vector = epoch.item_vector(negative)
         is_unknown = drawn is not None or negative not in known
         if is_unknown and score(user_vector, vector) > threshold:
-            by_rank = math.log(max(1, (epoch.n_items - 1) // t))
+            by_rank = math.log(max(1, (len(epoch.candidates) - 1) // t))
             g = min(10.0, weight * by_rank)
             sums.cut += weight * by_rank > 10 >= by_rank
             sums.violations += 1
@@ -436,7 +448,7 @@ def warp(epoch: Epoch, entry: int, rng: Rng) -> Update:
     if not epoch.is_positive[entry]:
         return []
     user, positive = epoch.user_of[entry], epoch.item_of[entry]
-    if len(epoch.known[user]) == epoch.n_items and not epoch.prefers_disliked(user):
+    if len(epoch.known[user]) == len(epoch.candidates) and not epoch.prefers_disliked(user):
         return []
     return violation(epoch, user, positive, epoch.weight[entry], rng, epoch.draw_disliked)
 
@@ -444,7 +456,7 @@ def warp(epoch: Epoch, entry: int, rng: Rng) -> Update:
 def warp_kos(epoch: Epoch, entry: int, rng: Rng) -> Update:
     user = epoch.user_of[entry]
     known, settings = epoch.known[user], epoch.state.settings
-    if len(known) in (0, epoch.n_items):
+    if len(known) in (0, len(epoch.candidates)):
         return []
     drawn = [known[rng.bounded(len(known))] for _ in range(min(settings.n, len(known)))]
     best_first = sorted(drawn, key=lambda item: -epoch.score(user, item))  # stable in ties
@@ -540,7 +552,7 @@ def softmax_block(epoch: Epoch, entries: np.ndarray, rng: Rng) -> None:
     """Train on the examples among these entries, with gradients from before the block."""
     settings, items, users = epoch.settings, epoch.state.items, epoch.state.users
     n, temperature = settings.n_negatives, settings.temperature
-    drawn = np.array([rng.bounded(epoch.n_items) for _ in range(n)])
+    drawn = np.array([epoch.draw_candidate(rng) for _ in range(n)])
     vectors = [epoch.item_vector(item) for item in drawn]
     negatives, inverses = (np.array(part) for part in zip(*map(direction, vectors), strict=True))
     biases = np.array([vector[-1] for vector in vectors])
@@ -557,8 +569,8 @@ def softmax_block(epoch: Epoch, entries: np.ndarray, rng: Rng) -> None:
         cosines = negatives @ u
         scores = np.append(u @ p + item_vector[-1], cosines + biases) / temperature
         scores[1:][~unknown] = -math.inf
-        # The positive counts once; what is drawn stands for all items.
-        factors = np.append(1.0, np.full(n, epoch.n_items / n))
+        # The positive counts once; what is drawn stands for all candidates.
+        factors = np.append(1.0, np.full(n, len(epoch.candidates) / n))
         log_z = logsumexp(scores, b=factors)
         epoch.sums.examples += 1
         epoch.sums.loss += weight * (log_z - scores[0])

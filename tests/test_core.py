@@ -18,6 +18,7 @@ from test_twin import (
     assert_same_arrays,
     interactions_of,
     weights_of,
+    without_some_items,
 )
 
 from lightfm_clone import LightFM, _core
@@ -266,9 +267,15 @@ def larger_of(interactions: sp.coo_matrix, n_items: int, which: str) -> referenc
     ]
     known[3], known[4] = np.array([], dtype=int), np.arange(n_items)
     counts = (20 * rng.random(n_items) ** 3).astype(np.int64)
+    seen = None
+    if "seen" in which:
+        seen = np.setdiff1d(np.arange(n_items), rng.permutation(n_items)[:8])
+        seen = np.union1d(seen, interactions.col)
+        known = [np.intersect1d(of_user, seen) for of_user in known]
     return reference.Larger(
         known=known if "known" in which else None,
         item_counts=counts if "counts" in which else None,
+        seen=seen,
     )
 
 
@@ -278,7 +285,7 @@ def as_csr(lists: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("features", ["identity", "both"])
-@pytest.mark.parametrize("which", ["known", "counts", "known, counts"])
+@pytest.mark.parametrize("which", ["known", "counts", "known, counts", "seen", "known, seen"])
 @pytest.mark.parametrize(
     ("loss", "stored_negatives"), [*((loss, 0.0) for loss in LOSSES), ("bpr", 0.3), ("warp", 0.3)]
 )
@@ -286,11 +293,14 @@ def test_a_shard_like_the_twin(level, loss, which, features, stored_negatives):
     user_features, item_features = FEATURES[features]
     n_items = N_ITEMS if item_features is None else item_features.shape[0]
     interactions = interactions_of(2)
+    if "seen" in which:
+        interactions = without_some_items(interactions)
     weights = weights_of(interactions, 2)
     larger = larger_of(interactions, n_items, which)
     settings = reference.Settings(
         no_components=5, k=2, n=4, loss=loss, stored_negatives=stored_negatives, n_negatives=20
     )
+    settings.negatives = "seen" if "seen" in which else "all"
     n_features = [
         n if matrix is None else matrix.shape[1]
         for n, matrix in ((n_items, item_features), (N_USERS, user_features))
@@ -320,6 +330,7 @@ def test_a_shard_like_the_twin(level, loss, which, features, stored_negatives):
             n_items,
             known=None if larger.known is None else as_csr(larger.known),
             item_counts=larger.item_counts,
+            candidates=None if larger.seen is None else larger.seen.astype(np.int32),
         ),
         *parameters,
         *(
@@ -368,6 +379,36 @@ def test_item_counts_are_checked(counts):
     interactions = sp.coo_matrix(np.ones((2, 4), np.float32))
     with pytest.raises(ValueError, match="item_counts must have 4 counts"):
         packed(interactions, 4, item_counts=np.array(counts, dtype=np.int64))
+
+
+@pytest.mark.parametrize(
+    ("candidates", "known", "reason"),
+    [
+        ([1, 0, 3], None, "sorted distinct items, from 0 to 3"),
+        ([0, 1, 1, 3], None, "sorted distinct"),
+        ([0, 1, 3, 4], None, "from 0 to 3"),
+        ([-1, 0, 1], None, "from 0 to 3"),
+        ([0, 3], None, "every item of the interactions"),
+        ([], None, "every item of the interactions"),
+        ([0, 1, 3], [2], "every item .* of known"),
+    ],
+)
+def test_candidates_are_checked(candidates, known, reason):
+    interactions = sp.coo_matrix(([1.0, 1.0], ([0, 1], [0, 1])), shape=(2, 4))
+    if known is not None:
+        known = np.array([0, 1, 1], np.int64), np.array(known, np.int32)
+    with pytest.raises(ValueError, match=f"candidates must .*{reason}"):
+        packed(interactions, 4, known=known, candidates=np.array(candidates, np.int32))
+
+
+def test_candidates_that_are_as_they_should_be():
+    interactions = sp.coo_matrix(([1.0, 1.0], ([0, 1], [0, 1])), shape=(2, 4))
+    known = np.array([0, 1, 2], np.int64), np.array([0, 3], np.int32)
+    given = packed(interactions, 4, known=known, candidates=np.array([0, 1, 3], np.int32))
+    assert (given.n_candidates(), packed(interactions, 4).n_candidates()) == (3, 2)
+    nothing = sp.coo_matrix((2, 4), dtype=np.float32)
+    assert packed(nothing, 4).n_candidates() == 0
+    assert packed(nothing, 4, candidates=np.zeros(0, np.int32)).n_candidates() == 0
 
 
 def test_negatives_follow_the_counts():

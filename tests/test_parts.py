@@ -27,7 +27,9 @@ def interactions_of(seed: int = 0) -> sp.coo_matrix:
 class Driver:
     """A model of drawn parameters, and the training of its arrays on some examples."""
 
-    def __init__(self, interactions, features=None, known=None, item_counts=None, **settings):
+    def __init__(
+        self, interactions, features=None, known=None, item_counts=None, candidates=None, **settings
+    ):
         self.model = LightFM(8, random_state=3, **settings)
         self.model.fit(interactions_of(), item_features=features, epochs=0)
         self.settings = parameters.settings(self.model)
@@ -45,6 +47,7 @@ class Driver:
             schedule,
             known=known,
             item_counts=item_counts,
+            candidates=candidates,
         )
         self.seeds = np.random.RandomState(5)
 
@@ -161,6 +164,20 @@ def test_a_shard_knows_what_its_users_know_in_the_whole(loss):
         assert 7 in moved and driver.model.item_biases[7] < before[7]
     else:
         assert moved.tolist() == [0, 1, 7] and driver.model.item_biases[7] < before[7]
+
+
+@pytest.mark.parametrize("loss", ["warp", "warp-kos", "softmax"])
+def test_a_shard_draws_from_the_seen_items_of_the_whole(loss):
+    """Its users know the two items that it has, so the one that others have is every negative."""
+    cols = np.tile([0, 1], 50)
+    entries = np.ones(100, np.float32), (np.repeat(np.arange(50), 2), cols)
+    shard = sp.coo_matrix(entries, shape=(N_USERS, N_ITEMS))
+    candidates = np.array([0, 1, 7], np.int32)
+    driver = Driver(shard, loss=loss, k=1, max_sampled=50, negatives="seen", candidates=candidates)
+    before = driver.model.item_biases.copy()
+    driver.train(1)
+    moved = np.flatnonzero(driver.model.item_biases != before)
+    assert moved.tolist() == [0, 1, 7] and driver.model.item_biases[7] < before[7]
 
 
 def test_parts_of_several_threads_hold_every_example_once():

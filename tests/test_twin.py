@@ -30,6 +30,13 @@ def interactions_of(
     return sp.coo_matrix((values.astype(np.float32), (rows, cols)), shape=shape)
 
 
+def without_some_items(interactions: sp.coo_matrix) -> sp.coo_matrix:
+    """Every third item gives its entries to the one before."""
+    cols = interactions.col - (interactions.col % 3 == 2)
+    entries = interactions.data, (interactions.row, cols)
+    return sp.coo_matrix(entries, shape=interactions.shape)
+
+
 def weights_of(interactions: sp.coo_matrix, seed: int) -> sp.coo_matrix:
     """Weights from 0 to 4; the upper ones make WARP's coefficient reach its limit of 10."""
     weights = interactions.copy()
@@ -106,11 +113,14 @@ def trained_twin(
     alphas: tuple[float, float],
     no_components: int = 5,
     seed: int = 0,
-    **further: float,
+    some_unseen: bool = False,
+    **further: float | str,
 ) -> tuple[reference.State, dict]:
     """The twin after three epochs, and the arguments by which the library is to follow it."""
     user_features, item_features = FEATURES[features]
     interactions = interactions_of(seed)
+    if some_unseen:
+        interactions = without_some_items(interactions)
     arguments = {
         "settings": reference.Settings(
             no_components=no_components,
@@ -161,6 +171,20 @@ def test_stored_negatives(level, loss, schedule, features, weighted, alphas, sha
     assert_trains_like(expected, **arguments)
     without, _ = trained_twin(*settings)
     assert not np.allclose(without.items.parameters, expected.items.parameters)
+
+
+@pytest.mark.parametrize("alphas", [(0.0, 0.0), (0.02, 0.005)], ids=["plain", "l2"])
+@pytest.mark.parametrize("features", FEATURES)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_negatives_among_seen_items(level, loss, schedule, features, alphas):
+    settings = loss, schedule, features, False, alphas
+    expected, arguments = trained_twin(*settings, some_unseen=True, seed=1, negatives="seen")
+    assert_trains_like(expected, **arguments)
+    among_all, _ = trained_twin(*settings, some_unseen=True, seed=1)
+    draws_uniformly = loss in ("warp", "warp-kos", "softmax")
+    same = np.allclose(among_all.items.parameters, expected.items.parameters)
+    assert same is not draws_uniformly
 
 
 @pytest.mark.parametrize("no_components", [1, 5, 7, 8, 10, 15, 16, 17, 30, 32, 64, 100])

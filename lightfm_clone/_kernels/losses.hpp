@@ -145,7 +145,7 @@ struct Bpr {
 constexpr float MAX_WEIGHT = 10.0f;
 
 // The entries of a positive and the violation found for it, weighted by the rank that the number
-// of tries estimates:   g = min(10, w ln(max(1, floor((n_items - 1) / tries))))
+// of tries estimates:   g = min(10, w ln(max(1, floor((n_candidates - 1) / tries))))
 template <class S>
 inline int warp_entries(S& step, int32_t positive, float weight, Rng& rng, Entry* out) {
     const Problem& problem = step.problem;
@@ -164,9 +164,10 @@ inline int warp_entries(S& step, int32_t positive, float weight, Rng& rng, Entry
     return 2;
 }
 
+// Whether the user knows all candidates. (What is known is among them.)
 template <class S>
 inline bool knows_everything(const S& step, int32_t user) {
-    return n_known(step.problem.known, user) >= step.problem.n_items;
+    return n_known(step.problem.known, user) >= step.problem.n_candidates;
 }
 
 // Weston, Bengio and Usunier, "WSABIE: scaling up to large vocabulary image annotation",

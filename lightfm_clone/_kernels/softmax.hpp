@@ -2,10 +2,10 @@
 //
 // For an example (u, p) of weight w, with representations u and v_j, their directions û = u / |u| and
 // v̂_j, item biases b, scores s_j = û · v̂_j + b_j, temperature T, and N items drawn uniformly out of
-// n_items of which those the user knows are masked:
+// n candidates of which those the user knows are masked:
 //
-//     L = w (-s_p / T + ln Z),   Z = e^{s_p / T} + (n_items / N) sum_j e^{s_j / T}
-//     g_j = w (n_items / N) e^{s_j / T} / (T Z),   g_p = -sum_j g_j        (dL/ds; dL/db is the same)
+//     L = w (-s_p / T + ln Z),   Z = e^{s_p / T} + (n / N) sum_j e^{s_j / T}
+//     g_j = w (n / N) e^{s_j / T} / (T Z),   g_p = -sum_j g_j        (dL/ds; dL/db is the same)
 //     dL/du   = (a - (a · û) û) / |u|,   a = g_p v̂_p + sum_j g_j v̂_j
 //     dL/dv_j = g_j (û - (û · v̂_j) v̂_j) / |v_j|
 //
@@ -107,7 +107,7 @@ class SoftmaxBlock {
     void draw_negatives(int64_t begin) {
         Rng rng(problem.seed, static_cast<uint64_t>(begin));
         for (int32_t j = 0; j < n; ++j) {
-            ids[j] = static_cast<int32_t>(rng.bounded(problem.n_items));
+            ids[j] = draw_candidate(problem, rng);
             prefetch_place(problem.items, ids[j]);
         }
         for (int32_t j = 0; j < n; ++j) prefetch_features(problem.items, ids[j]);
@@ -183,7 +183,7 @@ class SoftmaxBlock {
         Vec sums = Vec::all(0.0f);
         for (int64_t j = 0; j < stride; j += Vec::N) sums = sums + Vec::load(terms + j);
 
-        const float share = static_cast<float>(problem.n_items) / static_cast<float>(n);
+        const float share = static_cast<float>(problem.n_candidates) / static_cast<float>(n);
         const float rest = share * sums.sum(), own = exponential((score - highest) * rate);
         const float z = own + rest;
         ++step.sums.examples;

@@ -53,6 +53,12 @@ struct Entry {
     float coefficient;
 };
 
+// One of the items that negatives are drawn from, each as likely as any other.
+LFM_INLINE int32_t draw_candidate(const Problem& problem, Rng& rng) {
+    const int64_t at = rng.bounded(problem.n_candidates);
+    return problem.candidates ? problem.candidates[at] : static_cast<int32_t>(at);
+}
+
 // Items the user is known to dislike, if those are to be preferred.
 inline int64_t n_disliked(const Problem& problem, int32_t user) {
     const int64_t* indptr = problem.disliked.indptr;
@@ -135,7 +141,7 @@ class Step {
             Rng rng(problem.seed, static_cast<uint64_t>(at));
             rng.skip(draws_before(read_example(problem, at)));
             for (float tries = 0.5f; tries < sums.usual_tries; tries += 1.0f)
-                use(problem.items, static_cast<int32_t>(rng.bounded(problem.n_items)));
+                use(problem.items, draw_candidate(problem, rng));
         };
         if (problem.items.features.indptr) {
             each_negative(position + DRAWS_AHEAD + 2, prefetch_place);
@@ -156,7 +162,7 @@ class Step {
         for (; tries <= problem.max_sampled; ++tries) {
             int32_t id = draw_disliked(problem, user, rng);
             const bool is_disliked = id >= 0;
-            if (!is_disliked) id = static_cast<int32_t>(rng.bounded(problem.n_items));
+            if (!is_disliked) id = draw_candidate(problem, rng);
             const Representation candidate = item(id, 1);
             const float its_score = score(candidate);
             if (!(its_score > threshold)) continue;

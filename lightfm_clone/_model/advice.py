@@ -73,17 +73,23 @@ def about_training(
     examples: Examples,
     settings: dict[str, Any],
     n_items: int,
+    n_candidates: int,
     totals: Totals,
     *,
     is_first: bool,
+    item_features: tuple[Any, Any, Any] | None,
     has_features: bool,
 ) -> None:
     """What the examples, and the totals of all epochs of a call, say about a fit that is over.
 
-    `is_first` says whether it began from drawn values, `has_features` whether any value of the
-    feature matrices is not 0. Where nothing was learned, that is all there is to say.
+    Negatives were drawn from `n_candidates` of the `n_items`. `is_first` says whether it began from
+    drawn values, `has_features` whether any value of the feature matrices is not 0; of the items'
+    matrix, if there is one, `item_features` are the parts of CSR. Where nothing was learned, that
+    is all there is to say.
     """
-    cause = _why_nothing_learned(examples, settings, n_items, totals, is_first, has_features)
+    cause = _why_nothing_learned(
+        examples, settings, n_items, n_candidates, totals, is_first, has_features
+    )
     if cause:
         _warn(f"nothing was learned: {cause}")
         return
@@ -107,6 +113,16 @@ def about_training(
             "the good ones alone or choose loss='mse', and if they are counts, pass them as "
             "sample_weight"
         )
+    draws_all = of.draws_uniformly and settings["negatives"] == "all"
+    if is_first and draws_all and item_features is not None:
+        n_pushed = _n_unseen_with_shared_features(examples.cols, *item_features)
+        if n_pushed:
+            _warn(
+                f"{n_pushed} of {n_items} items have no stored entry, but features that others "
+                f"share: loss={loss!r} draws them as negatives, which pushes them down, and what "
+                "is new will come last; choose negatives='seen', which draws from the items with "
+                "entries alone"
+            )
     if examples.weights is None:
         return
     if n and examples.weights.min() < 0:
@@ -118,7 +134,7 @@ def about_training(
         )
     if totals.cut > _SHARE_CUT * totals.violations:
         highest = float(examples.weights.max())
-        most = 10 / (highest * np.log(max(n_items - 1, 2)))
+        most = 10 / (highest * np.log(max(n_candidates - 1, 2)))
         _warn(
             f"sample_weight is too high to tell: {totals.cut / totals.violations:.0%} of the "
             f"violations weigh 10, where loss={loss!r} cuts the product of weight and rank; "
@@ -134,10 +150,27 @@ def _are_ratings(values: np.ndarray[Any, Any]) -> bool:
     return bool(2 * few.min() <= few.max() and 3 <= few.max() <= 10 and (few * 2 % 1 == 0).all())
 
 
+def _n_unseen_with_shared_features(
+    cols: np.ndarray[Any, Any], indptr: Any, indices: Any, data: Any
+) -> int:
+    """How many items without an entry, whose numbers are in `cols`, share a feature with others."""
+    n_items = len(indptr) - 1
+    seen = np.zeros(n_items, dtype=bool)
+    seen[cols] = True
+    if seen.all():
+        return 0
+    items = np.repeat(np.arange(n_items), np.diff(indptr))[data != 0]
+    features = indices[data != 0]
+    of_seen = np.zeros(features.max(initial=-1) + 1, dtype=bool)
+    of_seen[features[seen[items]]] = True
+    return len(np.unique(items[~seen[items] & of_seen[features]]))
+
+
 def _why_nothing_learned(
     examples: Examples,
     settings: dict[str, Any],
     n_items: int,
+    n_candidates: int,
     totals: Totals,
     is_first: bool,
     has_features: bool,
@@ -184,36 +217,41 @@ def _why_nothing_learned(
             return "sample_weight is 0 for every example that is trained on; use weights > 0"
     if not of.compares_items:
         return None
-    if n_items == 1:
-        return f"there is one item, and loss={loss!r} compares items; choose loss='logistic'"
+    which = "" if n_candidates == n_items else " with a stored entry"
+    if n_candidates == 1:
+        return f"there is one item{which}, and loss={loss!r} compares items; choose loss='logistic'"
     if of.searches_violations and settings["max_sampled"] == 0:
         return "max_sampled is 0; use 10"
-    if of.searches_violations and n_items == 2:
+    if of.searches_violations and n_candidates == 2:
         return (
-            f"there are two items, of which loss={loss!r} weighs a wrong order by ln(1) = 0; "
-            "choose loss='bpr'"
+            f"there are two items{which}, of which loss={loss!r} weighs a wrong order by "
+            "ln(1) = 0; choose loss='bpr'"
         )
     users = np.unique(examples.rows[trained])
     pairs = np.unique(examples.rows.astype(np.int64) * n_items + examples.cols)
     n_known = np.bincount(pairs // n_items, minlength=examples.shape[0])[users]
-    if (n_known == n_items).all():
-        if examples.positive is not None:
+    if (n_known == n_candidates).all():
+        if which:
+            remedy = "choose negatives='all', which draws from the items without entries as well"
+        elif examples.positive is not None:
             remedy = "leave out the values <= 0, or choose loss='logistic', which learns from them"
         elif (examples.matrix.data != examples.matrix.data[0]).any():
             remedy = "keep the highest values alone, or choose loss='mse', which learns from all"
         else:
             remedy = "keep what is liked, and leave out the rest"
         return (
-            "every user with a positive has a stored entry for every item, whatever its value, so "
-            f"no item is left that loss={loss!r} could draw as a negative; {remedy}"
+            f"every user with a positive has a stored entry for every item{which and ' with any'}, "
+            f"whatever its value, so no item is left that loss={loss!r} could draw as a negative; "
+            f"{remedy}"
         )
     if not is_first:
         return None
     if of.draws_by_count:
+        also = " and negatives='all'" if settings["negatives"] == "seen" else ""
         return (
             "no item that occurs in interactions is unknown to the users who like something, so "
-            f"loss={loss!r} has no negatives to draw; choose loss='warp', which draws from all "
-            "items"
+            f"loss={loss!r} has no negatives to draw; choose loss='warp'{also}, which draws from "
+            "all items"
         )
     if of.searches_violations:
         drawn, more = f"{settings['max_sampled']} items", "max_sampled"

@@ -91,8 +91,19 @@ def fit_partial(
             TrainedSide(*state.with_states(model, side, schedule), features[side].parts)
             for side in state.SIDES
         )
+        n_items, candidates = features["item"].n_rows, None
+        if model.negatives == "seen":
+            model._seen_items = seen = state.seen_items(model, n_items)
+            seen[examples.cols] = True
+            candidates = np.flatnonzero(seen[:n_items]).astype(np.int32)
         training = Training(
-            examples, user, item, features["item"].n_rows, schedule, mean=model.global_mean_
+            examples,
+            user,
+            item,
+            n_items,
+            schedule,
+            mean=model.global_mean_,
+            candidates=candidates,
         )
         train(model, training, epochs, threads, reports, keep_contents, is_first=is_first)
 

@@ -28,7 +28,7 @@ from lightfm_clone.typing import Representations
 
 _SAMPLED_STATES = 4096  # about so many rows are looked at for the median state
 # BPR takes negatives from the interactions it is given. Those of a few users are no catalogue, so
-# every item is counted besides, times enough to be all but one in 11 of them.
+# every item that may be one is counted besides, times enough to be all but one in 11 of them.
 _CATALOGUE_SHARE = 10
 
 
@@ -61,8 +61,9 @@ def fold_in_users(
     if loss.compares_items:
         _start_at_means(fresh.user_embeddings, examples, items[1])
     nobody = items[0][:0], items[1][:0]
-    counts = _counts_with_catalogue(examples, rows.n) if loss.draws_by_count else None
-    return _train(fresh, "user", examples, nobody, items, counts, epochs, num_threads)
+    drawn = _drawn_items(model, examples, rows.n, 0)
+    counts = _counts_with_catalogue(examples, drawn) if loss.draws_by_count else None
+    return _train(fresh, "user", examples, nobody, items, drawn, counts, epochs, num_threads)
 
 
 def fold_in_items(
@@ -89,7 +90,6 @@ def fold_in_items(
     n_known = len(items[0])
     n_items = n_known + n_new
     examples = examples._replace(cols=examples.cols + np.int32(n_known), shape=(n_users, n_items))
-    counts = None
     if train_interactions is not None:
         train = check_examples(train_interactions, None, loss, "train_interactions")
         if train.shape[0] != n_users or train.shape[1] > n_known:
@@ -98,17 +98,29 @@ def fold_in_items(
                 f"shape {(n_users, n_known)}, got {train.shape}"
             )
         examples = examples.joined(train)
-    elif loss.draws_by_count:
-        counts = _counts_with_catalogue(examples, n_items)
+    drawn = _drawn_items(model, examples, n_known, n_new)
+    counts = None
+    if loss.draws_by_count and train_interactions is None:
+        counts = _counts_with_catalogue(examples, drawn)
 
     fresh = state.draw_rows(model, 0, n_new, checks.check_random_state(random_state))
-    return _train(fresh, "item", examples, items, users, counts, epochs, num_threads)
+    return _train(fresh, "item", examples, items, users, drawn, counts, epochs, num_threads)
 
 
-def _counts_with_catalogue(examples: Examples, n_items: int) -> Any:
-    """How often each item is among the examples, and besides in a catalogue of all items."""
-    times = max(-(-_CATALOGUE_SHARE * len(examples.rows) // max(n_items, 1)), 1)
-    return np.bincount(examples.cols, minlength=n_items).astype(np.int64) + times
+def _drawn_items(model: Any, examples: Examples, n_known: int, n_new: int) -> Any:
+    """Which items may be negatives, bool: all, or those with an entry in the fit or here."""
+    drawn = np.ones(n_known + n_new, dtype=bool)
+    if model.negatives == "seen" and model._seen_items is not None:
+        drawn[:n_known] = state.seen_items(model, n_known)[:n_known]
+        drawn[n_known:] = False
+        drawn[examples.cols] = True
+    return drawn
+
+
+def _counts_with_catalogue(examples: Examples, drawn: Any) -> Any:
+    """How often each item is among the examples, and besides in a catalogue of the drawn ones."""
+    times = max(-(-_CATALOGUE_SHARE * len(examples.rows) // max(np.count_nonzero(drawn), 1)), 1)
+    return np.bincount(examples.cols, minlength=len(drawn)).astype(np.int64) + times * drawn
 
 
 def _fill_with_median(states: Any, learned: Any) -> None:
@@ -135,6 +147,7 @@ def _train(
     examples: Examples,
     known: Representations,
     others: Representations,
+    drawn: Any,
     item_counts: Any,
     epochs: int,
     num_threads: int | None,
@@ -157,9 +170,14 @@ def _train(
     trained = TrainedSide(embeddings, biases, n_frozen=n_known)
     fixed = TrainedSide([others[1]], [others[0]], n_frozen=len(others[0]))
     sides = (trained, fixed) if side == "user" else (fixed, trained)
-    n_items = len(sides[1].biases[0])
     training = Training(
-        examples, *sides, n_items, schedule, mean=fresh.global_mean_, item_counts=item_counts
+        examples,
+        *sides,
+        len(drawn),
+        schedule,
+        mean=fresh.global_mean_,
+        item_counts=item_counts,
+        candidates=np.flatnonzero(drawn).astype(np.int32),
     )
     train(fresh, training, epochs, threads, Reports(), what=f"the new {side}s")
     setattr(fresh, f"{side}_embeddings", embeddings[0][n_known:])

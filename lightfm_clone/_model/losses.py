@@ -27,6 +27,11 @@ class Loss:
     # What the constructor's defaults stand for, by the parameter's name.
     defaults: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def draws_uniformly(self) -> bool:
+        """Whether negatives are drawn from the items that `negatives` names, each as often."""
+        return self.compares_items and not self.draws_by_count
+
 
 # By the names that the kernels have (`_kernels/interface.hpp`); a new loss is a line here.
 LOSSES = {

@@ -28,7 +28,7 @@ OF_LIGHTFM = (
     "max_sampled",
     "random_state",
 )
-OURS = ("stored_negatives", "temperature", "n_negatives")
+OURS = ("stored_negatives", "temperature", "n_negatives", "negatives")
 NAMES = (*OF_LIGHTFM, *OURS)
 
 
@@ -54,7 +54,12 @@ class DefaultStr(Default, str):
 
 LEARNING_RATE = DefaultFloat(0.05)
 LEARNING_SCHEDULE = DefaultStr("adagrad")
-_MARKED = {"learning_rate": LEARNING_RATE, "learning_schedule": LEARNING_SCHEDULE}
+NEGATIVES = DefaultStr("all")
+_MARKED = {
+    "learning_rate": LEARNING_RATE,
+    "learning_schedule": LEARNING_SCHEDULE,
+    "negatives": NEGATIVES,
+}
 
 
 def of(model: Any) -> dict[str, Any]:
@@ -168,7 +173,8 @@ def check(parameters: dict[str, Any], *, least_max_sampled: int = 1) -> dict[str
         high = most.get(name, MAX_ID)
         holds = is_integer(checked[name]) and low <= checked[name] <= high
         require(name, holds, f"an integer from {low} to {high}")
-    for name, names in (("loss", LOSSES), ("learning_schedule", SCHEDULES)):
+    choices = {"loss": LOSSES, "learning_schedule": SCHEDULES, "negatives": ("all", "seen")}
+    for name, names in choices.items():
         value = parameters[name]
         holds = isinstance(value, str) and value in names
         require(name, holds, f"one of {', '.join(map(repr, names))}")

@@ -183,6 +183,15 @@ def restored_after_errors(model: Any) -> Iterator[Callable[[], None]]:
         raise
 
 
+# ---- items that have been seen ----
+
+
+def seen_items(model: Any, n_items: int) -> np.ndarray[Any, Any]:
+    """Which items the model remembers to have seen, as a new bool array [n_items or more]."""
+    remembered = np.zeros(0, dtype=bool) if model._seen_items is None else model._seen_items
+    return np.pad(remembered, (0, max(n_items - len(remembered), 0)))
+
+
 # ---- rows of users and items ---------------------------------------------------------------------
 
 
@@ -353,6 +362,20 @@ def _history(value: Any) -> list[dict[str, Any]]:
     return list(value)
 
 
+def _bits(value: Any) -> Any:
+    return value if value is None else {"n": len(value), "bits": np.packbits(value).tobytes()}
+
+
+def _bools(value: Any) -> np.ndarray[Any, Any] | None:
+    """The bool array of `_bits`."""
+    if value is None:
+        return None
+    holds = type(value) is dict and type(value.get("n")) is int and type(value.get("bits")) is bytes
+    if not holds or value["n"] < 0 or len(value["bits"]) != (value["n"] + 7) // 8:
+        raise ValueError("what items the model has seen must be so many bits")
+    return np.unpackbits(np.frombuffer(value["bits"], np.uint8), count=value["n"]).astype(bool)
+
+
 def _finite(value: Any) -> float:
     if type(value) is not float or not math.isfinite(value):
         raise ValueError(f"{value!r} is no finite float")
@@ -365,5 +388,8 @@ ATTRIBUTES = {
     "_fitted_with": Attribute([], sorted, _names_of_features),
     "history_": Attribute([], list, _history),
     "global_mean_": Attribute(0.0, float, _finite),
+    # bool [n_items], by row: which have had a stored entry in fits under negatives="seen"; shorter
+    # than the items where these have grown. None is not known, as after fits under "all".
+    "_seen_items": Attribute(None, _bits, _bools),
     "initial_random_state": Attribute(None, _seed, _seed, is_learned=False),
 }

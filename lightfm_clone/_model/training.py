@@ -11,11 +11,11 @@ model and tells its `Reports`. A driver of its own needs `Training` alone::
     training.part(settings, middle, training.n_examples)
     training.settle(); training.write()
 
-A part goes by the learning rate, the users' known items and the counts of items of the whole: where
-the examples are a shard of a larger fit, `known` and `item_counts` say what these are. On one
-thread, parts that follow each other train bit for bit what the epoch in one go trains. With an L2
-they do so where `settle` waits for the end of the epoch: LightFM's law takes steps in the measure
-of the scales, and settling starts these at 1.
+A part goes by the learning rate, the users' known items, the counts of items and the seen items of
+the whole: where the examples are a shard of a larger fit, `known`, `item_counts` and `candidates`
+say what these are. On one thread, parts that follow each other train bit for bit what the epoch in
+one go trains. With an L2 they do so where `settle` waits for the end of the epoch: LightFM's law
+takes steps in the measure of the scales, and settling starts these at 1.
 
 From here `_core.Trainer` leads to the kernels; `_core.pyx` says how.
 """
@@ -67,7 +67,6 @@ class Training:
     examples : Examples
     users, items : TrainedSide
     n_items : int
-        Candidates for negatives.
     schedule : str
     mean : float
         What values are trained around.
@@ -76,6 +75,9 @@ class Training:
         the examples.
     item_counts : int64 [n_items], optional
         What BPR's negatives are drawn in proportion to. Default: the counts in the examples.
+    candidates : int32 [n_candidates], optional
+        The items, sorted and distinct, that negatives="seen" draws from; those of the examples and
+        of `known` are among them. Default: those of the examples.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Training:
         mean: float = 0.0,
         known: tuple[Any, Any] | None = None,
         item_counts: Any = None,
+        candidates: Any = None,
     ) -> None:
         self.examples = examples
         self.n_items = n_items
@@ -102,18 +105,20 @@ class Training:
         values = examples.values
         if values is not None:
             values = (values - mean).astype(np.float32)
+        self._interactions = _core.Interactions(
+            examples.rows,
+            examples.cols,
+            examples.positive,
+            values,
+            examples.weights,
+            examples.shape[0],
+            n_items,
+            known=known,
+            item_counts=item_counts,
+            candidates=candidates,
+        )
         self._trainer = _core.Trainer(
-            _core.Interactions(
-                examples.rows,
-                examples.cols,
-                examples.positive,
-                values,
-                examples.weights,
-                examples.shape[0],
-                n_items,
-                known=known,
-                item_counts=item_counts,
-            ),
+            self._interactions,
             self._parameters[0],
             self._parameters[1],
             users.features,
@@ -156,6 +161,16 @@ class Training:
         """Divide the parameters by the scales of L2; an epoch is over when this is done."""
         with np.errstate(over="ignore", invalid="ignore"):
             self._trainer.settle()
+
+    def n_candidates(self, settings: dict[str, Any]) -> int:
+        """How many items a loss that draws each as often draws its negatives from."""
+        if settings["negatives"] == "all" or not LOSSES[settings["loss"]].draws_uniformly:
+            return self.n_items
+        return self._interactions.n_candidates()
+
+    def item_features(self) -> tuple[Any, Any, Any] | None:
+        """The parts of CSR; None is the identity."""
+        return self._sides[1].features
 
     def has_features(self) -> bool:
         """Whether any user or item has a feature."""
@@ -278,8 +293,10 @@ def train(
                 training.examples,
                 settings,
                 training.n_items,
+                training.n_candidates(settings),
                 total,
                 is_first=is_first,
+                item_features=training.item_features(),
                 has_features=training.has_features(),
             )
         write()
