@@ -28,6 +28,7 @@ import quality
 import ranking
 import scale
 import training
+import updates
 from models import peer_library
 from threadpoolctl import threadpool_limits
 from workloads import SIZES
@@ -44,6 +45,7 @@ PARTS = {
     "losses": losses.measure,
     "softmax": losses.measure_speed,
     "scale": scale.measure,
+    "updates": updates.measure,
 }
 
 

@@ -45,6 +45,8 @@ class Size:
     lists: tuple[int, int, int]  # users, items, interactions of top-N lists
     # users, items, interactions, epochs, users asked
     scale: tuple[int, int, int, int, int]
+    updates: tuple[int, int, int]  # users, items, interactions of the catalogue
+    update_seeds: int
 
 
 EVERYTHING = (
@@ -58,6 +60,7 @@ EVERYTHING = (
     "quality",
     "softmax",
     "scale",
+    "updates",
 )
 QUICK = Size(
     name="quick",
@@ -78,6 +81,8 @@ QUICK = Size(
     quality_epochs=1,
     lists=(500, 5_000, 40_000),
     scale=(5_000, 2_000, 200_000, 2, 500),
+    updates=(1_000, 500, 30_000),
+    update_seeds=1,
 )
 DAILY = Size(
     name="daily",
@@ -98,6 +103,8 @@ DAILY = Size(
     quality_epochs=10,
     lists=(10_000, 84_432, 1_600_000),
     scale=(20_000, 8_000, 2_000_000, 20, 10_000),
+    updates=(5_000, 2_000, 300_000),
+    update_seeds=3,
 )
 # Only what depends on the size of the synthetic set.
 FULL = replace(

@@ -363,14 +363,26 @@ class LightFM:
         validation: HeldOut | None = None,
         callbacks: Sequence[Callback] | Callback = (),
         resize: bool = False,
+        known_interactions: Interactions | None = None,
     ) -> Self:
         """Go on training from the present parameters, or start if there are none.
 
-        Parameters, returned value and errors are those of `fit`, and `resize`: whether the model
-        grows when there are more users, items or features than it was fitted with, as by the
-        method `resize`. Without it, the feature matrices must have the columns the model was
-        fitted with.
+        Parameters, returned value and errors are those of `fit`, and two more:
 
+        Parameters
+        ----------
+        resize : bool, default False
+            Whether the model grows when there are more users, items or features than it was
+            fitted with, as by the method `resize`. Without it, the feature matrices must have the
+            columns the model was fitted with.
+        known_interactions : sparse matrix [n_users, n_items], optional
+            What users know besides `interactions`, where these are a part of a larger whole. Its
+            stored entries, whatever their values, are never negatives, and `validation` leaves
+            them out of its rankings. ``bpr`` draws items by the number of users who know them,
+            ``warp-kos`` its positives from all that a user knows.
+
+        Notes
+        -----
         With ``negatives="seen"`` a model remembers, by row, which items its fits have seen, and
         goes on drawing from these where a call brings interactions of fewer. What it was fitted to
         under ``"all"`` it does not remember.
@@ -387,6 +399,7 @@ class LightFM:
             validation=validation,
             callbacks=callbacks,
             resize=resize,
+            known_interactions=known_interactions,
         )
         return self
 

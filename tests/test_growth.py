@@ -372,3 +372,85 @@ def test_cold_start_on_movielens_1m(ml_1m, data_dir, monkeypatch):
     done = run_python(EXAMPLE, data_dir, "--seeds", "1", timeout=300)
     assert done.returncode == 0, done.stderr
     check_cold_start(done.stdout)
+
+
+# A part of a larger whole
+
+
+def whole_and_part() -> tuple[sp.coo_matrix, sp.coo_matrix]:
+    whole = random_interactions(3, shape=(40, 30), n_entries=600)
+    chosen = np.arange(0, whole.nnz, 4)
+    entries = whole.data[chosen], (whole.row[chosen], whole.col[chosen])
+    return whole, sp.coo_matrix(entries, whole.shape)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_what_is_given_anyway_may_be_said_to_be_known(loss):
+    """Bit for bit, but for BPR, whose draws go by counts then."""
+    whole, _ = whole_and_part()
+    plain, told = (
+        new(loss).fit(whole, epochs=1).fit_partial(whole, epochs=2, **known)
+        for known in ({}, {"known_interactions": whole.tocsr()})
+    )
+    if loss != "bpr":
+        assert_equal_arrays(arrays_of(plain), arrays_of(told))
+    assert are_finite(told)
+
+
+@pytest.mark.parametrize("kind", ["coo", "csr", "csc", "dense", "zeros", "twice"])
+@pytest.mark.parametrize("loss", ["bpr", "warp", "softmax"])
+def test_what_is_known_is_no_negative(loss, kind):
+    """Users know the first half of the items, and are trained on one of the second."""
+    n_users, n_items = 30, 40
+    known = np.zeros((n_users + 1, n_items), np.float32)
+    known[:n_users, :20] = 1
+    known[n_users, 20:] = 1  # so that bpr draws these at all
+    known = sp.coo_matrix(known)
+    if kind == "zeros":
+        known.data[:] = 0
+    elif kind == "twice":
+        known = sp.csr_matrix(
+            (np.ones(2 * known.nnz), (np.tile(known.row, 2), np.tile(known.col, 2))), known.shape
+        )
+    elif kind == "dense":
+        known = known.toarray()
+    else:
+        known = known.asformat(kind)
+    one = sp.coo_matrix((np.ones(n_users), (np.arange(n_users), np.full(n_users, 20))), known.shape)
+    for told, expected in (({}, True), ({"known_interactions": known}, False)):
+        model = LightFM(4, loss=loss, random_state=0).fit(one, epochs=0)
+        if loss == "bpr" and not told:
+            continue  # it draws from the interactions alone
+        before = model.item_embeddings.copy()
+        model.fit_partial(one, epochs=3, **told)
+        moved = (model.item_embeddings != before).any(axis=1)
+        assert moved[:20].any() == expected
+        assert moved[21:].any()
+
+
+def test_validation_leaves_out_what_is_known():
+    whole, part = whole_and_part()
+    known = sp.csr_matrix(whole)
+    with pytest.raises(ValueError, match="validation must not share entries with interactions"):
+        new().fit_partial(part, known_interactions=known, validation=known)
+
+
+def test_what_is_known_has_the_shape_of_all():
+    whole, part = whole_and_part()
+    model = new()
+    with pytest.raises(
+        ValueError, match=r"known_interactions must have the shape of interactions, \(40, 30\), got"
+    ):
+        model.fit_partial(part, known_interactions=whole.tocsr()[:-1])
+    with pytest.raises(ValueError, match="known_interactions must be a scipy sparse matrix"):
+        model.fit_partial(part, known_interactions=[[1, 2]])
+    assert model.item_embeddings is None
+
+
+def test_nothing_may_be_known():
+    _, part = whole_and_part()
+    told = new("bpr").fit_partial(part, epochs=2, known_interactions=sp.csr_matrix(part.shape))
+    assert are_finite(told)
+    nothing = sp.coo_matrix(part.shape)
+    with pytest.warns(match="nothing was learned"):
+        new("bpr").fit_partial(nothing, known_interactions=nothing)

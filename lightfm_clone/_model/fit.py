@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from lightfm_clone import _checks as checks
 from lightfm_clone._model import advice, parameters, state
-from lightfm_clone._model.examples import check_examples
+from lightfm_clone._model.examples import Examples, check_examples
 from lightfm_clone._model.progress import check_reports
 from lightfm_clone._model.training import TrainedSide, Training, train
 
@@ -47,6 +48,7 @@ def fit_partial(
     validation: Any,
     callbacks: Any,
     resize: bool,
+    known_interactions: Any,
 ) -> None:
     """See `LightFM.fit_partial`. All is checked before anything is changed."""
     epochs = checks.check_epochs(epochs)
@@ -55,6 +57,7 @@ def fit_partial(
     loss = parameters.loss_of(model)
     examples = check_examples(interactions, sample_weight, loss)
     n_users, n_items = examples.shape
+    known = _known_pairs(known_interactions, examples)
     features = {
         "item": checks.check_features(item_features, "item_features", n_items),
         "user": checks.check_features(user_features, "user_features", n_users),
@@ -63,7 +66,7 @@ def fit_partial(
         callbacks,
         validation,
         {
-            "exclude": examples.matrix,
+            "exclude": examples.matrix if known is None else known,
             "item_features": features["item"].matrix,
             "user_features": features["user"].matrix,
         },
@@ -91,10 +94,12 @@ def fit_partial(
             TrainedSide(*state.with_states(model, side, schedule), features[side].parts)
             for side in state.SIDES
         )
-        n_items, candidates = features["item"].n_rows, None
+        n_items, candidates, counts = features["item"].n_rows, None, None
+        if known is not None and known.nnz:
+            counts = np.bincount(known.indices, minlength=n_items)
         if model.negatives == "seen":
             model._seen_items = seen = state.seen_items(model, n_items)
-            seen[examples.cols] = True
+            seen[examples.cols if known is None else known.indices] = True
             candidates = np.flatnonzero(seen[:n_items]).astype(np.int32)
         training = Training(
             examples,
@@ -103,9 +108,36 @@ def fit_partial(
             n_items,
             schedule,
             mean=model.global_mean_,
+            known=None if known is None else checks.csr_parts(known)[:2],
+            item_counts=counts,
             candidates=candidates,
         )
         train(model, training, epochs, threads, reports, keep_contents, is_first=is_first)
+
+
+def _known_pairs(known_interactions: Any, examples: Examples) -> Any:
+    """The pairs that users know, those of the examples among them, as a sorted CSR matrix."""
+    if known_interactions is None:
+        return None
+    checks.check_matrix(known_interactions, "known_interactions")
+    given = checks.as_valid_sparse(known_interactions, "known_interactions").tocsr()
+    if given.shape != examples.shape:
+        raise ValueError(
+            f"known_interactions must have the shape of interactions, {examples.shape}, got "
+            f"{given.shape}; number what is new after all that was known, and give both matrices "
+            "the shape of all"
+        )
+    return _stored(given) + _stored(examples.matrix.tocsr())
+
+
+def _stored(csr: Any) -> Any:
+    """True for every pair with a stored entry, whatever its value."""
+    ones = np.ones(len(csr.indices), dtype=bool)
+    stored = sp.csr_matrix((ones, csr.indices, csr.indptr), shape=csr.shape)
+    if not stored.has_canonical_format:
+        stored = stored.copy()
+        stored.sum_duplicates()
+    return stored
 
 
 def _check_columns(model: Any, side: str, given: checks.Features, resize: bool) -> None:
