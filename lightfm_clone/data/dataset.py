@@ -81,6 +81,16 @@ class Dataset:
         self._item_id_mapping: dict[Hashable, int] = {}
         self._item_feature_mapping: dict[Hashable, int] = {}
 
+    def __copy__(self) -> Dataset:
+        """A dataset that grows by itself."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        for side in ("user", "item"):
+            for kind in ("id", "feature"):
+                name = f"_{side}_{kind}_mapping"
+                setattr(other, name, dict(getattr(self, name)))
+        return other
+
     def __repr__(self) -> str:
         users, user_features, items, item_features = map(len, self.mapping())
         return (

@@ -23,6 +23,7 @@ from lightfm_clone.recommender.ageing import half_life_seconds
 from lightfm_clone.recommender.baselines import Baseline
 from lightfm_clone.recommender import events as events_of
 from lightfm_clone.recommender import sides as sides_of
+from lightfm_clone.recommender import updating
 from lightfm_clone.recommender.events import Log, Pairs
 from lightfm_clone.recommender.report import DataReport, Described
 from lightfm_clone.recommender.sides import Side, SideTable, numbers_of
@@ -77,13 +78,26 @@ def update(
     shop._check_fitted()
     fresh = copy.copy(shop)
     fresh._users, fresh._items = copy.copy(shop._users), copy.copy(shop._items)
-    fresh.dataset_ = copy.deepcopy(shop.dataset_)
+    fresh.dataset_ = copy.copy(shop.dataset_)
     log, of_users, of_items = _read(fresh, events, users, items)
     new = _take(fresh, log, of_users, of_items)
     fresh.report_ = _report(fresh, log, new, of_users, of_items)
     if verbose:
         print(fresh.report_)
-    raise NotImplementedError
+    if isinstance(shop.model_, Baseline):  # which counts all anew
+        fresh.model_ = train(fresh, shop.model, 1, num_threads, verbose)
+    else:
+        fresh.model_ = copy.deepcopy(shop.model_)
+        updating.train_on_new(
+            fresh.model_,
+            fresh.pairs_.rows(),
+            new.rows(),
+            sample_weight=_loss_weights(fresh.model_, fresh.pairs_),
+            user_features=fresh.user_features_,
+            item_features=fresh.item_features_,
+            num_threads=num_threads,
+            **({} if epochs is None else {"epochs": epochs}),
+        )
     shop.__dict__.clear()
     shop.__dict__.update(fresh.__dict__)
 
@@ -135,9 +149,14 @@ def check_dimensions(shop: Any) -> None:
             raise ValueError(f"the model has {found} {side} features, but the numbering {n}")
 
 
-def _weights(model: Any, pairs: Pairs) -> Any:
+def _loss_weights(model: Any, pairs: Pairs) -> Any:
     """Weights of the pairs as the model's loss takes them, or None where all are equal."""
-    weights = events_of.loss_weights(pairs.weights, getattr(model, "loss", None), pairs.shape[1])
+    return events_of.loss_weights(pairs.weights, getattr(model, "loss", None), pairs.shape[1])
+
+
+def _weights(model: Any, pairs: Pairs) -> Any:
+    """Weights as a matrix beside the pairs, or None where all are equal."""
+    weights = _loss_weights(model, pairs)
     if weights is None:
         return None
     rows = np.repeat(np.arange(pairs.shape[0], dtype=np.int32), np.diff(pairs.indptr))
@@ -188,6 +207,7 @@ def _take(shop: Any, log: Log, of_users: SideTable | None, of_items: SideTable |
 
     Returns the pairs of the log alone.
     """
+    known: Pairs | None = shop.pairs_
     encoded, names = [], []
     for side, given in ((shop._users, of_users), (shop._items, of_items)):
         new_names, rows = side.encode(given)
@@ -202,6 +222,11 @@ def _take(shop: Any, log: Log, of_users: SideTable | None, of_items: SideTable |
     shape = len(users), len(items)
     new = events_of.pairs(rows, cols, shape, log, duplicates=shop._duplicates)
     shop.pairs_ = new
+    if known is not None:
+        half_life = shop._rules["half_life"]
+        shop.pairs_ = events_of.merge(
+            known, new, duplicates=shop._duplicates, half_life=half_life
+        )
     if log.kinds is not None:
         shop._kinds = log.kinds.values
     shop._users.place(of_users, encoded[0], users)

@@ -38,7 +38,7 @@ class Finding(NamedTuple):
     severity: Severity
     where: str  # "events", "users" or "items", with the column where it is one
     what: str
-    count: int  # of rows, ids or whatever `what` is about
+    how_many: int  # of rows, ids or whatever `what` is about
     examples: tuple[Any, ...]
     remedy: str
 
@@ -136,7 +136,7 @@ class DataReport:
         """All findings as the columns of a table; examples as text."""
         columns: dict[str, list[Any]] = {
             name: [getattr(finding, name) for finding in self.findings]
-            for name in ("severity", "where", "what", "count")
+            for name in ("severity", "where", "what", "how_many")
         }
         columns["examples"] = [_listed(finding.examples) for finding in self.findings]
         columns["remedy"] = [finding.remedy for finding in self.findings]
@@ -154,7 +154,7 @@ class DataReport:
         if self.kinds:
             yield ", ".join(f"{kind} {count:,}" for kind, count in self.kinds.items())
         if self.removed:
-            causes = ", ".join(f"{what} {count:,}" for what, count, _ in self.removed)
+            causes = ", ".join(f"{n:,} {what}" for what, n, _ in self.removed)
             n_removed = _share_of(self.n_rows - self.n_events, self.n_rows, "rows")
             yield f"removed {n_removed}: {causes}"
 
@@ -195,10 +195,10 @@ def _of_events(
     log: Log, n_events: int, n_pairs: int, kinds: dict[Any, int], removed: tuple[Removed, ...]
 ) -> Iterator[Finding]:
     where = "events"
-    for what, count, remedy in removed:
-        severity: Severity = "warning" if count > _MUCH_REMOVED * log.n_rows else "note"
-        said = f"{_share_of(count, log.n_rows, 'rows')} removed: {what}"
-        yield Finding(severity, where, said, count, (), remedy)
+    for what, n, remedy in removed:
+        severity: Severity = "warning" if n > _MUCH_REMOVED * log.n_rows else "note"
+        said = f"removed {_share_of(n, log.n_rows, 'rows')}, {what}"
+        yield Finding(severity, where, said, n, (), remedy)
     if n_events > n_pairs:
         yield Finding(
             "note",
