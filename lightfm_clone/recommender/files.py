@@ -26,7 +26,7 @@ from lightfm_clone.persistence.plain import from_plain, to_plain
 from lightfm_clone.recommender import fitting
 from lightfm_clone.recommender.baselines import Baseline, Popularity, Random
 from lightfm_clone.recommender.events import Pairs
-from lightfm_clone.recommender.sides import Side
+from lightfm_clone.recommender.sides import Side, empty_rows
 from lightfm_clone.typing import Path
 
 _T = TypeVar("_T")
@@ -170,7 +170,7 @@ def _of_model(model: Any) -> tuple[Header, Arrays]:
 
 
 def _model(header: Header, arrays: Arrays, model_class: Any) -> Any:
-    cls = model_class or _MODELS.get(header["kind"])
+    cls: Any = model_class or _MODELS.get(header["kind"])
     if cls is None:
         raise ValueError(f"it holds a model of the kind {header['kind']!r}, which is not known")
     if issubclass(cls, Baseline):
@@ -244,7 +244,7 @@ def _side(name: str, column: Any, header: Header, arrays: Arrays, n: int) -> Sid
             raise ValueError(f"{name}s/values must be finite")
         side.encoded = sp.csr_matrix((values, features, indptr), shape=(n, width))
     else:
-        side.encoded = sp.csr_matrix((n, 0), dtype=np.float32)
+        side.encoded = empty_rows(n, 0)
     return side
 
 

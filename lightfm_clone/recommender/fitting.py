@@ -19,11 +19,11 @@ from lightfm_clone._model.parameters import Default
 from lightfm_clone.data import Dataset, sources
 from lightfm_clone.data.item_columns import ItemColumns
 from lightfm_clone.data.rules import cross
-from lightfm_clone.recommender.ageing import half_life_seconds
-from lightfm_clone.recommender.baselines import Baseline
 from lightfm_clone.recommender import events as events_of
 from lightfm_clone.recommender import sides as sides_of
 from lightfm_clone.recommender import updating
+from lightfm_clone.recommender.ageing import half_life_seconds
+from lightfm_clone.recommender.baselines import Baseline
 from lightfm_clone.recommender.events import Log, Pairs
 from lightfm_clone.recommender.report import DataReport, Described
 from lightfm_clone.recommender.sides import Side, SideTable, numbers_of
@@ -185,10 +185,13 @@ def _by_side(
             f"columns must be a dict from columns to rules, got {type(columns).__name__}"
         )
     found = tuple(
-        {} if table is None else {
+        {}
+        if table is None
+        else {
             name: rule
             for name, rule in columns.items()
-            if name in table.columns or (isinstance(rule, cross) and table.columns >= set(rule.columns))
+            if name in table.columns
+            or (isinstance(rule, cross) and table.columns >= set(rule.columns))
         }
         for table in tables
     )
@@ -224,9 +227,7 @@ def _take(shop: Any, log: Log, of_users: SideTable | None, of_items: SideTable |
     shop.pairs_ = new
     if known is not None:
         half_life = shop._rules["half_life"]
-        shop.pairs_ = events_of.merge(
-            known, new, duplicates=shop._duplicates, half_life=half_life
-        )
+        shop.pairs_ = events_of.merge(known, new, duplicates=shop._duplicates, half_life=half_life)
     if log.kinds is not None:
         shop._kinds = log.kinds.values
     shop._users.place(of_users, encoded[0], users)

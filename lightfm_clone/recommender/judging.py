@@ -19,11 +19,12 @@ from lightfm_clone import evaluation
 from lightfm_clone.data import sources
 from lightfm_clone.evaluation import Comparison, Evaluation
 from lightfm_clone.recommender import events as events_of
-from lightfm_clone.recommender import people as people_of
 from lightfm_clone.recommender import fitting
+from lightfm_clone.recommender import people as people_of
 from lightfm_clone.recommender.people import People, vectors_of
 from lightfm_clone.recommender.serving import NO_RULES, Serving, lists_of
-from lightfm_clone.recommender.sides import numbers_of, rows_at
+from lightfm_clone.recommender.sides import empty_rows, numbers_of, rows_at
+from lightfm_clone.typing import Id
 
 GROUPS = ("new", "few", "many")
 OWN = "recommender"  # the name of the one that compares
@@ -74,9 +75,7 @@ def read(shop: Any, events: Any, relevant: Any, users: Any, exclude: Any) -> Lat
     entries = np.ones(len(rows), np.float32), (rows, items[keep])
     test = sp.csr_matrix(entries, shape=shape)  # which adds up what is there twice
     left = shop._left_out(exclude)
-    known = sp.csr_matrix(shape, dtype=np.float32)
-    if left is not None:
-        known = rows_at(left, people.numbers)
+    known = empty_rows(*shape) if left is None else rows_at(left, people.numbers)
     fresh = test - test.multiply(known.astype(bool))
     fresh.eliminate_zeros()
     left_out["pairs that people had already"] = test.nnz - fresh.nnz
@@ -99,7 +98,9 @@ def evaluate(shop: Any, later: Later, metrics: Any, num_threads: int | None) -> 
     names = ("precision@10", "recall@10", "ndcg@10", "map@10", "mrr", "auc")
     metrics = names if metrics is None else metrics
     result = evaluation.evaluate(_Ranked(ranks), later.test, None, metrics, later.groups)
-    groups = {name: result.groups[name] for name in GROUPS if name in result.groups}
+    groups: dict[Id, Evaluation] = {
+        name: result.groups[name] for name in GROUPS if name in result.groups
+    }
     is_new = ~shop._items.has_own
     on_new = later.test.multiply(is_new.astype(np.float32)).tocsr()
     on_new.eliminate_zeros()

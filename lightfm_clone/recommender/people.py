@@ -90,6 +90,7 @@ def of_ids(shop: Any, ids: list[Any], table: Any = None) -> People:
     rows = None
     if table is not None:
         given = sides.read(table, "user", shop._users.column)
+        assert given is not None
         found = shop._users.strangers(given.table, shop.dataset_)[given.last]
         places = numbers_of(ids, {one: place for place, one in enumerate(given.ids.values)})
         rows = sides.rows_at(found, places)
@@ -200,7 +201,7 @@ def vectors_of(shop: Any, people: People, num_threads: int | None) -> Vectors:
         source[is_known] = KNOWN
         n_users = len(shop.user_ids_)
         places = np.where(is_known, people.numbers, n_users + np.arange(n))
-        everybody = sp.csr_matrix((n_users + n, 0))
+        everybody = sides.empty_rows(n_users + n, 0)
         biases, vectors = model.get_user_representations(everybody)
         return Vectors(biases[places], vectors[places], source, np.ones(n, bool))
     rows = people.history
@@ -234,18 +235,17 @@ def _feature_rows(shop: Any, people: People) -> Any:
     if not is_known.any():
         return people.rows
     if shop.user_features_ is not None:
-        nothing = sp.csr_matrix((1, shop.user_features_.shape[1]), dtype=np.float32)
         rows = shop.user_features_[people.numbers[is_known]]
     else:  # each their own feature
         own = people.numbers[is_known].astype(np.int32)
-        shape = len(own), len(shop.user_ids_)
-        rows = sp.csr_matrix((np.ones(len(own), np.float32), own, np.arange(len(own) + 1)), shape)
-        nothing = sp.csr_matrix((1, shape[1]), dtype=np.float32)
+        parts = np.ones(len(own), np.float32), own, np.arange(len(own) + 1)
+        rows = sp.csr_matrix(parts, shape=(len(own), len(shop.user_ids_)))
     if is_known.all():
         return rows
     places = np.full(n, rows.shape[0])
     places[is_known] = np.arange(rows.shape[0])
     if people.rows is None:
+        nothing = sides.empty_rows(1, rows.shape[1])
         return sp.vstack([rows, nothing], format="csr")[places]
     places[~is_known] = rows.shape[0] + np.flatnonzero(~is_known)
     return sp.vstack([rows, people.rows], format="csr")[places]

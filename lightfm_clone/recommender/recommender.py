@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from lightfm_clone._checks import names_ours
 from lightfm_clone._model.explain import Explanation
+from lightfm_clone.data import Dataset
+from lightfm_clone.data.item_columns import ItemColumns
 from lightfm_clone.evaluation import Comparison, Evaluation
 from lightfm_clone.lightfm import LightFM
-from lightfm_clone.recommender import files, fitting, judging, people, reading, serving
 from lightfm_clone.recommender import events as events_of
+from lightfm_clone.recommender import files, fitting, judging, people, reading, serving
+from lightfm_clone.recommender.events import Pairs
+from lightfm_clone.recommender.report import DataReport
+from lightfm_clone.recommender.sides import Side
 from lightfm_clone.typing import Id, Path, Table
 
 if TYPE_CHECKING:
@@ -82,6 +87,22 @@ class Recommender:
     >>> len(lists)
     6
     """
+
+    model_: Any
+    dataset_: Dataset
+    pairs_: Pairs
+    user_features_: Any
+    item_features_: Any
+    item_columns_: ItemColumns | None
+    report_: DataReport | None
+
+    # What the fit was told, for later events.
+    _rules: dict[str, Any]
+    _kinds: list[Any]
+    _duplicates: str
+    _kind: str  # of the tables that go out
+    _users: Side
+    _items: Side
 
     def __init__(self, model: Any = None) -> None:
         self.model = LightFM(loss="softmax") if model is None else model
@@ -495,7 +516,8 @@ class Recommender:
         ValueError
             Before the fit, for who or what is unknown, and for models without terms.
         """
-        return serving.explain(self, people.find(self, user, None), item)
+        found: Explanation = serving.explain(self, people.find(self, user, None), item)
+        return found
 
     # ---- how good it is --------------------------------------------------------------------------
 

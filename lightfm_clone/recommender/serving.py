@@ -17,7 +17,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from lightfm_clone import _checks as checks
-from lightfm_clone._checks import check_num_threads, is_integer
+from lightfm_clone._checks import check_num_threads, is_integer, is_sparse
 from lightfm_clone._model.prepared import PreparedItems
 from lightfm_clone._model.state import directions
 from lightfm_clone.data import sources
@@ -86,7 +86,7 @@ class Rules(NamedTuple):
     diversity: float
 
     def part(self, at: slice) -> Rules:
-        if sp.issparse(self.candidates):
+        if is_sparse(self.candidates):
             return self._replace(candidates=self.candidates[at])
         return self
 
@@ -114,7 +114,7 @@ def rules(
     if allowed is not None:
         if candidates is None:
             candidates = np.flatnonzero(allowed).astype(np.int32)
-        elif sp.issparse(candidates):
+        elif is_sparse(candidates):
             candidates = candidates.multiply(allowed.astype(np.float32)).tocsr()
             candidates.eliminate_zeros()
         else:
@@ -209,7 +209,7 @@ def _lists(shop: Any, people: People, k: int, given: Rules, threads: int) -> Lis
         candidates, left_out = given.candidates, exclude
         if len(at) < len(people):
             left_out = None if exclude is None else exclude[at]
-            candidates = candidates[at] if sp.issparse(candidates) else candidates
+            candidates = candidates[at] if is_sparse(candidates) else candidates
         ids[at], scores[at] = lists.best(
             items,
             (of.biases[at], of.vectors[at]),
@@ -240,9 +240,7 @@ def columns_of_lists(shop: Any, given: Lists) -> dict[str, Any]:
     }
 
 
-def similar_items(
-    shop: Any, items: Any, k: int, where: Any, num_threads: int | None
-) -> Any:
+def similar_items(shop: Any, items: Any, k: int, where: Any, num_threads: int | None) -> Any:
     """See `Recommender.similar_items`."""
     rows = np.arange(len(shop.item_ids_)) if items is None else rows_of_items(shop, items, "items")
     candidates = None
@@ -310,8 +308,13 @@ def lists_of(
 def _joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
     if not parts:
         empty = np.empty(0, object)
-        return {"user": empty, "rank": np.empty(0, np.int64), "item": empty,
-                "score": np.empty(0, np.float32), "source": empty}
+        return {
+            "user": empty,
+            "rank": np.empty(0, np.int64),
+            "item": empty,
+            "score": np.empty(0, np.float32),
+            "source": empty,
+        }
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -80,7 +80,7 @@ class Side:
         self.column = column
         self.rules = dict(rules)
         self.encoder: FeatureEncoder | None = None
-        self.encoded: Any = sp.csr_matrix((0, 0), dtype=np.float32)
+        self.encoded: Any = empty_rows(0, 0)
         self.has_own = np.zeros(0, bool)
         self._places: Any = None  # of the encoder's features among all
 
@@ -111,7 +111,7 @@ class Side:
                 encoded.shape[0]
             )
             parts.append(encoded)
-        nothing = sp.csr_matrix((1, width), dtype=np.float32)
+        nothing = empty_rows(1, width)
         self.encoded = sp.vstack([*parts, nothing], format="csr", dtype=np.float32)[rows]
 
     def matrix(self, dataset: Dataset) -> Any:
@@ -134,8 +134,8 @@ class Side:
         features = dataset.mapping()[POSITIONS[self.name][1]]
         if self._places is None or len(self._places) != rows.shape[1]:
             self._places = numbers_of(self.encoder.feature_names_, features).astype(np.int32)
-        shape = rows.shape[0], len(features)
-        placed = sp.csr_matrix((rows.data, self._places[rows.indices], rows.indptr), shape=shape)
+        parts = rows.data, self._places[rows.indices], rows.indptr
+        placed = sp.csr_matrix(parts, shape=(rows.shape[0], len(features)))
         placed.sort_indices()
         return placed
 
@@ -149,7 +149,13 @@ def rows_at(matrix: Any, numbers: npt.NDArray[np.int64]) -> Any:
     """The rows of a CSR matrix with these numbers, empty ones for -1."""
     if (numbers >= 0).all():
         return matrix[numbers]
-    nothing = sp.csr_matrix((1, matrix.shape[1]), dtype=matrix.dtype)
+    nothing = empty_rows(1, matrix.shape[1])
     known = numbers >= 0
     places = np.where(known, np.cumsum(known) - 1, known.sum())
     return sp.vstack([matrix[numbers[known]], nothing], format="csr")[places]
+
+
+def empty_rows(n: int, n_columns: int) -> Any:
+    """A CSR matrix of float32 without entries."""
+    empty: Any = sp.csr_matrix
+    return empty((n, n_columns), dtype=np.float32)
