@@ -12,13 +12,13 @@ import re
 import warnings
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from lightfm_clone._checks import is_real
 from lightfm_clone._model.losses import LOSSES
 from lightfm_clone.data import columns as columns_of
 from lightfm_clone.data import tables
@@ -39,7 +39,7 @@ class Removed(NamedTuple):
     """Events that do not count, for one reason."""
 
     what: str
-    count: int
+    how_many: int
     remedy: str
 
 
@@ -165,26 +165,23 @@ def read(
     times = time_unit = None
     if timestamp is not None:
         times, time_unit = _times(of["timestamp"])
-        kept.complete(np.isnan(times), timestamp, argument)
-    ids = []
-    for role in ("user", "item"):
-        codes, values = tables.ids_of(of[role], role)
-        codes = codes.astype(np.int32, copy=False)
-        kept.complete(codes < 0, named[role], argument)
-        ids.append(Codes(codes, values))
+        kept.complete(np.isnan(times), of["timestamp"])
+    users, items = (_ids(of[role], role, kept) for role in ("user", "item"))
     kinds = weights = None
     if event is not None:
-        kinds, weights = _kinds(of["event"], event_weights, known_kinds, kept, event, argument)
+        kinds, weights = _kinds(of["event"], event_weights, known_kinds, kept)
     if weight is not None:
         given = _weights(of["weight"])
-        kept.complete(np.isnan(given), weight, argument)
-        kept.without(given == 0, "a weight of 0", "give them a weight above 0 to keep them")
+        kept.complete(np.isnan(given), of["weight"])
+        kept.without(given == 0, "with a weight of 0", "give them a higher one to keep them")
         weights = given if weights is None else weights * given
     if watched is not None:
         _watch(columns, watched, min_watched, kept, argument)
 
     if kept.removed:
-        ids = [_without_gaps(Codes(kept.of(codes), values)) for codes, values in ids]
+        users, items = (
+            _without_gaps(Codes(kept.of(ids.codes), ids.values)) for ids in (users, items)
+        )
         kinds = kinds and Codes(kept.of(kinds.codes), kinds.values)
         times = None if times is None else kept.of(times)
         weights = None if weights is None else kept.of(weights)
@@ -196,7 +193,8 @@ def read(
         np.exp2(decay, out=decay)
         weights = decay if weights is None else np.multiply(weights, decay, out=decay)
     return Log(
-        *ids,
+        users,
+        items,
         kinds,
         weights,
         times,
@@ -211,7 +209,7 @@ def refuse_empty(log: Log, argument: str = "events") -> None:
     """Refuse a log without a single event that counts."""
     if len(log.users.codes):
         return
-    causes = "".join(f"; {count} have {what}: {remedy}" for what, count, remedy in log.removed)
+    causes = "".join(f"; {n} {what}: {remedy}" for what, n, remedy in log.removed)
     raise ValueError(
         f"{argument} must have at least one event that counts, got {log.n_rows} rows{causes}"
     )
@@ -227,7 +225,7 @@ def seconds(half_life: Any) -> float:
         value = float(half_life / np.timedelta64(1, "s"))
     elif isinstance(half_life, datetime.timedelta):
         value = half_life.total_seconds()
-    elif isinstance(half_life, Real) and not isinstance(half_life, bool):
+    elif is_real(half_life) and not isinstance(half_life, bool):
         value = float(half_life) * _DAY
     else:
         raise TypeError(
@@ -250,18 +248,24 @@ class _Kept:
         self.removed: list[Removed] = []
 
     def without(self, bad: npt.NDArray[np.bool_], what: str, remedy: str) -> None:
-        count = int(np.count_nonzero(bad & self.rows))
-        if count:
-            self.removed.append(Removed(what, count, remedy))
+        how_many = int(np.count_nonzero(bad & self.rows))
+        if how_many:
+            self.removed.append(Removed(what, how_many, remedy))
             self.rows &= ~bad
 
-    def complete(self, missing: npt.NDArray[np.bool_], name: Hashable, argument: str) -> None:
-        """Leave out the rows without a value in the column of this name."""
-        remedy = f"fill in the column {name!r} to keep them"
-        self.without(missing, f"no value in {name!r}", remedy)
+    def complete(self, missing: npt.NDArray[np.bool_], column: Column) -> None:
+        """Leave out the rows without a value in a column."""
+        self.without(missing, f"without a value in {column.label}", "fill it in to keep them")
 
     def of(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return values[self.rows]
+
+
+def _ids(column: Column, role: str, kept: _Kept) -> Codes:
+    codes, values = tables.ids_of(column, role)
+    codes = codes.astype(np.int32, copy=False)
+    kept.complete(codes < 0, column)
+    return Codes(codes, values)
 
 
 def _without_gaps(ids: Codes) -> Codes:
@@ -335,7 +339,7 @@ def _check_event_weights(event_weights: Mapping[Id, float]) -> None:
             f"10}}, got {type(event_weights).__name__}"
         )
     for kind, value in event_weights.items():
-        if isinstance(value, bool) or not isinstance(value, Real):
+        if isinstance(value, bool) or not is_real(value):
             raise TypeError(
                 f"event_weights must hold numbers, got {type(value).__name__} for {kind!r}"
             )
@@ -354,50 +358,45 @@ def _kinds(
     event_weights: Mapping[Id, float] | None,
     known: Iterable[Id],
     kept: _Kept,
-    name: Hashable,
-    argument: str,
 ) -> tuple[Codes, Floats | None]:
     """The kinds of events, numbered, and the weights; kinds that do not count leave ``kept``."""
     codes, values = tables.ids_of(column, "event")
-    kept.complete(codes < 0, name, argument)
-    of_kind = None if event_weights is None else event_weights.get
-    counting = values if event_weights is None else [k for k, w in event_weights.items() if w > 0]
+    kept.complete(codes < 0, column)
+    counting = values
+    if event_weights is not None:
+        _leave_kinds_out(codes, values, event_weights, kept)
+        counting = [kind for kind, value in event_weights.items() if value > 0]
     numbers = {kind: number for number, kind in enumerate(dict.fromkeys([*known, *counting]))}
     if len(numbers) > _MOST_KINDS:
         raise ValueError(
             f"{column.label} must have at most {_MOST_KINDS} kinds of events, got {len(numbers)}; "
             "is it the column of kinds? Name those that count with event_weights="
         )
-    # The last place is that of -1, a missing kind.
-    table = np.array([numbers.get(kind, 255) for kind in values] + [255], dtype=np.uint8)
-    numbered = table[codes]
-    if of_kind is None:
-        return Codes(numbered, list(numbers)), None
-    _leave_kinds_out(codes, values, event_weights or {}, kept)
-    weigh = np.array([of_kind(kind, 0) for kind in numbers], dtype=np.float32)
-    if (weigh == 1).all():
-        return Codes(numbered, list(numbers)), None
-    return Codes(numbered, list(numbers)), np.append(weigh, np.zeros(256, np.float32))[numbered]
+    # The last place is that of -1, a missing kind; rows of number 0 for want of a better one
+    # have left before.
+    of_value = np.array([numbers.get(kind, 0) for kind in values] + [0], dtype=np.uint8)
+    numbered = Codes(of_value[codes], list(numbers))
+    if event_weights is None:
+        return numbered, None
+    weigh = np.array([event_weights.get(kind, 0) for kind in numbers], dtype=np.float32)
+    return numbered, None if (weigh == 1).all() else weigh[numbered.codes]
 
 
 def _leave_kinds_out(
     codes: npt.NDArray[Any], values: list[Any], event_weights: Mapping[Id, float], kept: _Kept
 ) -> None:
-    for what, remedy, is_out in (
-        ("a weight of 0", "give it a weight above 0 to keep them", lambda k: k in event_weights),
-        ("no weight", "name it in event_weights to keep them", lambda k: k not in event_weights),
+    """Leave out the events of kinds that weigh 0, or are not named."""
+    weighs_0 = np.array([event_weights.get(kind) == 0 for kind in values] + [False])
+    unnamed = np.array([kind not in event_weights for kind in values] + [False])
+    for out, what, remedy in (
+        (weighs_0, "weighs 0", "give it a weight above 0 in event_weights to keep them"),
+        (unnamed, "event_weights does not name", "name it there to keep them"),
     ):
-        out = [
-            code
-            for code, kind in enumerate(values)
-            if not event_weights.get(kind, 0) and is_out(kind)
-        ]
-        names = ", ".join(repr(values[code]) for code in out[:_NAMED])
-        if len(out) > _NAMED:
-            names += f" and {len(out) - _NAMED} more"
-        chosen = np.zeros(len(values) + 1, dtype=bool)
-        chosen[out] = True
-        kept.without(chosen[codes], f"a kind with {what} ({names})", remedy)
+        names = [repr(values[code]) for code in np.flatnonzero(out)]
+        listed = ", ".join(names[:_NAMED])
+        if len(names) > _NAMED:
+            listed += f" and {len(names) - _NAMED} more"
+        kept.without(out[codes], f"of a kind that {what} ({listed})", remedy)
 
 
 def _weights(column: Column) -> Floats:
@@ -423,7 +422,7 @@ def _watch(
     argument: str,
 ) -> None:
     """Leave out what was watched too little."""
-    if isinstance(min_watched, bool) or not isinstance(min_watched, Real):
+    if isinstance(min_watched, bool) or not is_real(min_watched):
         raise TypeError(f"min_watched must be a number, got {type(min_watched).__name__}")
     if not 0 < min_watched <= 1:
         raise ValueError(f"min_watched must be a share above 0, up to 1, got {min_watched}")
@@ -433,7 +432,7 @@ def _watch(
             "watched must be a column of shares, (what was watched, length) or (start, end, "
             f"length), got {watched!r}"
         )
-    values = []
+    values: list[npt.NDArray[np.float64]] = []
     for name in names:
         column = tables.column_of(columns, name, "watched", argument)
         if column.kind == "time" and len(names) == 3 and len(values) < 2:
@@ -462,10 +461,12 @@ def _watch(
             f"watched={watched!r} must have one unit for what was watched and for the length, got "
             f"shares of {np.median(present):g} in the median; milliseconds and seconds?"
         )
-    kept.without(np.isnan(share), "no share that was watched", "fill in the columns of watched=")
+    kept.without(
+        np.isnan(share), "without a share that was watched", "fill in the columns of watched="
+    )
     kept.without(
         share < min_watched,
-        f"less than {min_watched:.0%} watched",
+        f"with less than {min_watched:.0%} watched",
         "lower min_watched to keep them",
     )
 
@@ -511,39 +512,41 @@ def pairs(
         if n_repeats:
             indptr = indptr - np.searchsorted(again, indptr).astype(indptr.dtype)
             indices, order, first = (np.delete(a, again) for a in (indices, order, first))
-    starts = np.flatnonzero(first)
-    ends = np.append(starts[1:], len(order)) - 1
+    n_events = len(order)
+    # Most pairs have one event. Of the others, all events, and where each pair begins there.
+    last = np.append(first[1:], np.ones(min(n_events, 1), dtype=bool))
+    several = np.flatnonzero(~(first & last))
+    begins = np.flatnonzero(first[several])
+    places = np.flatnonzero(~first[last])  # of these pairs among all
+    events = order[several]
+    if len(begins):
+        indices = indices[first]
+        indptr = indptr - np.searchsorted(several[~first[several]], indptr).astype(indptr.dtype)
+        order = order[last]
+
+    def combined(values: npt.NDArray[Any], how: Any) -> npt.NDArray[Any]:
+        made: npt.NDArray[Any] = values[order]
+        if len(begins):
+            made[places] = how.reduceat(values[events], begins)
+        return made
 
     weights: Floats | None = None
     if log.weights is not None:
-        if duplicates == "last":
-            weights = log.weights[order[ends]]
-        elif len(starts):
-            weights = _AT_ONCE[duplicates].reduceat(log.weights[order], starts)
-        else:
-            weights = np.empty(0, dtype=np.float32)
+        by_last = duplicates == "last"
+        weights = log.weights[order] if by_last else combined(log.weights, _AT_ONCE[duplicates])
     elif duplicates == "sum":
-        weights = (ends - starts + 1).astype(np.float32)
+        weights = np.ones(len(order), dtype=np.float32)
+        weights[places] = np.diff(begins, append=len(events))
     kinds = None
     if log.kinds is not None:
-        n_kinds = len(log.kinds.values)
-        bits = np.left_shift(np.uint64(1), np.arange(n_kinds, dtype=np.uint64))
-        bits = bits.astype(np.min_scalar_type(2 ** max(n_kinds, 1) - 1))
-        kinds = bits[log.kinds.codes[order]]
-        kinds = np.bitwise_or.reduceat(kinds, starts) if len(starts) else kinds
-    return Pairs(
-        shape,
-        np.searchsorted(starts, indptr).astype(indptr.dtype),
-        indices[starts],
-        weights,
-        kinds,
-        None if log.times is None else log.times[order[ends]],
-        len(order),
-        n_repeats,
-    )
+        bits = np.left_shift(np.uint64(1), np.arange(len(log.kinds.values), dtype=np.uint64))
+        bits = bits.astype(np.min_scalar_type(int(bits.sum())))
+        kinds = combined(bits[log.kinds.codes], np.bitwise_or)
+    times = None if log.times is None else log.times[order]
+    return Pairs(shape, indptr, indices, weights, kinds, times, n_events, n_repeats)
 
 
-_AT_ONCE = {"max": np.maximum, "sum": np.add}
+_AT_ONCE: dict[str, Any] = {"max": np.maximum, "sum": np.add}
 
 
 def check_duplicates(duplicates: Any) -> None:
@@ -561,7 +564,7 @@ def _by_pair(
     Conversions between sparse formats are counting sorts, and stable: one by item, one by user.
     """
     n = len(rows)
-    numbers = np.arange(n, dtype=np.int32 if n < 2**31 else np.int64)
+    numbers: Any = np.arange(n, dtype=np.int32 if n < 2**31 else np.int64)
     events = sp.coo_matrix((numbers, (cols, rows)), shape=shape[::-1], copy=False)
     events.has_canonical_format = True  # or repeated pairs would be summed
     by_item = events.tocsr()
@@ -591,8 +594,8 @@ def _told_again(
     assert log.times is not None
     later = np.flatnonzero(~first)
     later = later[log.times[order[later]] == log.times[order[later - 1]]]
-    if not len(later) or not (log.times % _DAY).any():
-        return later[:0]
+    if not len(later) or not ((log.times[order[later]] % _DAY).any() or (log.times % _DAY).any()):
+        return later[:0]  # there is none, or times are dates
     # All events that share pair and time with another, and where each such group begins.
     at = np.union1d(later - 1, later)
     group = np.cumsum(~np.isin(at, later, assume_unique=True))
@@ -606,7 +609,9 @@ def _told_again(
     for values in same:
         values = values[sorting]
         again &= values[1:] == values[:-1]
-    return np.sort(at[sorting[1:][again]])
+    places: npt.NDArray[np.intp] = at[sorting[1:][again]]
+    places.sort()
+    return places
 
 
 def merge(old: Pairs, new: Pairs, *, duplicates: str, half_life: Any = None) -> Pairs:
