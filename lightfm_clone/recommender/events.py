@@ -323,11 +323,11 @@ def _of_texts(texts: list[str], column: Column) -> tuple[npt.NDArray[np.float64]
 
 def _since_1970(values: npt.NDArray[Any], column: Column) -> tuple[npt.NDArray[np.float64], str]:
     values = values.astype(np.float64, copy=False)
-    largest = max(abs(np.nanmax(values)), abs(np.nanmin(values))) if len(values) else 0.0
+    largest = max(np.fmax.reduce(values, initial=0), -np.fmin.reduce(values, initial=0))
     if largest == math.inf:
         raise ValueError(f"{column.label} must hold finite numbers to be the timestamp, got inf")
     for most, unit, parts in _SINCE_1970:
-        if not largest >= most:  # NaN where all are missing
+        if largest < most:
             return (values if parts == 1 else values / parts), unit
     return values / 1e9, "nanoseconds"
 
@@ -592,7 +592,7 @@ def _told_again(
 ) -> npt.NDArray[np.intp]:
     """The places of events that are the same as an earlier one, in order."""
     assert log.times is not None
-    later = np.flatnonzero(~first)
+    later: npt.NDArray[np.intp] = np.flatnonzero(~first)
     later = later[log.times[order[later]] == log.times[order[later - 1]]]
     if not len(later) or not ((log.times[order[later]] % _DAY).any() or (log.times % _DAY).any()):
         return later[:0]  # there is none, or times are dates
