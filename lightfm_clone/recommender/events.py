@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-import datetime
 import math
-import re
 import warnings
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
@@ -23,12 +21,12 @@ from lightfm_clone._model.losses import LOSSES
 from lightfm_clone.data import columns as columns_of
 from lightfm_clone.data import tables
 from lightfm_clone.data.columns import Codes, Column
+from lightfm_clone.recommender.ageing import half_life_seconds
 from lightfm_clone.typing import Floats, Id, Table
 
 DUPLICATES = ("max", "sum", "last")
 
 _DAY = 86_400.0  # seconds
-_UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": _DAY, "w": 7 * _DAY}
 # Up to which number a time counts what since 1970: in each unit that is the year 5138.
 _SINCE_1970 = ((1e11, "seconds", 1.0), (1e14, "milliseconds", 1e3), (1e17, "microseconds", 1e6))
 _MOST_KINDS = 64  # bits of the largest mask
@@ -157,7 +155,7 @@ def read(
             )
         _check_event_weights(event_weights)
     if half_life is not None:
-        half_life = seconds(half_life)
+        half_life = half_life_seconds(half_life)
         if timestamp is None:
             raise ValueError("half_life needs times; name their column with timestamp=")
 
@@ -213,31 +211,6 @@ def refuse_empty(log: Log, argument: str = "events") -> None:
     raise ValueError(
         f"{argument} must have at least one event that counts, got {log.n_rows} rows{causes}"
     )
-
-
-def seconds(half_life: Any) -> float:
-    """A half-life in seconds: of a text such as "30d", a number of days or a timedelta."""
-    value: float | None = None
-    if isinstance(half_life, str):
-        match = re.fullmatch(r"\s*(\d+\.?\d*)\s*(s|min|h|d|w)\s*", half_life)
-        value = float(match[1]) * _UNITS[match[2]] if match else None
-    elif isinstance(half_life, np.timedelta64):
-        value = float(half_life / np.timedelta64(1, "s"))
-    elif isinstance(half_life, datetime.timedelta):
-        value = half_life.total_seconds()
-    elif is_real(half_life) and not isinstance(half_life, bool):
-        value = float(half_life) * _DAY
-    else:
-        raise TypeError(
-            "half_life must be a text such as '30d', a number of days or a timedelta, got "
-            f"{type(half_life).__name__}"
-        )
-    if value is None or not 0 < value < math.inf:
-        raise ValueError(
-            "half_life must be longer than nothing: a text such as '30d', '12h', '90min' or '2w', "
-            f"a number of days or a timedelta, got {half_life!r}"
-        )
-    return value
 
 
 class _Kept:
@@ -694,7 +667,7 @@ def _at_one_time(old: Pairs, new: Pairs, half_life: Any) -> tuple[Floats, Floats
                   for of in (old, new)]  # fmt: skip
         for place, of in enumerate(latest):
             if of < max(latest) and of > -math.inf:
-                age = (max(latest) - of) / seconds(half_life)
+                age = (max(latest) - of) / half_life_seconds(half_life)
                 weights[place] = weights[place] * np.float32(2.0**-age)
     return weights[0], weights[1]
 
