@@ -1,6 +1,7 @@
-"""Columns of tables of pandas, polars and pyarrow, as NumPy arrays and Python values.
+"""Columns of tables of pandas, polars, pyarrow and others, as NumPy arrays and Python values.
 
-None of the three libraries is needed, nor imported before a table of its own is given.
+narwhals knows the tables of each library, and Arrow reads their columns; neither is imported before
+a table is given.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from collections.abc import Hashable
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
-from itertools import chain
-from numbers import Real
+from itertools import chain, compress
+from numbers import Number, Real
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from lightfm_clone import _core
 
 
 def library(thing: Any) -> str | None:
@@ -56,27 +59,47 @@ def is_missing(value: Any) -> bool:
 
 def by_name(table: Any, argument: str) -> dict[Hashable, Column]:
     """The columns of a table by name."""
-    of, parts = library(table), split(table)
-    if of is None or parts is None:
+    nw = narwhals()
+    is_batch = library(table) == "pyarrow" and hasattr(table, "__arrow_c_array__")
+    if is_batch and split(table) is not None:
+        frame = nw.from_arrow(table, backend="pyarrow")
+    else:
+        try:
+            frame = nw.from_native(table, pass_through=True)
+        except nw.exceptions.DuplicateError:
+            keys, _ = split(table) or ([], [])
+            repeated = next(key for key in keys if keys.count(key) > 1)
+            raise ValueError(
+                f"{argument} must have each column once, got {repeated!r} again; rename one of the "
+                "two"
+            ) from None
+    if not isinstance(frame, nw.DataFrame):
         remedy = "pandas.DataFrame(...) makes one of a dict of columns or a list of rows"
-        for method in ("collect", "read_all", "to_table"):
-            if of is not None and hasattr(table, method):
-                remedy = f"call its {method}() first"
+        if library(table) or isinstance(frame, nw.LazyFrame):
+            methods = ("collect", "read_all", "to_table", "to_arrow_table")
+            found = next((method for method in methods if hasattr(table, method)), None)
+            remedy = f"call its {found}() first" if found else "make a table of it"
         raise TypeError(
             f"{argument} must be a pandas or polars DataFrame or a pyarrow Table, got "
             f"{type(table).__module__}.{type(table).__qualname__}; {remedy}"
         )
-    keys, columns = parts
-    repeated = next((key for key in keys if keys.count(key) > 1), None)
-    if repeated is not None:
-        raise ValueError(
-            f"{argument} must have each column once, got {repeated!r} again; rename one of the two"
-        )
-    adapter: Any = {"pandas": _pandas_column, "polars": _Polars, "pyarrow": _Arrow}[of]
     return {
-        key: adapter(column, f"the column {key!r} of {argument}")
-        for key, column in zip(keys, columns, strict=True)
+        key: _column(series, f"the column {key!r} of {argument}")
+        for key, series in zip(frame.columns, frame.iter_columns(), strict=True)
     }
+
+
+def narwhals() -> Any:
+    """The library through which tables of all others are read."""
+    try:
+        import narwhals.stable.v2  # its promise: what is written for it works with all later ones
+        import pyarrow  # noqa: F401  (what columns are read through)
+    except ImportError as error:
+        raise ImportError(
+            f"tables need {error.name}, which is not installed; pip install "
+            '"lightfm-clone[tables]" brings it'
+        ) from error
+    return narwhals.stable.v2
 
 
 class Codes(NamedTuple):
@@ -88,197 +111,53 @@ class Codes(NamedTuple):
     values: list[Any]  # Python values in order of first appearance
 
 
-# Each of the three below wraps one column. `kind` is "number", "boolean", "category", "list",
-# "time", "empty" (not a single value and no type), or, of what is none of these, "other".
+# Each of the two below is one column. `kind` is "number", "boolean", "category", "list", "time",
+# "empty" (not a single value and no type), or, of what is none of these, "other".
 
 
-class _Pandas:
+class _Typed:
+    """A column of a type that Arrow has, too, read as Arrow's."""
+
     def __init__(self, series: Any, label: str) -> None:
-        self.series = series
+        self.series = series  # of narwhals
         self.label = label
 
     @property
     def dtype(self) -> str:
-        if self.series.dtype != object:
-            return f"dtype {self.series.dtype}"
-        names = sorted(kind.__name__ for kind in self._types())
-        return f"objects of type {', '.join(names) or 'none'}"
-
-    def _types(self) -> set[type]:
-        return set(map(type, self.series[self.series.notna()]))
+        native = self.series.to_native()
+        return f"dtype {native.dtype}" if hasattr(native, "dtype") else f"type {native.type}"
 
     @cached_property
     def kind(self) -> str:
-        import pandas as pd
-
-        dtype, types = self.series.dtype, pd.api.types
-        if isinstance(dtype, pd.CategoricalDtype):
-            return "category"
-        if types.is_bool_dtype(dtype):
-            return "boolean"
-        if types.is_numeric_dtype(dtype) and not types.is_complex_dtype(dtype):
+        nw, dtype = narwhals(), self.series.dtype
+        if dtype.is_numeric():
             return "number"
-        if types.is_datetime64_any_dtype(dtype):
-            return "time"
-        if isinstance(dtype, pd.StringDtype):
-            return "category"
-        if not types.is_object_dtype(dtype):
-            return "other"
-        kinds = self._types()
-        if not kinds:
-            return "empty"
-
-        def all_are(*wanted: type) -> bool:
-            return all(issubclass(kind, wanted) for kind in kinds)
-
-        if all_are(list, tuple, set, frozenset, np.ndarray):
-            return "list"
-        if all_are(bool, np.bool_):
-            return "boolean"
-        if all_are(Real, Decimal):
-            return "number"
-        if all_are(date):
-            return "time"
-        return "category" if all(kind.__hash__ for kind in kinds) else "other"
-
-    def missing(self) -> npt.NDArray[Any]:
-        return np.asarray(self.series.isna().to_numpy())
-
-    def codes(self) -> Codes:
-        codes, values = self.series.factorize()
-        # Objects may be scalars of NumPy still.
-        is_numpy = (np.number, np.bool_)
-        return Codes(
-            codes,
-            [value.item() if isinstance(value, is_numpy) else value for value in values.tolist()],
-        )
-
-    def numbers(self) -> npt.NDArray[Any]:
-        if self.series.dtype != object:
-            return np.asarray(self.series.to_numpy(dtype=np.float64, na_value=np.nan))
-        numbers = np.full(len(self.series), np.nan)
-        present = ~self.missing()
-        try:
-            numbers[present] = self.series.to_numpy()[present].astype(np.float64)
-        except OverflowError as error:
-            raise ValueError(f"{self.label} holds numbers beyond floats: {error}") from error
-        return numbers
-
-    def times(self) -> npt.NDArray[Any]:
-        import pandas as pd
-
-        series = self.series
-        if self.kind == "number":
-            if series.dtype == object:
-                return np.array(series.tolist())
-            # Integers stay integers: nanoseconds since 1970 do not fit a float.
-            return np.asarray(series.to_numpy(getattr(series.dtype, "numpy_dtype", None)))
-        if series.dtype == object:
-            series = pd.to_datetime(series, utc=True)
-        # Of a column with a time zone, what UTC says.
-        return np.asarray((series.dt.tz_convert(None) if series.dt.tz else series).to_numpy())
-
-    def elements(self) -> tuple[npt.NDArray[Any], _Pandas]:
-        """The row that each element of the lists is in, and the elements as a column."""
-        import pandas as pd
-
-        present = ~self.missing()
-        lists = self.series.to_numpy()[present]
-        sizes = np.fromiter(map(len, lists), np.intp, len(lists))
-        elements = pd.Series(list(chain.from_iterable(lists)), dtype=object)
-        return np.repeat(np.flatnonzero(present), sizes), _Pandas(elements, self.label)
-
-
-class _Polars:
-    KINDS = {
-        "Boolean": "boolean",
-        "Categorical": "category",
-        "Enum": "category",
-        "String": "category",
-        "List": "list",
-        "Array": "list",
-        "Date": "time",
-        "Datetime": "time",
-        "Null": "empty",
-    }
-
-    def __init__(self, series: Any, label: str) -> None:
-        dtype = series.dtype
-        name = dtype.base_type().__name__
-        self.given = series
-        self.label = label
-        self.dtype = f"dtype {dtype}"
-        self.kind = "number" if dtype.is_numeric() else self.KINDS.get(name, "other")
-
-    @cached_property
-    def series(self) -> Any:
-        if self.given.dtype.is_float():
-            return self.given.fill_nan(None)
-        is_array = self.given.dtype.base_type().__name__ == "Array"
-        return self.given.arr.to_list() if is_array else self.given
-
-    def missing(self) -> npt.NDArray[Any]:
-        return np.asarray(self.series.is_null().to_numpy())
-
-    def codes(self) -> Codes:
-        if self.kind == "other":
-            set(self.series.to_list())  # TypeError for objects that would make polars panic
-        rows = self.series.to_frame("value").with_row_index("row").drop_nulls("value")
-        groups = rows.group_by("value", maintain_order=True).agg("row")
-        codes = np.full(len(self.series), -1, dtype=np.int64)
-        sizes = groups["row"].list.len().to_numpy()
-        codes[groups["row"].explode().to_numpy()] = np.repeat(np.arange(len(sizes)), sizes)
-        return Codes(codes, groups["value"].to_list())
-
-    def numbers(self) -> npt.NDArray[Any]:
-        import polars as pl
-
-        return np.asarray(self.series.cast(pl.Float64).to_numpy())
-
-    def times(self) -> npt.NDArray[Any]:
-        return np.asarray(self.series.to_numpy())
-
-    def elements(self) -> tuple[npt.NDArray[Any], _Polars]:
-        sizes = self.series.list.len().fill_null(0)
-        row = np.repeat(np.arange(len(sizes)), sizes.to_numpy())
-        return row, _Polars(self.series.filter(sizes > 0).explode(), self.label)
-
-
-class _Arrow:
-    def __init__(self, column: Any, label: str) -> None:
-        self.given = column
-        self.label = label
-        self.dtype = f"type {column.type}"
+        kinds = {
+            "boolean": (nw.Boolean,),
+            "category": (nw.String, nw.Categorical, nw.Enum),
+            "list": (nw.List, nw.Array),
+            "time": (nw.Date, nw.Datetime),
+        }
+        return next((kind for kind, types in kinds.items() if isinstance(dtype, types)), "other")
 
     @cached_property
     def column(self) -> Any:
+        """The chunks of Arrow, which share the memory of the table where they can."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        column = self.given
-        if isinstance(column, pa.Array):  # of a RecordBatch
+        column = self.series.to_native()
+        if not isinstance(column, pa.ChunkedArray):
+            column = self.series.to_arrow()
+        if isinstance(column, pa.Array):
             column = pa.chunked_array([column])
+        if pa.types.is_dictionary(column.type):  # its values need not come in order of appearance
+            column = column.cast(column.type.value_type)
         if pa.types.is_floating(column.type):
-            nan = pc.is_null(column, nan_is_null=True)
-            column = pc.if_else(nan, pa.scalar(None, column.type), column)
+            nan = pc.is_nan(column)
+            if pc.any(nan).as_py():
+                column = pc.if_else(nan, pa.scalar(None, column.type), column)
         return column
-
-    @cached_property
-    def kind(self) -> str:
-        import pyarrow as pa
-
-        of, types = self.given.type, pa.types
-        if types.is_boolean(of):
-            return "boolean"
-        if types.is_integer(of) or types.is_floating(of) or types.is_decimal(of):
-            return "number"
-        if types.is_dictionary(of) or types.is_string(of) or types.is_large_string(of):
-            return "category"
-        if types.is_list(of) or types.is_large_list(of) or types.is_fixed_size_list(of):
-            return "list"
-        if types.is_timestamp(of) or types.is_date(of):
-            return "time"
-        return "empty" if types.is_null(of) else "other"
 
     def missing(self) -> npt.NDArray[Any]:
         return np.asarray(self.column.is_null().to_numpy())
@@ -286,10 +165,7 @@ class _Arrow:
     def codes(self) -> Codes:
         import pyarrow as pa
 
-        column = self.column
-        if pa.types.is_dictionary(column.type):  # its values need not come in order of appearance
-            column = column.cast(column.type.value_type)
-        column = column.dictionary_encode().unify_dictionaries().combine_chunks()
+        column = self.column.dictionary_encode().unify_dictionaries().combine_chunks()
         if isinstance(column, pa.ChunkedArray):
             column = column.chunk(0)
         codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
@@ -301,24 +177,119 @@ class _Arrow:
         return np.asarray(self.column.cast(pa.float64(), safe=False).to_numpy())
 
     def times(self) -> npt.NDArray[Any]:
+        """Numbers or datetime64; of a column with a time zone, what UTC says."""
         return np.asarray(self.column.to_numpy())
 
-    def elements(self) -> tuple[npt.NDArray[Any], _Arrow]:
+    def elements(self) -> tuple[npt.NDArray[Any], Column]:
+        """The row that each element of the lists is in, and the elements as a column."""
         import pyarrow.compute as pc
 
         sizes = pc.list_value_length(self.column).fill_null(0).to_numpy()
         row = np.repeat(np.arange(len(sizes)), sizes)
-        return row, _Arrow(pc.list_flatten(self.column), self.label)
+        flat = narwhals().from_native(pc.list_flatten(self.column), series_only=True)
+        return row, _column(flat, self.label)
 
 
-def _pandas_column(series: Any, label: str) -> _Pandas | _Arrow:
-    import pandas as pd
+class _Objects:
+    """A column of Python's objects: what pandas has of no type, or of a type of its own."""
 
-    if isinstance(series.dtype, pd.ArrowDtype):
-        import pyarrow as pa
+    # Nothing of these types is missing.
+    WHOLE = {str, bytes, int, bool, tuple, list}
 
-        return _Arrow(pa.array(series), label)
-    return _Pandas(series, label)
+    def __init__(self, values: list[Any], label: str, dtype: str = "") -> None:
+        self.values = values
+        self.label = label
+        self.given_dtype = dtype
+
+    @property
+    def dtype(self) -> str:
+        names = sorted(kind.__name__ for kind in self._types)
+        return self.given_dtype or f"objects of type {', '.join(names) or 'none'}"
+
+    @cached_property
+    def _missing(self) -> npt.NDArray[np.bool_]:
+        if set(map(type, self.values)) <= self.WHOLE:
+            return np.zeros(len(self.values), dtype=bool)
+        return np.fromiter(map(is_missing, self.values), bool, len(self.values))
+
+    @cached_property
+    def _present(self) -> list[Any]:
+        return list(compress(self.values, ~self._missing)) if self._missing.any() else self.values
+
+    @cached_property
+    def _types(self) -> set[type]:
+        return set(map(type, self._present))
+
+    @cached_property
+    def kind(self) -> str:
+        if not self._types:
+            return "empty"
+
+        def all_are(*wanted: type) -> bool:
+            return all(issubclass(kind, wanted) for kind in self._types)
+
+        if all_are(list, tuple, set, frozenset, np.ndarray):
+            return "list"
+        if all_are(bool, np.bool_):
+            return "boolean"
+        if all_are(Real, Decimal):
+            return "number"
+        if all_are(date):
+            return "time"
+        is_category = all(kind.__hash__ for kind in self._types) and not all_are(Number)
+        return "category" if is_category else "other"
+
+    def missing(self) -> npt.NDArray[Any]:
+        return self._missing
+
+    def codes(self) -> Codes:
+        numbers = _core.Numbers({})
+        numbers.add(self._present)
+        codes = np.full(len(self.values), -1, dtype=np.int32)
+        codes[~self._missing] = numbers.of(self._present)
+        scalars = (np.number, np.bool_, np.str_)
+        values = [v.item() if isinstance(v, scalars) else v for v in numbers.mapping]
+        return Codes(codes, values)
+
+    def numbers(self) -> npt.NDArray[Any]:
+        numbers = np.full(len(self.values), np.nan)
+        try:
+            numbers[~self._missing] = np.array(self._present, dtype=np.float64)
+        except OverflowError as error:
+            raise ValueError(f"{self.label} holds numbers beyond floats: {error}") from error
+        return numbers
+
+    def times(self) -> npt.NDArray[Any]:
+        if self.kind == "number":  # integers stay integers: nanoseconds do not fit a float
+            return self.numbers() if self._missing.any() else np.array(self.values)
+        import pandas as pd  # whose columns these are, as other libraries have a type for them
+
+        return np.asarray(pd.to_datetime(self.values, utc=True).tz_convert(None).to_numpy())
+
+    def elements(self) -> tuple[npt.NDArray[Any], Column]:
+        sizes = np.fromiter(map(len, self._present), np.intp, len(self._present))
+        elements = _Objects(list(chain.from_iterable(self._present)), self.label)
+        return np.repeat(np.flatnonzero(~self._missing), sizes), elements
 
 
-Column: TypeAlias = _Pandas | _Polars | _Arrow
+Column: TypeAlias = _Typed | _Objects
+
+
+def _column(series: Any, label: str) -> Column:
+    """The column of a series of narwhals."""
+    if not _has_no_type(series):
+        return _Typed(series, label)
+    dtype = getattr(series.to_native(), "dtype", np.dtype(object))
+    return _Objects(series.to_list(), label, "" if dtype == np.dtype(object) else f"dtype {dtype}")
+
+
+def _has_no_type(series: Any) -> bool:
+    """Whether the values can be had as Python's objects alone."""
+    nw = narwhals()
+    if isinstance(series.dtype, nw.Object | nw.Unknown | nw.Int128 | nw.UInt128):
+        return True
+    dtype = getattr(series.to_native(), "dtype", None)
+    categories = getattr(dtype, "categories", None)
+    if hasattr(categories, "to_series"):  # of pandas; they may be of any kind, intervals of cut()
+        return _has_no_type(nw.from_native(categories.to_series(), series_only=True))
+    return bool(dtype == np.dtype(object))  # narwhals calls it texts if the first are
