@@ -165,7 +165,7 @@ class _Typed:
     def codes(self) -> Codes:
         import pyarrow as pa
 
-        column = self.column.dictionary_encode().unify_dictionaries().combine_chunks()
+        column = self.column.dictionary_encode().combine_chunks()  # the chunks share a dictionary
         if isinstance(column, pa.ChunkedArray):
             column = column.chunk(0)
         codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
