@@ -113,7 +113,9 @@ def _of_path(
         if suffix in _SEPARATORS:
             return _of_texts(path, _SEPARATORS[suffix], texts, columns, check)
         return _of_types(path, _FORMATS[suffix], columns, check)
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+    except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the system, not of what is in the file
         remedy = "save it again, or read it with pandas or polars and pass the table"
         if suffix in _SEPARATORS:
             remedy = (
@@ -332,13 +334,15 @@ def writer(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
         raise ValueError(f"path must end in .parquet or .csv, got {path!r}")
     with files.replace_when_whole(path) as file:
         sink: Any = None
+        schema: Any = None
 
         def write(columns: Mapping[str, Any]) -> None:
-            nonlocal sink
+            nonlocal sink, schema
             block = make("pyarrow", columns)
             if sink is None:
-                sink = kind(file, block.schema)
-            sink.write_table(block.cast(sink.schema))
+                schema = block.schema
+                sink = kind(file, schema)
+            sink.write_table(block.cast(schema))
 
         try:
             yield write
