@@ -289,7 +289,7 @@ def _has_no_type(series: Any) -> bool:
     if isinstance(series.dtype, nw.Object | nw.Unknown | nw.Int128 | nw.UInt128):
         return True
     dtype = getattr(series.to_native(), "dtype", None)
-    categories = getattr(dtype, "categories", None)
+    categories: Any = getattr(dtype, "categories", None)
     if hasattr(categories, "to_series"):  # of pandas; they may be of any kind, intervals of cut()
         return _has_no_type(nw.from_native(categories.to_series(), series_only=True))
     return bool(dtype == np.dtype(object))  # narwhals calls it texts if the first are

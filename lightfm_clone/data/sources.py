@@ -286,7 +286,7 @@ def _array(values: Any) -> npt.NDArray[Any]:
     if _is_typed(values):
         return np.asarray(values)
     kinds = set(map(type, values))
-    if len(kinds) == 1 and issubclass(*kinds, int | float | np.number | np.bool_):
+    if len(kinds) == 1 and issubclass(kinds.pop(), int | float | np.number | np.bool_):
         return np.array(list(values))
     # Never two-dimensional, as np.array makes lists and tuples of one length.
     return np.fromiter(values, dtype=object, count=len(values))
