@@ -132,7 +132,7 @@ def _advice_on_separator(names: list[Hashable], suffix: str) -> str:
         return ""
     return (
         f", which {found!r} seems to separate, not {_SEPARATORS[suffix]!r}; read it with "
-        f"pandas.read_csv(..., sep={found!r}, dtype=str) and pass the table"
+        f"pandas.read_csv(..., sep={found!r}, dtype={{ids: str}}) and pass the table"
     )
 
 
