@@ -165,7 +165,7 @@ class _Typed:
     def codes(self) -> Codes:
         import pyarrow as pa
 
-        column = self.column.dictionary_encode().unify_dictionaries().combine_chunks()
+        column = self.column.dictionary_encode().combine_chunks()  # the chunks share a dictionary
         if isinstance(column, pa.ChunkedArray):
             column = column.chunk(0)
         codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
@@ -289,7 +289,7 @@ def _has_no_type(series: Any) -> bool:
     if isinstance(series.dtype, nw.Object | nw.Unknown | nw.Int128 | nw.UInt128):
         return True
     dtype = getattr(series.to_native(), "dtype", None)
-    categories = getattr(dtype, "categories", None)
+    categories: Any = getattr(dtype, "categories", None)
     if hasattr(categories, "to_series"):  # of pandas; they may be of any kind, intervals of cut()
         return _has_no_type(nw.from_native(categories.to_series(), series_only=True))
     return bool(dtype == np.dtype(object))  # narwhals calls it texts if the first are

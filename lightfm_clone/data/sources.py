@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
@@ -95,19 +95,27 @@ def _of_path(
             "pass the table"
         )
 
-    def check(names: Collection[Hashable]) -> None:
+    def check(names: list[Hashable]) -> None:
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated is not None:
+            raise ValueError(
+                f"{argument} must have each column once, got {repeated!r} again in {path!r}; "
+                "rename one of the two"
+            )
         missing = [name for name in (*texts, *(columns or ())) if name not in names]
         if missing:
             raise ValueError(
                 f"{argument} must have the column {missing[0]!r}, got {path!r} with the columns "
-                f"{', '.join(map(repr, names)) or 'none'}"
+                f"{', '.join(map(repr, names)) or 'none'}{_advice_on_separator(names, suffix)}"
             )
 
     try:
         if suffix in _SEPARATORS:
             return _of_texts(path, _SEPARATORS[suffix], texts, columns, check)
         return _of_types(path, _FORMATS[suffix], columns, check)
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+    except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the system, not of what is in the file
         remedy = "save it again, or read it with pandas or polars and pass the table"
         if suffix in _SEPARATORS:
             remedy = (
@@ -117,22 +125,41 @@ def _of_path(
         raise ValueError(f"{argument} cannot be read from {path!r}: {error}; {remedy}") from error
 
 
+def _advice_on_separator(names: list[Hashable], suffix: str) -> str:
+    """What to say of a single name that holds another separator."""
+    found = next((mark for mark in ",;\t|" if len(names) == 1 and mark in str(names[0])), None)
+    if suffix not in _SEPARATORS or found is None:
+        return ""
+    return (
+        f", which {found!r} seems to separate, not {_SEPARATORS[suffix]!r}; read it with "
+        f"pandas.read_csv(..., sep={found!r}, dtype={{ids: str}}) and pass the table"
+    )
+
+
 def _of_types(
     path: str,
     of_format: str,
     columns: list[Hashable] | None,
-    check: Callable[[Collection[Hashable]], None],
+    check: Callable[[list[Hashable]], None],
 ) -> Any:
     import pyarrow as pa
     import pyarrow.dataset
+    import pyarrow.parquet
 
-    found = pyarrow.dataset.dataset(path, format=of_format, partitioning="hive")
-    if not found.files:
-        raise pa.ArrowInvalid("the folder holds no Parquet files")
+    names: list[Hashable]
+    if of_format == "parquet" and not os.path.isdir(path):
+        # One chunk a column, which arrays then share; a data set makes hundreds.
+        file = pyarrow.parquet.ParquetFile(path)
+        names, load = file.schema_arrow.names, file.read
+    else:
+        found = pyarrow.dataset.dataset(path, format=of_format, partitioning="hive")
+        if not found.files:
+            raise pa.ArrowInvalid("the folder holds no Parquet files")
+        names, load = found.schema.names, found.to_table
     # An index without a name that pandas saved with its frame is no column.
-    names = [name for name in found.schema.names if not name.startswith("__index_level_")]
+    names = [name for name in names if not str(name).startswith("__index_level_")]
     check(names)
-    return found.to_table(columns=names if columns is None else columns)
+    return load(columns=names if columns is None else columns)
 
 
 def _of_texts(
@@ -140,7 +167,7 @@ def _of_texts(
     separator: str,
     texts: list[Hashable],
     columns: list[Hashable] | None,
-    check: Callable[[Collection[Hashable]], None],
+    check: Callable[[list[Hashable]], None],
 ) -> Any:
     import pyarrow as pa
     import pyarrow.csv
@@ -240,9 +267,14 @@ def make(kind: str, columns: Mapping[Any, Any]) -> Any:
     return made if kind == "pyarrow" else nw.from_arrow(made, backend=kind).to_native()
 
 
-def _types(values: Any) -> set[type]:
-    """The types of the values but None."""
-    return set(map(type, values)) - {type(None)}
+def _objects(values: Any) -> tuple[list[Any], set[type]]:
+    """The values with None for those that are missing, and the types of the others."""
+    values = list(values)
+    kinds = set(map(type, values))
+    if len(kinds) > 1:
+        values = [None if columns_of.is_missing(value) else value for value in values]
+        kinds = set(map(type, values))
+    return values, kinds - {type(None)}
 
 
 def _is_typed(values: Any) -> bool:
@@ -254,7 +286,7 @@ def _array(values: Any) -> npt.NDArray[Any]:
     if _is_typed(values):
         return np.asarray(values)
     kinds = set(map(type, values))
-    if len(kinds) == 1 and issubclass(*kinds, int | float | np.number | np.bool_):
+    if len(kinds) == 1 and issubclass(kinds.pop(), int | float | np.number | np.bool_):
         return np.array(list(values))
     # Never two-dimensional, as np.array makes lists and tuples of one length.
     return np.fromiter(values, dtype=object, count=len(values))
@@ -265,21 +297,24 @@ def _series(name: str, values: Any) -> Any:
 
     if _is_typed(values):
         return pl.Series(name, values)
-    kinds = _types(values)
+    values, kinds = _objects(values)
     mixed = len(kinds) > 1 or tuple in kinds
-    return pl.Series(name, list(values), dtype=pl.Object if mixed else None)
+    return pl.Series(name, values, dtype=pl.Object if mixed else None)
 
 
 def _arrow(name: Hashable, values: Any) -> Any:
     import pyarrow as pa
 
-    kinds = set() if _is_typed(values) else _types(values)
-    if len(kinds) > 1 and not kinds <= {int, float} or tuple in kinds:
+    if _is_typed(values):
+        return pa.array(values, from_pandas=True)  # NaN is missing
+    values, kinds = _objects(values)
+    if len(kinds) > 1 and kinds != {int, float} or tuple in kinds:
         raise TypeError(
             f"the column {name!r} must hold values of one type to be one of pyarrow, got values "
-            f"of type {', '.join(sorted(kind.__name__ for kind in kinds))}; take pandas or polars"
+            f"of type {', '.join(sorted(kind.__name__ for kind in kinds))}; give and take tables "
+            "of pandas or polars"
         )
-    return pa.array(values, from_pandas=True)  # NaN is missing
+    return pa.array(values)
 
 
 @contextmanager
@@ -299,13 +334,15 @@ def writer(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
         raise ValueError(f"path must end in .parquet or .csv, got {path!r}")
     with files.replace_when_whole(path) as file:
         sink: Any = None
+        schema: Any = None
 
         def write(columns: Mapping[str, Any]) -> None:
-            nonlocal sink
+            nonlocal sink, schema
             block = make("pyarrow", columns)
             if sink is None:
-                sink = kind(file, block.schema)
-            sink.write_table(block.cast(sink.schema))
+                schema = block.schema
+                sink = kind(file, schema)
+            sink.write_table(block.cast(schema))
 
         try:
             yield write
