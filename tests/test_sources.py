@@ -298,17 +298,13 @@ def test_arrays_keep_their_types(kind):
 
 
 def test_kind_of_what_is_no_table(monkeypatch):
-    installed = {"polars"}
-    monkeypatch.setattr(sources, "find_spec", lambda name: name if name in installed else None)
-    sources._installed.cache_clear()
-    for source in (None, "events.csv", Path("events"), {"a": [1]}, [{"a": 1}]):
-        assert sources.kind_of(source) == "polars"
-    for library, expected in (("pandas", "pandas"), (None, "pyarrow")):
-        installed.clear()
-        installed.add(library)
-        sources._installed.cache_clear()
-        assert sources.kind_of("events.csv") == expected
-    sources._installed.cache_clear()
+    for gone, found in (((), "pandas"), (("pandas",), "polars"), (("pandas", "polars"), "pyarrow")):
+        for name in ("pandas", "polars"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        for name in gone:
+            monkeypatch.setitem(sys.modules, name, None)
+        for source in ("events.csv", {}, [], None):
+            assert sources.kind_of(source) == found
 
 
 @pytest.mark.parametrize("missing", ["narwhals.stable.v2", "pyarrow"])

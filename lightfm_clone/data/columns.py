@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightfm_clone import _core
+from lightfm_clone._tables import is_missing
 
 
 def library(thing: Any) -> str | None:
@@ -45,16 +46,6 @@ def is_record(value: Any, index: Any) -> bool:
         return False
     name = value.name
     return name is index or bool(type(name) is type(index) and name == index)
-
-
-def is_missing(value: Any) -> bool:
-    """Whether the value is None, NaN, NaT or NA."""
-    if value is None:
-        return True
-    try:
-        return bool(value != value)
-    except Exception:  # NA of pandas has no truth value; what else does not is not missing
-        return type(value).__name__ == "NAType"
 
 
 def by_name(table: Any, argument: str) -> dict[Hashable, Column]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from lightfm_clone import _core
+from lightfm_clone._tables import is_missing
 from lightfm_clone.data import columns, numbering, tables
 from lightfm_clone.data import rows as row_reading
 from lightfm_clone.data.rows import Entries, shown
@@ -208,7 +209,7 @@ def _bag(features: Any, whose: str, side: str) -> list[Any] | dict[Any, Any]:
         advice = "pass one column of the table"
     elif isinstance(features, Iterable):
         return list(features)
-    elif not columns.is_missing(features):
+    elif not is_missing(features):
         advice = f"pass [name] or {{name: {shown(features)}}}"
     raise TypeError(
         f"the features {whose}must be a list of names or a dict of weights, got {shown(features)}; "

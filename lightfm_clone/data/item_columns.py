@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lightfm_clone._checks import is_real
+from lightfm_clone._tables import is_missing
 from lightfm_clone.data import columns as columns_of
-from lightfm_clone.data.columns import Column, is_missing
+from lightfm_clone.data.columns import Column
 from lightfm_clone.data.rows import shown
 from lightfm_clone.data.rules import (
     Array,

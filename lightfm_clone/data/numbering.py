@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightfm_clone import _core
+from lightfm_clone._tables import is_missing
 from lightfm_clone._warn import warn
 from lightfm_clone.data import columns
 from lightfm_clone.data.rows import lists_of, shown
@@ -89,7 +90,7 @@ def distinct(ids: Iterable[Hashable] | None, argument: str) -> dict[Hashable, in
             raise TypeError(_no_ids(argument, ids, str(error), block)) from error
         # Looking at what is new spares looking at all, until something missing is among it.
         if n_missing or n_none or _hold_missing(places, len(places) - n_before):
-            missing = sum(map(columns.is_missing, block))
+            missing = sum(map(is_missing, block))
             none = sum(value is None for value in block)
             n_missing, n_none = n_missing + missing - none, n_none + none
     if n_missing:
@@ -120,7 +121,7 @@ def _hold_missing(places: dict[Hashable, int], n: int) -> bool:
     kinds = set(map(type, latest())) - _WHOLE
     if kinds <= {float}:
         return bool(kinds) and any(map(ne, latest(), latest()))
-    return any(map(columns.is_missing, latest()))
+    return any(map(is_missing, latest()))
 
 
 def _no_ids(argument: str, given: Any, why: str, block: Iterable[Any] = ()) -> str:
@@ -189,7 +190,7 @@ def distinct_names(
     if isinstance(names, Iterator):
         names = list(names)  # they are gone through again where numbers are among them
     places = distinct(names, argument)
-    unusual = [name for name in _numbers_among(places) if not columns.is_missing(name)]
+    unusual = [name for name in _numbers_among(places) if not is_missing(name)]
     if unusual:
         again = next((name for name in unusual if name in known), None)
         if again is None:
@@ -300,7 +301,7 @@ def numbers_of(
         return numbers.of(ids)
     except KeyError as error:
         (unknown,) = error.args
-        n_missing = sum(map(columns.is_missing, ids)) if columns.is_missing(unknown) else 0
+        n_missing = sum(map(is_missing, ids)) if is_missing(unknown) else 0
         said = "" if n_missing else advice(unknown)
         raise unknown_error(unknown, numbers.mapping, argument, given, said, n_missing) from None
     except TypeError as error:
@@ -323,7 +324,7 @@ def unknown_error(
 
     ``advice`` goes ahead of the usual one; ``n_missing`` counts missing values if it is one.
     """
-    if columns.is_missing(unknown):
+    if is_missing(unknown):
         return ValueError(
             f"{given} must not hold missing values where names or ids belong, got {n_missing} of "
             f"them instead of a {NOUNS[argument]}, the first {unknown!r}; drop them, with dropna() "

@@ -6,14 +6,10 @@ import errno
 import os
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import cache
-from importlib.util import find_spec
 from itertools import chain
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from lightfm_clone._tables import installed, make
 from lightfm_clone.data import columns as columns_of
 from lightfm_clone.persistence import files
 from lightfm_clone.typing import Path
@@ -235,86 +231,10 @@ def kind_of(source: Any = None) -> str:
     if found is not None:
         return found
     if source is None or isinstance(source, str | os.PathLike | Mapping | list):
-        return _installed()
+        return installed()
     nw = columns_of.narwhals()
     frame = nw.from_native(source, pass_through=True)
-    return str(frame.implementation.value) if isinstance(frame, nw.DataFrame) else _installed()
-
-
-@cache
-def _installed() -> str:
-    return next((name for name in ("pandas", "polars") if find_spec(name)), "pyarrow")
-
-
-def make(kind: str, columns: Mapping[Any, Any]) -> Any:
-    """A table of the library ``kind`` with these columns, arrays or lists, by name.
-
-    Values stay what they are, in columns of objects if need be: numbers beside None, tuples,
-    different types in one column. Arrow has no such columns; a TypeError says so.
-    """
-    if kind == "pandas":
-        import pandas as pd
-
-        return pd.DataFrame({name: _array(values) for name, values in columns.items()})
-    if kind == "polars":
-        import polars as pl
-
-        return pl.DataFrame([_series(str(name), values) for name, values in columns.items()])
-    nw = columns_of.narwhals()
-    import pyarrow as pa
-
-    made = pa.table({str(name): _arrow(name, values) for name, values in columns.items()})
-    return made if kind == "pyarrow" else nw.from_arrow(made, backend=kind).to_native()
-
-
-def _objects(values: Any) -> tuple[list[Any], set[type]]:
-    """The values with None for those that are missing, and the types of the others."""
-    values = list(values)
-    kinds = set(map(type, values))
-    if len(kinds) > 1:
-        values = [None if columns_of.is_missing(value) else value for value in values]
-        kinds = set(map(type, values))
-    return values, kinds - {type(None)}
-
-
-def _is_typed(values: Any) -> bool:
-    """Whether the values are an array of a type, not of objects."""
-    return isinstance(values, np.ndarray) and values.dtype != object
-
-
-def _array(values: Any) -> npt.NDArray[Any]:
-    if _is_typed(values):
-        return np.asarray(values)
-    kinds = set(map(type, values))
-    if len(kinds) == 1 and issubclass(kinds.pop(), int | float | np.number | np.bool_):
-        return np.array(list(values))
-    # Never two-dimensional, as np.array makes lists and tuples of one length.
-    return np.fromiter(values, dtype=object, count=len(values))
-
-
-def _series(name: str, values: Any) -> Any:
-    import polars as pl
-
-    if _is_typed(values):
-        return pl.Series(name, values)
-    values, kinds = _objects(values)
-    mixed = len(kinds) > 1 or tuple in kinds
-    return pl.Series(name, values, dtype=pl.Object if mixed else None)
-
-
-def _arrow(name: Hashable, values: Any) -> Any:
-    import pyarrow as pa
-
-    if _is_typed(values):
-        return pa.array(values, from_pandas=True)  # NaN is missing
-    values, kinds = _objects(values)
-    if len(kinds) > 1 and kinds != {int, float} or tuple in kinds:
-        raise TypeError(
-            f"the column {name!r} must hold values of one type to be one of pyarrow, got values "
-            f"of type {', '.join(sorted(kind.__name__ for kind in kinds))}; give and take tables "
-            "of pandas or polars"
-        )
-    return pa.array(values)
+    return str(frame.implementation.value) if isinstance(frame, nw.DataFrame) else installed()
 
 
 @contextmanager

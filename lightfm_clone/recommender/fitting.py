@@ -1,7 +1,7 @@
 """From tables to a fitted recommender, and on from there.
 
-The path of a fit: `events.read` (the rows that count) -> `sides.read` (tables of users and items) ->
-`Dataset.fit` (numbers) -> `events.pairs` (one entry a pair) -> `Side.matrix` (features) ->
+The path of a fit: `events.read` (the rows that count) -> `sides.read` (tables of users and items)
+-> `Dataset.fit` (numbers) -> `events.pairs` (one entry a pair) -> `Side.matrix` (features) ->
 `model.fit`. An update goes the same way over what is known already.
 """
 
@@ -171,7 +171,7 @@ def _read(
 ) -> tuple[Log, SideTable | None, SideTable | None]:
     user, item = shop._rules["user"], shop._rules["item"]
     table = sources.read(events, "events", texts=[user, item])
-    shop._kind = sources.kind_of(table)
+    shop._kind = sources.kind_of(events)
     log = events_of.read(table, **shop._rules, known_kinds=shop._kinds)
     return log, sides_of.read(users, "user", user), sides_of.read(items, "item", item)
 

@@ -1,7 +1,7 @@
 """Who a recommender is asked about, and the vectors that stand for them.
 
-People come as ids, as rows of a table, or as histories. Each gets a vector by the best that is known
-of them, and a word for what that was:
+People come as ids, as rows of a table, or as histories. Each gets a vector by the best that is
+known of them, and a word for what that was:
 
     known       they have interactions: their own row, with what the table says
     features    they have none, or are strangers: what their row of a table says

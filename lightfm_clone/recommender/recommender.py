@@ -1,4 +1,4 @@
-"""The `Recommender`: signatures and docstrings. Each method leads to one function beside this file."""
+"""The `Recommender`: signatures and docstrings; each method leads to a function beside it."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Recommender:
     def __init__(self, model: Any = None) -> None:
         self.model = LightFM(loss="softmax") if model is None else model
 
-    # ---- what follows from what is kept -----------------------------------------------------------
+    # ---- what follows from what is kept ----------------------------------------------------------
 
     @property
     def user_ids_(self) -> Any:
