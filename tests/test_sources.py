@@ -314,7 +314,6 @@ def test_a_missing_library_is_named(missing, monkeypatch, tmp_path):
         lambda: columns_of.by_name(object(), "items"),
         lambda: sources.read(tmp_path / "t.csv", "items"),
         lambda: sources.read(object(), "items"),
-        lambda: sources.make("pyarrow", {}),
         lambda: sources.writer(tmp_path / "t.csv").__enter__(),
     ):
         with pytest.raises(
