@@ -255,6 +255,11 @@ def test_refusals(changes, message):
         assert_array_equal(getattr(model, name), before[name])
 
 
+def test_a_model_that_is_not_fitted_is_refused():
+    with pytest.raises(ValueError, match="the model is not fitted yet: call fit first"):
+        train_on_new(LightFM(), EVERYTHING, NEW)
+
+
 @pytest.mark.parametrize(("loss", "epochs"), [("warp", 5), ("softmax", 10)])
 def test_updates_keep_up_with_training_from_scratch(loss, epochs):
     """Five slices of 2 % of the interactions, of a catalogue whose people join by and by.

@@ -30,7 +30,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from lightfm_clone._checks import check_random_state, is_integer, is_real
-from lightfm_clone._model import parameters
+from lightfm_clone._model import parameters, state
 
 # Of the learning rate of a fit under sgd, where an update starts.
 _RATE_SHARE = 0.3
@@ -89,6 +89,7 @@ def train_on_new(
     -----
     Takes the time of ``epochs * (1 + replay) * new.nnz`` examples, and memory for as many.
     """
+    state.check_fitted(model)
     if not is_integer(epochs) or epochs < 1:
         raise ValueError(f"epochs must be an integer of at least 1, got {epochs!r}")
     if not is_real(replay) or not 0 <= replay < np.inf:
