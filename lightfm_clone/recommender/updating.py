@@ -78,12 +78,12 @@ def train_on_new(
     Returns
     -------
     LightFM
-        The model itself, with one more entry in `history_`.
+        The model itself; if anything is new, with one more entry in `history_`.
 
     Raises
     ------
     ValueError
-        For bad input; the model is as it was then.
+        For bad input; the model is as it was then, but `random_state` may have gone on.
 
     Notes
     -----
