@@ -286,8 +286,9 @@ def _arrow(name: Hashable, values: Any) -> Any:
 def writer(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """A function that writes columns, block after block, to a .parquet or .csv file.
 
-    The columns of all blocks have the names and types of the first. The file takes the path's place
-    when all is written; after an error or Ctrl-C what was there before is there still.
+    The columns of all blocks have the names and types of the first that has rows. The file takes
+    the path's place when all is written; after an error or Ctrl-C what was there before is there
+    still.
     """
     columns_of.narwhals()
     import pyarrow.csv
@@ -299,16 +300,22 @@ def writer(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
         raise ValueError(f"path must end in .parquet or .csv, got {path!r}")
     with files.replace_when_whole(path) as file:
         sink: Any = None
+        schema: Any = None
 
         def write(columns: Mapping[str, Any]) -> None:
-            nonlocal sink
+            nonlocal sink, schema
             block = make("pyarrow", columns)
             if sink is None:
-                sink = kind(file, block.schema)
-            sink.write_table(block.cast(sink.schema))
+                schema = block.schema
+                if not len(block):  # which does not tell the types of objects
+                    return
+                sink = kind(file, schema)
+            sink.write_table(block.cast(schema))
 
         try:
             yield write
+            if sink is None and schema is not None:
+                sink = kind(file, schema)
         finally:
             if sink is not None:
                 sink.close()
