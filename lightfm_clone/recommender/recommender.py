@@ -1,4 +1,4 @@
-"""The `Recommender`: signatures and docstrings. Each method leads to a function beside this file."""
+"""The `Recommender`: signatures and docstrings. Each method leads to one function elsewhere."""
 
 from __future__ import annotations
 
