@@ -30,6 +30,9 @@ from lightfm_clone.recommender.people import refuse_other_types
 from lightfm_clone.recommender.report import DataReport, Described
 from lightfm_clone.recommender.sides import Side, SideTable, numbers_of
 
+# What a recommender makes when it is asked for, and anew after each fit and update.
+MADE_ANEW = ("_serving", "_ids", "_had")
+
 
 def fit(
     shop: Any,
@@ -307,7 +310,7 @@ def settle(shop: Any) -> None:
     shop._items.has_own = np.bincount(pairs.indices, minlength=pairs.shape[1]) > 0
     for side in (shop._users, shop._items):
         setattr(shop, f"{side.name}_features_", side.matrix(shop.dataset_))
-    for name in ("_serving", "_ids", "_had"):  # made anew when asked for
+    for name in MADE_ANEW:
         shop.__dict__.pop(name, None)
 
 

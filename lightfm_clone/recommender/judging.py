@@ -157,7 +157,6 @@ def compare(
         other = shop
         if name != OWN:
             other = copy.copy(shop)
-            other.__dict__.pop("_serving", None)
             other.model_ = fitting.train(shop, models[name], epochs, num_threads, verbose)
         found[name] = evaluate(other, later, metrics, num_threads)
         of_lists[name] = measures(other, later, k, exclude, num_threads, shop)

@@ -138,6 +138,10 @@ class Recommender:
     def _serving(self) -> serving.Serving:
         return serving.Serving(self)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies and pickles do without what is made when it is asked for.
+        return {name: value for name, value in vars(self).items() if name not in fitting.MADE_ANEW}
+
     def _check_fitted(self) -> None:
         if not hasattr(self, "model_"):
             raise ValueError("the recommender is not fitted yet: call fit first")
@@ -380,7 +384,8 @@ class Recommender:
         k : int, default 10
         history : list of lists of item ids, or dict of lists, optional
             In place of `users`: people known by what they looked at, a list for each. Items that
-            are not known are skipped.
+            are not known are skipped. They are folded in together, by draws at random, so what
+            else is in a call can change scores a little.
         exclude : bool, kind of event, or several, default True
             What is left out: all that somebody has, nothing, or what they have by these kinds of
             events, as ``exclude="transaction"``. A history, which has no kinds, is left out but
