@@ -103,10 +103,11 @@ def _other_side(name: str, other: str) -> bool:
 def names_ours(function: _Function) -> _Function:
     """Make a function answer an unknown keyword with the name it has here."""
     taken = inspect.signature(function).parameters
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in taken.values())
 
     @functools.wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
-        if not kwargs.keys() <= taken.keys():
+        if not (takes_any or kwargs.keys() <= taken.keys()):
             name = next(name for name in kwargs if name not in taken)
             free = [one for one in [*taken][len(args) :] if one not in kwargs and one != "self"]
             raise TypeError(

@@ -241,8 +241,9 @@ def kind_of(source: Any = None) -> str:
 def writer(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """A function that writes columns, block after block, to a .parquet or .csv file.
 
-    The columns of all blocks have the names and types of the first. The file takes the path's place
-    when all is written; after an error or Ctrl-C what was there before is there still.
+    The columns of all blocks have the names and types of the first that has rows. The file takes
+    the path's place when all is written; after an error or Ctrl-C what was there before is there
+    still.
     """
     columns_of.narwhals()
     import pyarrow.csv
@@ -261,11 +262,15 @@ def writer(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
             block = make("pyarrow", columns)
             if sink is None:
                 schema = block.schema
+                if not len(block):  # which does not tell the types of objects
+                    return
                 sink = kind(file, schema)
             sink.write_table(block.cast(schema))
 
         try:
             yield write
+            if sink is None and schema is not None:
+                sink = kind(file, schema)
         finally:
             if sink is not None:
                 sink.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
+from types import MappingProxyType
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
@@ -39,7 +40,11 @@ class Evaluation(Mapping[str, float]):
     groups : dict of label to Evaluation
         The same for each group of users; empty unless `evaluate` was asked for groups. Groups
         none of whose users have test items are left out.
+    left_out : dict of str to int
+        What could not be evaluated, in words, and how much; `Recommender.evaluate` says so.
     """
+
+    left_out: Mapping[str, int] = MappingProxyType({})  # of pickles from before there was any
 
     __module__ = "lightfm_clone.evaluation"  # where pickles look for it, old ones too
 
@@ -48,10 +53,12 @@ class Evaluation(Mapping[str, float]):
         users: npt.NDArray[np.int64],
         per_user: dict[str, npt.NDArray[np.float64]],
         groups: dict[Id, Evaluation] | None = None,
+        left_out: dict[str, int] | None = None,
     ) -> None:
         self.users = users
         self.per_user = per_user
         self.groups = groups or {}
+        self.left_out = left_out or {}
         self._means = {name: float(values.mean()) for name, values in per_user.items()}
 
     def __getitem__(self, metric: str) -> float:
@@ -142,6 +149,9 @@ class Evaluation(Mapping[str, float]):
         for name, error in self.standard_errors.items():
             rows.append([name, f"{self[name]:.4f}", f"{1.96 * error:.4f}" if n > 1 else "-"])
         note = f"means over {n:,} users with test items, ± 1.96 standard errors"
+        for what, how_many in self.left_out.items():
+            if how_many:
+                note += f"; left out {how_many:,} {what}"
         tables = [Printed(rows, note)]
         if self.groups:
             rows = [["", "users", *self]]

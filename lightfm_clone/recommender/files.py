@@ -9,6 +9,7 @@ that of the numbering it was trained with, and both must agree.
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,16 +24,19 @@ from lightfm_clone.persistence.container import Arrays, Header, read, write
 from lightfm_clone.persistence.files import as_string
 from lightfm_clone.persistence.loading import name_in_errors
 from lightfm_clone.persistence.plain import from_plain, to_plain
-from lightfm_clone.recommender import fitting
+from lightfm_clone.recommender import events, fitting
+from lightfm_clone.recommender.ageing import half_life_seconds
 from lightfm_clone.recommender.baselines import Baseline, Popularity, Random
 from lightfm_clone.recommender.events import Pairs
-from lightfm_clone.recommender.sides import Side, empty_rows
+from lightfm_clone.recommender.sides import POSITIONS, Side, empty_rows, numbers_of
 from lightfm_clone.typing import Path
 
 _T = TypeVar("_T")
 
 _KIND = "Recommender"
 _MODELS = {"LightFM": LightFM, "Popularity": Popularity, "Random": Random}
+# What names a column in the rules of events.
+_COLUMNS = ("user", "item", "timestamp", "event", "weight", "watched")
 _PARTS = {"pairs", "model", "numbering", "users", "items", "columns"}
 
 
@@ -107,6 +111,10 @@ def _restored(cls: type[_T], header: Header, arrays: Arrays, model_class: Any) -
     rules = shop._rules
     for name, n in (("user", n_users), ("item", n_items)):
         side = _side(name, rules[name], parts[f"{name}s"], of[f"{name}s"], n)
+        features = shop.dataset_.mapping()[POSITIONS[name][1]]
+        encoded = [] if side.encoder is None else side.encoder.feature_names_
+        if (numbers_of(encoded, features) < 0).any():
+            raise ValueError(f"{name}s make features that the numbering does not have")
         setattr(shop, f"_{name}s", side)
     shop.item_columns_ = None
     if "columns" in parts:
@@ -145,10 +153,26 @@ def _settings(shop: Any) -> Any:
 
 def _read_settings(shop: Any, plain: Any) -> None:
     settings = from_plain(plain)
-    weights = settings["event_weights"]
-    rules = settings["rules"]
+    rules, weights, kinds = settings["rules"], settings["event_weights"], settings["kinds"]
+    if rules.keys() != {*_COLUMNS, "min_watched", "half_life"}:
+        raise ValueError(f"its rules of events are {', '.join(map(str, rules))}, as none can be")
+    if {type(rules[name]) for name in _COLUMNS} - {type(None), str, int, float, bytes, tuple}:
+        raise ValueError("its rules of events must name columns by texts, numbers or tuples")
+    if None in (rules["user"], rules["item"]) or (rules["event"] is None) != (kinds == []):
+        raise ValueError("its rules of events must name the columns of users, items and kinds")
+    hash(tuple(rules.values()))
+    if rules["half_life"] is not None:
+        half_life_seconds(rules["half_life"])
     shop._rules = {**rules, "event_weights": None if weights is None else dict(weights)}
-    shop._duplicates, shop._kinds = settings["duplicates"], settings["kinds"]
+    numbers = [rules["min_watched"], *(shop._rules["event_weights"] or {}).values()]
+    if not all(type(n) in (int, float) and 0 <= n < math.inf for n in numbers):
+        raise ValueError(f"its weights of events cannot be {numbers}")
+    if type(kinds) is not list or len(set(kinds)) < len(kinds):
+        raise ValueError(f"its kinds of events cannot be {kinds!r}")
+    events.check_duplicates(settings["duplicates"])
+    if type(settings["tables"]) is not str:
+        raise ValueError(f"it cannot make tables of {settings['tables']!r}")
+    shop._duplicates, shop._kinds = settings["duplicates"], kinds
     shop._kind = settings["tables"]
 
 
@@ -193,13 +217,19 @@ def _of_pairs(pairs: Pairs) -> tuple[Header, Arrays]:
 def _pairs(header: Header, arrays: Arrays, shape: tuple[int, int], n_kinds: int) -> Pairs:
     indptr, items = arrays["indptr"], arrays["items"]
     check_csr(indptr, items, shape, "pairs")
-    types = {"weights": "<f4", "times": "<f8"}
-    for name in ("weights", "kinds", "times"):
-        if name in arrays:
-            array = arrays[name]
-            is_right = array.dtype.kind == "u" if name == "kinds" else array.dtype == types[name]
-            if array.shape != items.shape or not is_right:
-                raise ValueError(f"pairs/{name} cannot be {array.dtype} of shape {array.shape}")
+    types = {"weights": np.dtype(np.float32), "times": np.dtype(np.float64)}
+    if n_kinds:
+        types["kinds"] = np.min_scalar_type((1 << n_kinds) - 1)
+    for name, array in arrays.items():
+        if name in ("indptr", "items"):
+            continue
+        if array.shape != items.shape or array.dtype != types.get(name):
+            raise ValueError(f"pairs/{name} cannot be {array.dtype} of shape {array.shape}")
+        is_number = array < 1 << n_kinds if name == "kinds" else np.isfinite(array)
+        if not is_number.all() or (name == "weights" and (array < 0).any()):
+            raise ValueError(f"pairs/{name} holds numbers that cannot be")
+    if ("kinds" in arrays) != (n_kinds > 0):
+        raise ValueError(f"pairs cannot have {n_kinds} kinds of events and hold none")
     for name in ("n_events", "n_repeats"):
         if type(header[name]) is not int or header[name] < 0:
             raise ValueError(f"pairs cannot have {name}={header[name]!r}")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from lightfm_clone._checks import name_here
 from lightfm_clone._model.parameters import Default
 from lightfm_clone.data import Dataset, sources
 from lightfm_clone.data.item_columns import ItemColumns
@@ -25,8 +26,12 @@ from lightfm_clone.recommender import updating
 from lightfm_clone.recommender.ageing import half_life_seconds
 from lightfm_clone.recommender.baselines import Baseline
 from lightfm_clone.recommender.events import Log, Pairs
+from lightfm_clone.recommender.people import refuse_other_types
 from lightfm_clone.recommender.report import DataReport, Described
 from lightfm_clone.recommender.sides import Side, SideTable, numbers_of
+
+# What a recommender makes when it is asked for, and anew after each fit and update.
+MADE_ANEW = ("_serving", "_ids", "_had")
 
 
 def fit(
@@ -44,10 +49,17 @@ def fit(
 ) -> None:
     """See `Recommender.fit`. Nothing of the recommender is changed until all is made."""
     events_of.check_duplicates(duplicates)
+    _check_model(shop.model)
+    _check_options(shop, further)
+    if rules["user"] == rules["item"]:
+        raise ValueError(
+            f"user and item must be two columns of events, got {rules['user']!r} for both"
+        )
     fresh = copy.copy(shop)
     if rules["half_life"] is not None:  # in days, which a file can hold
         rules = rules | {"half_life": half_life_seconds(rules["half_life"]) / 86_400}
     fresh._rules, fresh._duplicates, fresh._kinds = rules, duplicates, []
+    fresh._kind = sources.kind_of(events)
     fresh.item_columns_ = None
     log, of_users, of_items = _read(fresh, events, users, items)
     events_of.refuse_empty(log)
@@ -80,6 +92,15 @@ def update(
     fresh._users, fresh._items = copy.copy(shop._users), copy.copy(shop._items)
     fresh.dataset_ = copy.copy(shop.dataset_)
     log, of_users, of_items = _read(fresh, events, users, items)
+    known_users, _, known_items, _ = shop.dataset_.mapping()
+    for ids, mapping, argument in (
+        (log.users, known_users, "events"),
+        (log.items, known_items, "events"),
+        (of_users and of_users.ids, known_users, "users"),
+        (of_items and of_items.ids, known_items, "items"),
+    ):
+        if ids is not None:
+            refuse_other_types(ids.values, numbers_of(ids.values, mapping), mapping, argument)
     new = _take(fresh, log, of_users, of_items)
     fresh.report_ = _report(fresh, log, new, of_users, of_items)
     if verbose:
@@ -111,6 +132,7 @@ def train(
     further: Mapping[str, Any] = {},
 ) -> Any:
     """A copy of a model, trained on what the recommender knows."""
+    _check_model(model)
     model = copy.deepcopy(model)
     if isinstance(getattr(model, "negatives", None), Default):
         model.set_params(negatives="seen")
@@ -131,6 +153,29 @@ def train(
     return model
 
 
+def _check_model(model: Any) -> None:
+    if isinstance(model, type) or not hasattr(model, "fit"):
+        given = f"the class {model.__name__}" if isinstance(model, type) else repr(model)
+        raise TypeError(
+            "model must be a LightFM, a Popularity or another object with their methods, got "
+            f"{given}"
+        )
+
+
+def _check_options(shop: Any, options: Mapping[str, Any]) -> None:
+    """Check that the model's fit takes the arguments that are not of `Recommender.fit`."""
+    taken = dict(inspect.signature(shop.model.fit).parameters)
+    for name in ("interactions", "user_features", "item_features", "sample_weight"):
+        taken.pop(name, None)  # which follow from the tables
+    unknown = next((name for name in options if name not in taken), None)
+    if unknown is not None and not any(one.kind is one.VAR_KEYWORD for one in taken.values()):
+        names = {*inspect.signature(shop.fit).parameters, *taken} - {"fit_options", "y"}
+        raise TypeError(
+            f"{type(shop).__name__}.fit() got an unexpected keyword argument {unknown!r}; "
+            f"{name_here(unknown, names)}"
+        )
+
+
 def unfitted(model: Any) -> Any:
     """A new model with the parameters of a fitted one."""
     given = model.get_params()
@@ -141,7 +186,10 @@ def unfitted(model: Any) -> Any:
 
 def check_dimensions(shop: Any) -> None:
     """Check that the model has a row for each feature of the numbering."""
-    if isinstance(shop.model_, Baseline):
+    if isinstance(shop.model_, Baseline):  # whose rows are users and items
+        found, expected = (shop.model_.n_users_, shop.model_.n_items_), shop.pairs_.shape
+        if found != expected:
+            raise ValueError(f"the model has {found} users and items, but the numbering {expected}")
         return
     for side, n in zip(("user", "item"), shop.dataset_.model_dimensions(), strict=True):
         found = len(getattr(shop.model_, f"{side}_biases"))
@@ -171,7 +219,6 @@ def _read(
 ) -> tuple[Log, SideTable | None, SideTable | None]:
     user, item = shop._rules["user"], shop._rules["item"]
     table = sources.read(events, "events", texts=[user, item])
-    shop._kind = sources.kind_of(events)
     log = events_of.read(table, **shop._rules, known_kinds=shop._kinds)
     return log, sides_of.read(users, "user", user), sides_of.read(items, "item", item)
 
@@ -263,7 +310,7 @@ def settle(shop: Any) -> None:
     shop._items.has_own = np.bincount(pairs.indices, minlength=pairs.shape[1]) > 0
     for side in (shop._users, shop._items):
         setattr(shop, f"{side.name}_features_", side.matrix(shop.dataset_))
-    for name in ("_serving", "_ids", "_had"):  # made anew when asked for
+    for name in MADE_ANEW:
         shop.__dict__.pop(name, None)
 
 

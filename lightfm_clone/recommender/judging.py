@@ -66,7 +66,10 @@ def read(shop: Any, events: Any, relevant: Any, users: Any, exclude: Any) -> Lat
             )
         mask = events_of.mask_of(log.kinds.values, relevant, "relevant")
         keep = (mask >> log.kinds.codes.astype(np.int64)) & 1 == 1
-    items = numbers_of(log.items.values, shop.dataset_.mapping()[2])[log.items.codes]
+    mapping = shop.dataset_.mapping()[2]
+    items = numbers_of(log.items.values, mapping)
+    people_of.refuse_other_types(log.items.values, items, mapping, "events")
+    items = items[log.items.codes]
     left_out = {"events with items that are not known": int((keep & (items < 0)).sum())}
     keep &= items >= 0
     present, rows = np.unique(log.users.codes[keep], return_inverse=True)
@@ -97,7 +100,7 @@ def evaluate(shop: Any, later: Later, metrics: Any, num_threads: int | None) -> 
     ranks = _ranks(shop, later, num_threads)
     names = ("precision@10", "recall@10", "ndcg@10", "map@10", "mrr", "auc")
     metrics = names if metrics is None else metrics
-    result = evaluation.evaluate(_Ranked(ranks), later.test, None, metrics, later.groups)
+    result = evaluation.evaluate(_Ranked(ranks), later.test, later.known, metrics, later.groups)
     groups: dict[Id, Evaluation] = {
         name: result.groups[name] for name in GROUPS if name in result.groups
     }
@@ -110,8 +113,8 @@ def evaluate(shop: Any, later: Later, metrics: Any, num_threads: int | None) -> 
         of_new = of_new.multiply(is_new.astype(np.float32)).tocsr()
         of_new.eliminate_zeros()
         of_new.data -= 1
-        groups["new items"] = evaluation.evaluate(_Ranked(of_new), on_new, None, metrics)
-    return Evaluation(result.users, result.per_user, groups)
+        groups["new items"] = evaluation.evaluate(_Ranked(of_new), on_new, later.known, metrics)
+    return Evaluation(result.users, result.per_user, groups, later.left_out)
 
 
 def _ranks(shop: Any, later: Later, num_threads: int | None) -> Any:
@@ -142,6 +145,11 @@ def compare(
     verbose: bool,
 ) -> Comparison:
     """See `Recommender.compare`."""
+    if not isinstance(models, Mapping):
+        raise TypeError(
+            "models must be a dict from names to models, such as {'popular': Popularity()}, got "
+            f"{models!r}"
+        )
     if OWN in models:
         raise ValueError(f"models cannot have the name {OWN!r}, which is this recommender's own")
     found, of_lists = {}, {}
@@ -149,7 +157,6 @@ def compare(
         other = shop
         if name != OWN:
             other = copy.copy(shop)
-            other.__dict__.pop("_serving", None)
             other.model_ = fitting.train(shop, models[name], epochs, num_threads, verbose)
         found[name] = evaluate(other, later, metrics, num_threads)
         of_lists[name] = measures(other, later, k, exclude, num_threads, shop)

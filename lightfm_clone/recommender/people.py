@@ -12,6 +12,9 @@ known of them, and a word for what that was:
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from datetime import date
+from itertools import compress
+from numbers import Number
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +22,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from lightfm_clone.data import columns as columns_of
-from lightfm_clone.data import numbering
+from lightfm_clone.data import numbering, sources
 from lightfm_clone.recommender import sides
 from lightfm_clone.recommender.baselines import Baseline
 from lightfm_clone.recommender.sides import numbers_of
@@ -65,16 +68,23 @@ def find(shop: Any, users: Any, history: Any) -> People:
         users = [users]
     if columns_of.library(users) is not None and columns_of.split(users) is not None:
         return _of_table(shop, users)
-    ids = _listed(users)
+    ids = listed(users, shop.dataset_.mapping()[0])
     if ids and all(isinstance(one, Mapping) for one in ids):
         return _of_table(shop, ids)
     return of_ids(shop, ids)
 
 
-def _listed(users: Any) -> list[Any]:
-    if isinstance(users, str | bytes) or not hasattr(users, "__iter__"):
-        return [users]  # a single id
-    return users.tolist() if hasattr(users, "tolist") else list(users)
+def listed(ids: Any, mapping: Mapping[Hashable, int]) -> list[Any]:
+    """The ids of a list or a column, or a single one; a tuple is an id if there is such a one."""
+    if isinstance(ids, str | bytes) or not hasattr(ids, "__iter__"):
+        return [ids]
+    if type(ids) is tuple:
+        try:
+            return [ids] if ids in mapping else list(ids)
+        except TypeError:  # it holds what cannot be part of an id
+            return list(ids)
+    values = numbering.plain(ids)
+    return values.tolist() if isinstance(values, np.ndarray) else list(values)
 
 
 def of_ids(shop: Any, ids: list[Any], table: Any = None) -> People:
@@ -86,9 +96,14 @@ def of_ids(shop: Any, ids: list[Any], table: Any = None) -> People:
         raise TypeError(
             f"users must be ids, a table, or a list of dicts, got {type(ids[0]).__name__}s: {error}"
         ) from error
-    _refuse_other_types(ids, numbers, mapping, "users")
+    refuse_other_types(ids, numbers, mapping, "users")
     rows = None
     if table is not None:
+        if shop._users.encoder is None:
+            raise ValueError(
+                "users cannot be read, because this recommender was fitted without a table of "
+                "users and can tell nothing from features; call fit(..., users=table)"
+            )
         given = sides.read(table, "user", shop._users.column)
         assert given is not None
         found = shop._users.strangers(given.table, shop.dataset_)[given.last]
@@ -97,20 +112,27 @@ def of_ids(shop: Any, ids: list[Any], table: Any = None) -> People:
     return People(as_column(ids), numbers, rows, None, None)
 
 
-def _refuse_other_types(
+def refuse_other_types(
     ids: Sequence[Any], numbers: Any, mapping: Mapping[Hashable, int], argument: str
 ) -> None:
-    """Refuse unknown ids that are known as another type, such as 7 and "7"."""
-    unknown = np.flatnonzero(numbers < 0)
-    if len(unknown):
-        one = ids[unknown[0]]
+    """Refuse unknown ids of a type that no known id has, such as 7 where all are texts."""
+    unknown = list(compress(ids, numbers < 0))
+    for one in dict(zip(map(type, unknown), unknown, strict=True)).values():
+        kind = _kind(one)
+        if columns_of.is_missing(one) or any(_kind(known) is kind for known in mapping):
+            continue
         twin = numbering.twin_of(one, mapping)
-        if twin is not None:
-            raise ValueError(
-                f"{argument} hold {one!r} of type {type(one).__name__}, which is not known, but "
-                f"{twin!r} of type {type(twin).__name__} is; convert them with "
-                f"{type(twin).__name__}() or astype()"
-            )
+        known = next(iter(mapping)) if twin is None else twin
+        raise ValueError(
+            f"{argument} must hold ids like {known!r}, of type {type(known).__name__}, got {one!r} "
+            f"of type {type(one).__name__}; convert them with {type(known).__name__}() or "
+            "astype(), and mind leading zeros"
+        )
+
+
+def _kind(one: Any) -> type:
+    """The type of an id, the same for all that may be equal, as numbers are."""
+    return next((of for of in (str, Number, bytes, tuple, date) if isinstance(one, of)), type(one))
 
 
 def _of_table(shop: Any, table: Any) -> People:
@@ -118,11 +140,11 @@ def _of_table(shop: Any, table: Any) -> People:
     by_name: Any
     if isinstance(table, list):
         n = len(table)
-        has_ids = all(side.column in row for row in table)
-        ids = [row[side.column] for row in table] if has_ids else None
+        has_ids = any(side.column in row for row in table)
+        ids = [row.get(side.column) for row in table] if has_ids else None
     else:
         by_name = columns_of.by_name(table, "users")
-        kind = shop._kind_of(table)
+        kind = sources.kind_of(table)
         n = len(table)
         ids = None
         if side.column in by_name:
@@ -133,6 +155,7 @@ def _of_table(shop: Any, table: Any) -> People:
     if ids is not None:
         mapping = shop.dataset_.mapping()[0]
         numbers = numbers_of(ids, mapping)
+        refuse_other_types(ids, numbers, mapping, "users")
     if side.encoder is None:
         if ids is None:
             raise ValueError(
@@ -159,7 +182,7 @@ def _of_histories(shop: Any, history: Any) -> People:
     flat = [item for one in lists for item in one]
     mapping = shop.dataset_.mapping()[2]
     items = numbers_of(flat, mapping)
-    _refuse_other_types(flat, items, mapping, "history")
+    refuse_other_types(flat, items, mapping, "history")
     owners = np.repeat(np.arange(len(lists)), list(map(len, lists)))
     known = items >= 0
     shape = len(lists), len(mapping)
@@ -225,7 +248,7 @@ def vectors_of(shop: Any, people: People, num_threads: int | None) -> Vectors:
         source[is_known & shop._users.has_own[people.numbers]] = KNOWN
         found = model.get_user_representations(rows if told.all() else rows[told])
     biases[told], vectors[told] = found
-    biases += np.float32(getattr(model, "global_mean_", 0.0))
+    biases[told] += np.float32(getattr(model, "global_mean_", 0.0))
     return Vectors(biases, vectors, source, told)
 
 

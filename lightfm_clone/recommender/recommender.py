@@ -138,6 +138,10 @@ class Recommender:
     def _serving(self) -> serving.Serving:
         return serving.Serving(self)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies and pickles do without what is made when it is asked for.
+        return {name: value for name, value in vars(self).items() if name not in fitting.MADE_ANEW}
+
     def _check_fitted(self) -> None:
         if not hasattr(self, "model_"):
             raise ValueError("the recommender is not fitted yet: call fit first")
@@ -187,7 +191,17 @@ class Recommender:
         return self
 
     def __sklearn_tags__(self) -> Any:
-        return self.model.__sklearn_tags__()
+        # Only scikit-learn calls this, so it is there.
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type=None,
+            target_tags=TargetTags(required=False),
+            input_tags=InputTags(string=True, categorical=True, allow_nan=True),
+        )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
 
     # ---- training --------------------------------------------------------------------------------
 
@@ -204,7 +218,7 @@ class Recommender:
         event_weights: Mapping[Id, float] | None = None,
         weight: Id | None = None,
         watched: Any = None,
-        min_watched: float = 0.0,
+        min_watched: float = 0.1,
         half_life: Any = None,
         duplicates: str = "max",
         users: Table | Path | None = None,
@@ -238,7 +252,7 @@ class Recommender:
         watched : column name, or a pair of them, optional
             The share that was watched, or what was watched and the whole length; see
             `min_watched`.
-        min_watched : float, default 0
+        min_watched : float, default 0.1
             Events with a smaller share are left out, and counted.
         half_life : str, number of days or timedelta, optional
             Weights are halved with every such time before the latest event, as "30d" or "12h".
@@ -369,14 +383,17 @@ class Recommender:
             row says.
         k : int, default 10
         history : list of lists of item ids, or dict of lists, optional
-            In place of `users`: people known by what they looked at, a list for each.
+            In place of `users`: people known by what they looked at, a list for each. Items that
+            are not known are skipped. They are folded in together, by draws at random, so what
+            else is in a call can change scores a little.
         exclude : bool, kind of event, or several, default True
             What is left out: all that somebody has, nothing, or what they have by these kinds of
-            events, as ``exclude="transaction"``.
+            events, as ``exclude="transaction"``. A history, which has no kinds, is left out but
+            for ``exclude=False``.
         items : ids, or a list of them for each of the people, optional
             The only candidates.
         deny : ids, optional
-            Items that nobody gets.
+            Items that nobody gets. Unknown ones, whom nobody gets anyway, may be among them.
         where : dict of column to what it must hold, optional
             Rules by columns of the `items` of the fit: a value, a list of values (any of them), or
             ``between(low, high)``. A list of tags holds a value if it is among them. All columns
@@ -408,7 +425,7 @@ class Recommender:
         Raises
         ------
         ValueError, TypeError
-            Before the fit, for unknown items, an id that is known as another type, and bad
+            Before the fit, for unknown `items`, for ids of a type that no known id has, and bad
             arguments.
         """
         return serving.recommend(
@@ -694,6 +711,9 @@ class Recommender:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.model!r})"
+
+    def __str__(self) -> str:
+        return reading.text(self)
 
     def _repr_html_(self) -> str:
         return reading.html(self)

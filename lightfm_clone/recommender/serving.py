@@ -7,7 +7,7 @@ Items are packed once for all requests, when the first one asks (`Serving`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -23,8 +23,15 @@ from lightfm_clone._model.state import directions
 from lightfm_clone._tables import make
 from lightfm_clone.data import sources
 from lightfm_clone.recommender import lists
-from lightfm_clone.recommender.people import SOURCES, People, vectors_of
-from lightfm_clone.recommender.sides import rows_at
+from lightfm_clone.recommender.baselines import Popularity
+from lightfm_clone.recommender.people import (
+    SOURCES,
+    People,
+    listed,
+    refuse_other_types,
+    vectors_of,
+)
+from lightfm_clone.recommender.sides import numbers_of, rows_at
 
 _BLOCK = 4096  # people whose lists are made at a time
 _SAMPLED = 2048  # people whose scores say what a dial of popularity is worth
@@ -110,7 +117,8 @@ def rules(
         allowed = _columns(shop, "where").mask(where)
     if deny is not None:
         allowed = np.ones(len(shop.item_ids_), bool) if allowed is None else allowed
-        allowed[rows_of_items(shop, deny, "deny")] = False
+        denied = _numbers_of_items(shop, deny, "deny")[1]
+        allowed[denied[denied >= 0]] = False  # nobody gets an unknown item anyway
     candidates = None if items is None else _candidates(shop, items, n_people)
     if allowed is not None:
         if candidates is None:
@@ -121,6 +129,11 @@ def rules(
         else:
             candidates = candidates[allowed[candidates]]
     quotas = []
+    if not isinstance(at_most, Mapping | None):
+        raise TypeError(
+            "at_most must be a dict from columns to whole numbers, such as {'brand': 3}, got "
+            f"{at_most!r}"
+        )
     for column, n in (at_most or {}).items():
         if not is_integer(n) or n < 1:
             raise ValueError(
@@ -148,29 +161,51 @@ def _columns(shop: Any, argument: str) -> Any:
 
 def rows_of_items(shop: Any, ids: Any, argument: str) -> npt.NDArray[np.int32]:
     """Rows of items that must be known."""
-    if isinstance(ids, str | bytes) or not hasattr(ids, "__iter__"):
-        ids = [ids]
-    ids = ids.tolist() if hasattr(ids, "tolist") else list(ids)
-    return shop.dataset_.items_to_ids(ids) if ids else np.empty(0, np.int32)
+    given, numbers = _numbers_of_items(shop, ids, argument)
+    unknown = np.flatnonzero(numbers < 0)
+    if len(unknown):
+        raise ValueError(
+            f"{argument} must hold items that are known, got {given[unknown[0]]!r} "
+            f"({len(unknown)} such ids); leave them out, or make them known with update(...)"
+        )
+    return numbers.astype(np.int32)
+
+
+def _numbers_of_items(
+    shop: Any, ids: Any, argument: str
+) -> tuple[list[Any], npt.NDArray[np.int64]]:
+    """A list of item ids, and their rows, -1 where they are unknown."""
+    mapping = shop.dataset_.mapping()[2]
+    given = listed(ids, mapping)
+    try:
+        numbers = numbers_of(given, mapping)
+    except TypeError as error:
+        raise TypeError(f"{argument} must hold ids of items: {error}") from error
+    refuse_other_types(given, numbers, mapping, argument)
+    return given, numbers
 
 
 def _candidates(shop: Any, items: Any, n_people: int) -> Any:
     """Rows for all, or csr [n_people, n_items] where there is a list for each."""
-    if isinstance(items, str | bytes) or not hasattr(items, "__iter__"):
-        items = [items]
-    items = items.tolist() if hasattr(items, "tolist") else list(items)
-    each = [one for one in items if isinstance(one, list | set | np.ndarray)]
-    if not each:
+    items = listed(items, shop.dataset_.mapping()[2])
+    n_lists = sum(map(_is_list, items))
+    if not n_lists:
         return np.unique(rows_of_items(shop, items, "items"))
-    if len(each) != n_people:
+    if n_lists != len(items) or n_lists != n_people:
         raise ValueError(
             f"items must be ids for all, or a list of ids for each of the {n_people} people, got "
-            f"{len(items)} elements, of which {len(each)} are lists"
+            f"{len(items)} elements, of which {n_lists} are lists"
         )
     flat = [one for some in items for one in some]
     owners = np.repeat(np.arange(n_people), [len(one) for one in items])
     entries = np.ones(len(flat), np.float32), (owners, rows_of_items(shop, flat, "items"))
     return sp.csr_matrix(entries, shape=(n_people, len(shop.item_ids_)))
+
+
+def _is_list(one: Any) -> bool:
+    """Whether it is a list or a column, and no id."""
+    is_id = isinstance(one, str | bytes | tuple)
+    return not is_id and hasattr(one, "__iter__") and hasattr(one, "__len__")
 
 
 class Lists(NamedTuple):
@@ -195,12 +230,13 @@ def in_blocks(
 
 def _lists(shop: Any, people: People, k: int, given: Rules, threads: int) -> Lists:
     of = vectors_of(shop, people, threads)
-    exclude = people.history
-    if given.exclude is not None and exclude is None:
-        exclude = rows_at(given.exclude, people.numbers)
+    exclude = given.exclude
+    if exclude is not None:
+        exclude = rows_at(exclude, people.numbers) if people.history is None else people.history
+    serving: Serving = shop._serving
+    k = min(k, serving.items.n)
     ids = np.empty((len(people), k), np.int32)
     scores = np.empty((len(people), k), np.float32)
-    serving: Serving = shop._serving
     for items, at in (
         (serving.items, np.flatnonzero(of.by_model)),
         (serving.popular, np.flatnonzero(~of.by_model)),
@@ -243,10 +279,14 @@ def columns_of_lists(shop: Any, given: Lists) -> dict[str, Any]:
 
 def similar_items(shop: Any, items: Any, k: int, where: Any, num_threads: int | None) -> Any:
     """See `Recommender.similar_items`."""
+    if isinstance(shop.model_, Popularity):
+        shop.model_.similar_items()  # which says that it cannot
     rows = np.arange(len(shop.item_ids_)) if items is None else rows_of_items(shop, items, "items")
     candidates = None
     if where is not None:
         candidates = np.flatnonzero(_columns(shop, "where").mask(where)).astype(np.int32)
+    checks.check_k(k)
+    k = min(k, len(shop.item_ids_))
     neighbours = shop._serving.neighbours
     vectors = neighbours.vectors[rows]
     itself = sp.csr_matrix(
@@ -329,8 +369,15 @@ def write_lists(
     **given: Any,
 ) -> None:
     """See `Recommender.write_lists`."""
+    unknown = next((name for name in given if name not in NO_RULES), None)
+    if unknown is not None:
+        raise TypeError(
+            f"write_lists got an unexpected keyword argument {unknown!r}; "
+            f"{checks.name_here(unknown, NO_RULES)}"
+        )
     blocks = lists_of(shop, people, k, num_threads, **NO_RULES | given)
     with sources.writer(path) as write, bar(len(people), "lists", verbose) as advance:
+        write(_joined([]))  # the names of columns, where there is nobody
         for part in blocks:
             write(columns_of_lists(shop, part))
             advance(len(part.people))
@@ -363,9 +410,12 @@ def explain(shop: Any, people: People, item: Any) -> Any:
     features, number = shop.user_features_, int(people.numbers[0])
     if number < 0:
         if people.rows is None or not people.rows.nnz:
+            given = "a row without a known value"
+            if people.rows is None:
+                given = f"{people.labels[0]!r}, who is unknown"
             raise ValueError(
-                f"user must be known, or a row of what is known about them, got "
-                f"{people.labels[0]!r}; lists of who is unknown go by popularity alone"
+                f"user must be known, or a row of what is known about them, got {given}; their "
+                "lists go by popularity alone"
             )
         features, number = people.rows, 0
     return shop.model_.explain(

@@ -102,14 +102,15 @@ class Side:
     def place(self, given: SideTable | None, encoded: Any, ids: Mapping[Hashable, int]) -> None:
         """Put encoded rows where the dataset has their ids, over what was known before."""
         width = 0 if self.encoder is None else len(self.encoder.feature_names_)
-        self.encoded.resize((self.encoded.shape[0], width))
+        before = self.encoded
+        n = before.shape[0]
+        # Wider, and not in place: an update that fails leaves it as it is.
+        before = sp.csr_matrix((before.data, before.indices, before.indptr), shape=(n, width))
         rows = np.full(len(ids), -1, np.intp)
-        rows[: self.encoded.shape[0]] = np.arange(self.encoded.shape[0])
-        parts = [self.encoded]
+        rows[:n] = np.arange(n)
+        parts = [before]
         if given is not None:
-            rows[numbers_of(given.ids.values, ids)] = self.encoded.shape[0] + np.arange(
-                encoded.shape[0]
-            )
+            rows[numbers_of(given.ids.values, ids)] = n + np.arange(encoded.shape[0])
             parts.append(encoded)
         nothing = empty_rows(1, width)
         self.encoded = sp.vstack([*parts, nothing], format="csr", dtype=np.float32)[rows]
