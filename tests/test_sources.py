@@ -229,6 +229,7 @@ def test_lazy_tables_are_collected():
     lazy = polars.LazyFrame({"a": [1, 2], "b": ["x", "y"]})
     assert sources.read(lazy, "items").to_dict(as_series=False) == {"a": [1, 2], "b": ["x", "y"]}
     assert sources.read(lazy, "items", columns=["b"]).columns == ["b"]
+    assert sources.read(lazy, "items", columns=["c", "b"]).columns == ["b"]  # its reader tells
     assert sources.kind_of(lazy) == "polars"
 
 

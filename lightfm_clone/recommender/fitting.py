@@ -170,9 +170,8 @@ def _read(
     shop: Any, events: Any, users: Any, items: Any
 ) -> tuple[Log, SideTable | None, SideTable | None]:
     user, item = shop._rules["user"], shop._rules["item"]
-    table = sources.read(events, "events", texts=[user, item])
     shop._kind = sources.kind_of(events)
-    log = events_of.read(table, **shop._rules, known_kinds=shop._kinds)
+    log = events_of.of_source(events, shop._rules, known_kinds=shop._kinds)
     return log, sides_of.read(users, "user", user), sides_of.read(items, "item", item)
 
 
