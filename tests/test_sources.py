@@ -8,7 +8,6 @@ import gzip
 import io
 import os
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -229,6 +228,7 @@ def test_lazy_tables_are_collected():
     lazy = polars.LazyFrame({"a": [1, 2], "b": ["x", "y"]})
     assert sources.read(lazy, "items").to_dict(as_series=False) == {"a": [1, 2], "b": ["x", "y"]}
     assert sources.read(lazy, "items", columns=["b"]).columns == ["b"]
+    assert sources.read(lazy, "items", columns=["c", "b"]).columns == ["b"]  # its reader tells
     assert sources.kind_of(lazy) == "polars"
 
 

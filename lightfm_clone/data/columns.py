@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from lightfm_clone import _core
 from lightfm_clone._tables import is_missing
+from lightfm_clone.data import dense
 
 
 def library(thing: Any) -> str | None:
@@ -156,6 +157,11 @@ class _Typed:
     def codes(self) -> Codes:
         import pyarrow as pa
 
+        if pa.types.is_integer(self.column.type) and not self.column.null_count:
+            parts = [chunk.to_numpy() for chunk in self.column.chunks]
+            span = dense.span_of(*parts)
+            if span is not None:
+                return Codes(*dense.codes(parts, span))
         column = self.column.dictionary_encode().combine_chunks()  # the chunks share a dictionary
         if isinstance(column, pa.ChunkedArray):
             column = column.chunk(0)

@@ -68,7 +68,10 @@ def read(
     with suppress(nw.exceptions.DuplicateError):  # who reads the columns knows what to say of that
         frame = nw.from_native(source, pass_through=True)
         if isinstance(frame, nw.LazyFrame):
-            return (frame if wanted is None else frame.select(wanted)).collect().to_native()
+            if wanted is not None:  # of one that is not there, who reads the columns tells more
+                there = frame.collect_schema().names()
+                frame = frame.select([name for name in there if name in wanted])
+            return frame.collect().to_native()
     return source
 
 
@@ -145,7 +148,8 @@ def _of_types(
     names: list[Hashable]
     if of_format == "parquet" and not os.path.isdir(path):
         # One chunk a column, which arrays then share; a data set makes hundreds.
-        file = pyarrow.parquet.ParquetFile(path)
+        # Buffering ahead is for slow remote files, and would hold the file beside the table.
+        file = pyarrow.parquet.ParquetFile(path, pre_buffer=False)
         names, load = file.schema_arrow.names, file.read
     else:
         found = pyarrow.dataset.dataset(path, format=of_format, partitioning="hive")
@@ -155,7 +159,9 @@ def _of_types(
     # An index without a name that pandas saved with its frame is no column.
     names = [name for name in names if not str(name).startswith("__index_level_")]
     check(names)
-    return load(columns=names if columns is None else columns)
+    made = load(columns=names if columns is None else columns)
+    give_back()
+    return made
 
 
 def _of_texts(
@@ -216,6 +222,16 @@ def _with_leading_zeros(batches: Iterable[Any]) -> list[Hashable]:
             if pc.any(pc.match_substring_regex(column, "^0[0-9]")).as_py():
                 codes[name] = None
     return list(codes)
+
+
+def give_back() -> None:
+    """Give the memory that Arrow has done with, but holds for later, back to the system.
+
+    Reading a file and numbering a column leave it with as much as the columns take.
+    """
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
 
 
 # ---- tables out ----------------------------------------------------------------------------------
