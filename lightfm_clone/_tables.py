@@ -18,8 +18,9 @@ _OTHERS = ("cudf", "modin")  # made by narwhals
 def make(kind: str | None, columns: Mapping[Any, Any]) -> Table:
     """A table of these columns, arrays or lists, by name.
 
-    Values stay what they are, in columns of objects if need be: numbers beside None, tuples,
-    different types in one column. Arrow has no such columns; a TypeError says so.
+    Values stay what they are, in columns of objects if need be: whole numbers beside None, tuples,
+    different types in one column. Arrow has no such columns; a TypeError says so. None beside floats
+    is NaN in pandas.
 
     Parameters
     ----------
@@ -103,6 +104,8 @@ def _array(values: Any) -> npt.NDArray[Any]:
     kinds = set(map(type, values))
     if len(kinds) == 1 and issubclass(kinds.pop(), int | float | np.number | np.bool_):
         return np.array(list(values))
+    if kinds == {float, type(None)}:
+        return np.array(list(values), dtype=np.float64)  # None becomes NaN
     # Never two-dimensional, as np.array makes lists and tuples of one length.
     return np.fromiter(values, dtype=object, count=len(values))
 

@@ -16,6 +16,7 @@ from lightfm_clone import _core
 from lightfm_clone._tables import is_missing
 from lightfm_clone.data import columns, numbering, tables
 from lightfm_clone.data import rows as row_reading
+from lightfm_clone.data.dense import BLOCK
 from lightfm_clone.data.rows import Entries, shown
 
 
@@ -34,7 +35,7 @@ def of_rows(data: Any, side: Side, normalize: bool) -> sp.csr_matrix:
     numbers, name_numbers = _core.Numbers(side.ids), _core.Numbers(side.features)
     expected = f"({side.name} id, [feature names]) or ({side.name} id, {{feature name: weight}})"
     doubtful = numbering.has_numbers(islice(side.features, len(side.ids), None))
-    for start, rows in row_reading.blocks(_rows_of(data, side, expected), numbering.BLOCK):
+    for start, rows in row_reading.blocks(_rows_of(data, side, expected), BLOCK):
         row_reading.check(rows, start, {2}, expected)
         owners = [owner for owner, _ in rows]
         bags = [bag for _, bag in rows]
