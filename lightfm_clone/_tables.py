@@ -19,8 +19,8 @@ def make(kind: str | None, columns: Mapping[Any, Any]) -> Table:
     """A table of these columns, arrays or lists, by name.
 
     Values stay what they are, in columns of objects if need be: whole numbers beside None, tuples,
-    different types in one column. Arrow has no such columns; a TypeError says so. None beside floats
-    is NaN in pandas.
+    different types in one column. Arrow has no such columns; a TypeError says so. In pandas, None
+    beside floats is NaN.
 
     Parameters
     ----------

@@ -445,7 +445,7 @@ def test_parameters_and_copies(model, text):
     "model",
     [Popularity(), Popularity("30d"), Popularity(timedelta(hours=7)), Random(4), Random()]
     + [Random(np.random.RandomState(1))],
-    ids=repr,
+    ids=lambda model: type(model).__name__,
 )
 def test_saved_models_are_the_same(model, tmp_path):
     path = tmp_path / "baseline"
