@@ -70,7 +70,9 @@ def main() -> None:
     train, test = random_train_test_split(positives, random_state=random_state)
     print(f"  {train.nnz:,} positives to learn from, {test.nnz:,} held out to test on")
 
-    model = LightFM(no_components=32, loss="warp", learning_rate=0.03, random_state=SEED)
+    model = LightFM(
+        no_components=32, loss="warp", learning_rate=0.03, negatives="seen", random_state=SEED
+    )
     features = {
         "item_features": catalogue.item_features,
         "user_features": catalogue.user_features,
