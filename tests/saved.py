@@ -70,7 +70,7 @@ def assert_same(left: object, right: object) -> None:
             array = getattr(right, name)
             assert array.dtype == np.float32 and array.flags.c_contiguous
             np.testing.assert_array_equal(getattr(left, name), array, err_msg=name)
-    for name in ("_fitted_with", "initial_random_state"):
+    for name in ("_fitted_with", "_seen_items", "initial_random_state"):
         assert exact(getattr(left, name)) == exact(getattr(right, name))
     for name, default in (("history_", []), ("global_mean_", 0.0)):
         assert exact(getattr(left, name, default)) == exact(getattr(right, name))

@@ -375,7 +375,7 @@ def test_pairwise_losses_apply_the_gradient_of_their_loss(loss, weight, hybrid, 
     )
     after = run_epoch(state, interactions, user_features, item_features, weights, seed=seed)
     epoch = Epoch(state, interactions, user_features, item_features, None)
-    user, positive, n_items = 1, 2, epoch.n_items
+    user, positive, n_items = 1, 2, len(epoch.candidates)
 
     # Replay the draws of the one example.
     rng = Rng(seed, position_of(entry, len(interactions.data), seed))
@@ -749,6 +749,19 @@ def test_known_items_are_never_negatives():
                         assert positive == epoch.item_of[entry]
                         assert interactions.data[entry] > 0
         assert drawn > 100
+
+
+def test_negatives_among_the_seen():
+    """Items 0, 3 and 4 alone have entries, and each is drawn as often."""
+    interactions = coo([(0, 0, 1.0), (1, 3, -1.0), (2, 4, 0.0)], (3, 6))
+    state = random_state_of(Settings(negatives="seen"), n_items=6, n_users=3, seed=0)
+    epoch = Epoch(state, interactions, None, None, None)
+    assert epoch.candidates.tolist() == [0, 3, 4]
+    drawn = [epoch.draw_candidate(Rng(5, stream)) for stream in range(3000)]
+    np.testing.assert_allclose(np.bincount(drawn, minlength=6)[[0, 3, 4]], 1000, atol=100)
+    # The rank of a violation is estimated among them.
+    (_, below), (negative, above) = warp(epoch, 0, Rng(5, 0))
+    assert negative in (3, 4) and below == -above and above in (np.log(2), 0.0)
 
 
 def test_bpr_draws_negatives_by_popularity():

@@ -103,7 +103,7 @@ struct Problem {
     bool has_values;  // the third word is the interaction's value
     int64_t n_interactions;
     int32_t n_items;
-    const int32_t* candidates;      // the items that negatives are drawn from; null when all are
+    const int32_t* candidates;  // the items that negatives are drawn from; null when all are
     int32_t n_candidates;
     const AliasColumn* popularity;  // [n_items], the law of BPR's negatives; null when that is
                                     // the item of a uniformly drawn interaction

@@ -150,6 +150,7 @@ def _fit(c: Any, given: Any) -> None:
         learning_schedule=c.pick(("adagrad", "adadelta", "sgd")),
         item_alpha=c.pick((0, 0, 1e-3)),
         stored_negatives=c.pick((0, 0.5)),
+        negatives=c.pick(("all", "seen")),
     )
     weights = None
     if c.integer(0, 3) == 0:
