@@ -8,6 +8,8 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from shops import (
     EVENTS,
     KINDS,
@@ -679,6 +681,84 @@ def test_refused_files(shop, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+# ---- any shop ------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    log=st.lists(
+        st.tuples(
+            st.integers(0, 6),
+            st.integers(0, 5),
+            st.sampled_from(["view", "buy", "gift"]),
+            st.floats(0, 5, width=32),
+            st.integers(1_700_000_000, 1_700_000_050),
+        ),
+        min_size=1,
+        max_size=30,
+    ),
+    duplicates=st.sampled_from(["max", "sum", "last"]),
+    loss=st.sampled_from(["warp", "softmax", "bpr"]),
+    with_tables=st.booleans(),
+    k=st.integers(1, 8),
+    exclude=st.sampled_from([True, False, "view", ["buy", "view"]]),
+    seed=st.integers(0, 9),
+)
+@pytest.mark.filterwarnings("ignore")
+def test_any_shop(tmp_path_factory, log, duplicates, loss, with_tables, k, exclude, seed):
+    """Pairs, weights and lists are those of a plain loop over the events."""
+    weights = {"view": 1.0, "buy": 3.0}
+    pairs, told, latest = {}, set(), {}
+    for user, item, kind, weight, time in log:
+        worth = np.float32(np.float32(weights.get(kind, 0)) * np.float32(weight))
+        if worth == 0 or (user, item, kind, worth, time) in told:
+            continue
+        told.add((user, item, kind, worth, time))
+        total, kinds = pairs.get((user, item), (0, set()))
+        if duplicates == "last":
+            if time >= latest.get((user, item), 0):
+                latest[user, item] = time
+                total = worth
+        else:
+            total = total + worth if duplicates == "sum" else max(total, worth)
+        pairs[user, item] = total, kinds | {kind}
+    events = pd.DataFrame(log, columns=["u", "i", "k", "w", "t"])
+    options = {"user": "u", "item": "i", "event": "k", "weight": "w", "timestamp": "t", **QUIET}
+    if with_tables:
+        options["users"] = pd.DataFrame({"u": [1, 3, 9], "c": ["a", "b", "a"]})
+        options["items"] = pd.DataFrame({"i": [0, 2, 9], "p": [1.5, None, 2.0]})
+    of = Recommender(model(loss=loss, no_components=3, random_state=seed))
+    if not pairs:
+        with pytest.raises(ValueError, match="at least one event that counts"):
+            of.fit(events, event_weights=weights, duplicates=duplicates, **options)
+        return
+    shop = of.fit(events, event_weights=weights, duplicates=duplicates, **options)
+    found = shop.pairs_
+    owners = np.repeat(shop.user_ids_, np.diff(found.indptr)).tolist()
+    places = zip(owners, shop.item_ids_[found.indices].tolist(), strict=True)
+    given = [1.0] * len(owners) if found.weights is None else found.weights.tolist()
+    expected = {pair: pytest.approx(float(total), rel=1e-5) for pair, (total, _) in pairs.items()}
+    assert dict(zip(places, given, strict=True)) == expected
+
+    scores = scores_of(shop)
+    left_out = {
+        pair
+        for pair, (_, kinds) in pairs.items()
+        if exclude is True or (exclude and kinds & {*([exclude] if exclude == "view" else exclude)})
+    }
+    out = lists(shop.recommend(k=k, exclude=exclude, num_threads=1))
+    has_events = {user for user, _ in pairs}
+    for row, user in enumerate(shop.user_ids_.tolist()):
+        allowed = np.array([(user, item) not in left_out for item in shop.item_ids_.tolist()])
+        by = scores[row]
+        if user not in has_events and not shop.user_features_[row].nnz:
+            by = np.log1p(shop.interactions_.toarray().sum(axis=0))
+        assert_best(numbers(out.get(user, []), shop.item_ids_), by, allowed, k)
+    path = tmp_path_factory.getbasetemp() / "any.rec"
+    shop.save(path)
+    same_state(shop, Recommender.load(path))
+
+
 # ---- neighbours, reasons, vectors ----------------------------------------------------------------
 
 
@@ -934,6 +1014,8 @@ def test_before_the_fit(call, path):
         ({"user": "x"}, ValueError, "events must have the column 'x'.*'visitorid'"),
         ({"item": "visitorid"}, ValueError, "two columns of events, got 'visitorid' for both"),
         ({"timestamp": "event"}, ValueError, "'event'.*timestamp"),
+        ({"timestamp": "never"}, ValueError, "'never'.*numbers since 1970.*got 1e\\+30"),
+        ({"timestamp": "today"}, ValueError, "'today'.*texts of dates.*timestamp"),
         ({"event": "x"}, ValueError, "events must have the column 'x'"),
         ({"event": None}, ValueError, "event_weights need the column of kinds"),
         ({"event_weights": {"view": -1}}, ValueError, "event_weights must be numbers >= 0"),
@@ -957,7 +1039,7 @@ def test_before_the_fit(call, path):
 )
 def test_refused_fits(arguments, error, said):
     with pytest.raises(error, match=said):
-        fitted(PAST, **arguments)
+        fitted(PAST.assign(never=1e30, today="today"), **arguments)
 
 
 @pytest.mark.parametrize("of", ["warp", LightFM, 3], ids=repr)
@@ -1068,9 +1150,9 @@ def test_events_in_many_forms(make):
 
 def test_what_is_no_table_of_events():
     frame = pd.DataFrame(SMALL)
-    for given in (frame.to_numpy(), frame.to_records(), frame["u"], iter([1]), None):
+    for table in (frame.to_numpy(), frame.to_records(), frame["u"], iter([1]), None):
         with pytest.raises(TypeError, match="events must be a pandas or polars DataFrame"):
-            Recommender(model()).fit(given, user="u", item="i", **QUIET)
+            Recommender(model()).fit(table, user="u", item="i", **QUIET)
 
 
 def test_when_nothing_can_be_learned_it_is_said():

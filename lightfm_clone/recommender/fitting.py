@@ -187,9 +187,9 @@ def unfitted(model: Any) -> Any:
 def check_dimensions(shop: Any) -> None:
     """Check that the model has a row for each feature of the numbering."""
     if isinstance(shop.model_, Baseline):  # whose rows are users and items
-        found, expected = (shop.model_.n_users_, shop.model_.n_items_), shop.pairs_.shape
-        if found != expected:
-            raise ValueError(f"the model has {found} users and items, but the numbering {expected}")
+        sizes, expected = (shop.model_.n_users_, shop.model_.n_items_), shop.pairs_.shape
+        if sizes != expected:
+            raise ValueError(f"the model has {sizes} users and items, but the numbering {expected}")
         return
     for side, n in zip(("user", "item"), shop.dataset_.model_dimensions(), strict=True):
         found = len(getattr(shop.model_, f"{side}_biases"))
