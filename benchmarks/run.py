@@ -26,6 +26,7 @@ import plots
 import preparation
 import quality
 import ranking
+import recommender
 import scale
 import training
 import updates
@@ -46,6 +47,7 @@ PARTS = {
     "softmax": losses.measure_speed,
     "scale": scale.measure,
     "updates": updates.measure,
+    "recommender": recommender.measure,
 }
 
 

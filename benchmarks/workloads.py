@@ -47,6 +47,9 @@ class Size:
     scale: tuple[int, int, int, int, int]
     updates: tuple[int, int, int]  # users, items, interactions of the catalogue
     update_seeds: int
+    ratings: tuple[int, int, int]  # users, items, rows of a file
+    shop: tuple[int, int, int]  # visitors, products, events
+    requests: tuple[int, int, int]  # users, items, events behind a loaded file
 
 
 EVERYTHING = (
@@ -61,6 +64,7 @@ EVERYTHING = (
     "softmax",
     "scale",
     "updates",
+    "recommender",
 )
 QUICK = Size(
     name="quick",
@@ -83,6 +87,9 @@ QUICK = Size(
     scale=(5_000, 2_000, 200_000, 2, 500),
     updates=(1_000, 500, 30_000),
     update_seeds=1,
+    ratings=(5_000, 2_000, 200_000),
+    shop=(3_000, 800, 50_000),
+    requests=(2_000, 84_000, 50_000),
 )
 DAILY = Size(
     name="daily",
@@ -105,12 +112,15 @@ DAILY = Size(
     scale=(20_000, 8_000, 2_000_000, 20, 10_000),
     updates=(5_000, 2_000, 300_000),
     update_seeds=3,
+    ratings=(60_000, 40_000, 4_000_000),
+    shop=(30_000, 8_000, 500_000),
+    requests=(20_000, 84_000, 1_000_000),
 )
 # Only what depends on the size of the synthetic set.
 FULL = replace(
     DAILY,
     name="full",
-    parts=("training", "threads", "floor", "growth", "losses", "softmax", "scale"),
+    parts=("training", "threads", "floor", "growth", "losses", "softmax", "scale", "recommender"),
     users=160_000,
     items=84_000,
     interactions=20_000_000,
@@ -120,6 +130,7 @@ FULL = replace(
     growth_shape=(160_000, 84_000),
     growth_over=("interactions",),
     scale=(200_948, 84_432, 32_000_000, 20, 10_000),
+    ratings=(200_948, 84_432, 32_000_000),
 )
 SIZES = {size.name: size for size in (QUICK, DAILY, FULL)}
 

@@ -45,15 +45,20 @@ def main() -> None:
         # One column for each film of the training set, then the genres. A new film has genres only.
         of_old = sp.hstack([sp.identity(n_old), old_genres], format="csr")
         of_new = sp.hstack([sp.csr_matrix((n_new, n_old)), new_genres], format="csr")
-        hybrid = LightFM(loss="warp", no_components=30, random_state=seed)
+        hybrid = LightFM(loss="warp", no_components=30, negatives="seen", random_state=seed)
         hybrid.fit(train, item_features=of_old, epochs=EPOCHS, num_threads=THREADS)
 
-        # The trap: with new films as empty columns, training takes them for what nobody likes.
+        # The same with new films as empty columns. And the trap: without negatives="seen", which
+        # draws from films that somebody has liked, training takes them for what nobody likes.
         columns = sp.hstack([train, sp.csr_matrix((n_users, n_new))], format="csr")
         features = sp.vstack([old_genres, new_genres])
         features = sp.hstack([sp.identity(n_old + n_new), features], format="csr")
-        trapped = LightFM(loss="warp", no_components=30, random_state=seed)
-        trapped.fit(columns, item_features=features, epochs=EPOCHS, num_threads=THREADS)
+        spared, trapped = (
+            LightFM(loss="warp", no_components=30, negatives=negatives, random_state=seed).fit(
+                columns, item_features=features, epochs=EPOCHS, num_threads=THREADS
+            )
+            for negatives in ("seen", "all")
+        )
 
         n_likes = np.asarray(train.sum(axis=0)).ravel()
         mean_likes = old_genres.T @ n_likes / np.maximum(old_genres.getnnz(axis=0), 1)
@@ -70,7 +75,8 @@ def main() -> None:
             ),
             "genres of the user's likes": (fixed(*profiles), None),
             "hybrid": (hybrid, of_new),
-            "hybrid, trained on empty columns": (trapped, features[n_old:]),
+            "hybrid, trained on empty columns": (spared, features[n_old:]),
+            "the same, negatives='all'": (trapped, features[n_old:]),
         }.items():
             metrics = ("precision@10", "ndcg@10", "auc")
             result = evaluate(

@@ -8,7 +8,6 @@ Usage:
 from __future__ import annotations
 
 import argparse
-import copy
 import itertools
 import textwrap
 import time
@@ -16,7 +15,7 @@ import time
 import numpy as np
 import scipy.sparse as sp
 
-from lightfm_clone import LightFM, datasets
+from lightfm_clone import LightFM, Popularity, Random, datasets
 from lightfm_clone.cross_validation import random_train_test_split
 from lightfm_clone.evaluation import auc_score, precision_at_k, recall_at_k, reciprocal_rank
 
@@ -70,7 +69,9 @@ def main() -> None:
     train, test = random_train_test_split(positives, random_state=random_state)
     print(f"  {train.nnz:,} positives to learn from, {test.nnz:,} held out to test on")
 
-    model = LightFM(no_components=32, loss="warp", learning_rate=0.03, random_state=SEED)
+    model = LightFM(
+        no_components=32, loss="warp", learning_rate=0.03, negatives="seen", random_state=SEED
+    )
     features = {
         "item_features": catalogue.item_features,
         "user_features": catalogue.user_features,
@@ -85,12 +86,8 @@ def main() -> None:
     model.fit(train, **features, epochs=arguments.epochs, num_threads=None, verbose=True)
     print(f"  trained {arguments.epochs} epochs in {time.perf_counter() - start:.2f} seconds")
 
-    # An untrained model ranks at random, for every user anew: its embeddings are random and its
-    # biases 0. With the items' popularity as biases it ranks by popularity; its embeddings are so
-    # small that they only break ties.
-    at_random = LightFM(no_components=32, random_state=SEED).fit(train, epochs=0)
-    most_popular = copy.deepcopy(at_random)
-    most_popular.item_biases = np.bincount(train.col, minlength=n_items).astype(np.float32)
+    baselines = [("random", Random(random_state=SEED)), ("most popular", Popularity())]
+    rankers = [(name, baseline.fit(train), {}) for name, baseline in baselines]
 
     sample = np.isin(test.row, random_state.permutation(n_users)[:MOST_EVALUATED])
     evaluated = sp.coo_matrix(
@@ -105,11 +102,7 @@ def main() -> None:
     n_evaluated = len(np.unique(evaluated.row))
     print(f"\nHow well are held-out items found? (means over {n_evaluated:,} users, 1 is best)\n")
     print("  " + " " * 14 + "".join(f"{name:>17}" for name in metrics))
-    for name, ranker, given in (
-        ("random", at_random, {}),
-        ("most popular", most_popular, {}),
-        ("hybrid WARP", model, features),
-    ):
+    for name, ranker, given in (*rankers, ("hybrid WARP", model, features)):
         means = [
             metric(ranker, evaluated, train, **given, num_threads=None).mean()
             for metric in metrics.values()
@@ -132,11 +125,10 @@ def main() -> None:
     print("\nTop 5 of a few users (* is a held-out item: a hit)")
     train, test = train.tocsr(), test.tocsr()
     testable = np.flatnonzero((np.diff(train.indptr) > 0) & (np.diff(test.indptr) > 0))
-    for user in random_state.permutation(testable)[:4]:
+    users = random_state.permutation(testable)[:4]
+    lists, _ = model.recommend(users, k=5, exclude=train, **features)
+    for user, best in zip(users, lists, strict=True):
         known, hits = train[user].indices, test[user].indices
-        unknown = np.setdiff1d(np.arange(n_items), known)
-        scores = model.predict(user, unknown, **features)
-        best = unknown[np.argsort(-scores)[:5]]
         left = [f"liked {len(known)}, such as"]
         left += [f"  {described(item)}" for item in random_state.permutation(known)[:5]]
         right = ["is recommended"]

@@ -11,8 +11,9 @@ import argparse
 import sys
 
 import numpy as np
+import scipy.sparse as sp
 
-from lightfm_clone import LightFM
+from lightfm_clone import LightFM, Popularity
 from lightfm_clone.cross_validation import random_train_test_split
 from lightfm_clone.data import Dataset
 from lightfm_clone.datasets import load_ratings, synthetic_catalogue
@@ -44,6 +45,23 @@ def miniature() -> tuple[pd.DataFrame, dict[int, str]]:
     )
     ratings = pd.concat([liked, others]).drop_duplicates(["userId", "movieId"])
     return ratings, dict(enumerate(films.item_labels))
+
+
+def likes_of(
+    visitors: np.ndarray, liked: pd.DataFrame, dataset: Dataset, random_state: np.random.RandomState
+) -> tuple[sp.csr_matrix, list[np.ndarray]]:
+    """Five films that each visitor likes, and the others, among those that the dataset knows."""
+    _, _, films, _ = dataset.mapping()
+    of_visitors = liked[liked["userId"].isin(visitors) & liked["movieId"].isin(films.keys())]
+    numbers = {
+        visitor: random_state.permutation(dataset.items_to_ids(of_one))
+        for visitor, of_one in of_visitors.groupby("userId")["movieId"]
+    }
+    named = [numbers[visitor][:5] for visitor in visitors]
+    rows = np.repeat(np.arange(len(visitors)), list(map(len, named)))
+    entries = np.ones(len(rows), np.float32), (rows, np.concatenate(named))
+    known = sp.csr_matrix(entries, shape=(len(visitors), len(films)))
+    return known, [numbers[visitor][5:] for visitor in visitors]
 
 
 def main() -> None:
@@ -96,36 +114,30 @@ def main() -> None:
     # A visitor has no embedding yet. The mean embedding of a handful of films they like is a
     # good stand-in, and needs no training: it points to the films nearby. The items' biases still
     # tell which films are liked by most.
-    _, _, film_numbers, _ = dataset.mapping()
-    film_ids = np.array(list(film_numbers))
+    # (Folding in, which examples/fold_in.py compares with this, trains a vector instead.)
+    known, hidden = likes_of(visitors, liked, dataset, random_state)
     biases, embeddings = model.get_item_representations()
+    means = known @ embeddings / known.sum(axis=1)
+    nearest = np.zeros(len(visitors), np.float32), means.astype(np.float32)
+    recommended, _ = model.recommend(user_representations=nearest, exclude=known)
+    popular, _ = Popularity().fit(train).recommend(range(len(visitors)), exclude=known)
 
-    popularity = np.bincount(train.col, minlength=len(film_ids)).astype(np.float32)
+    def precision(lists: np.ndarray) -> float:
+        return np.mean([np.isin(ids, one).mean() for ids, one in zip(lists, hidden, strict=True)])
 
-    def ten_best(scores: np.ndarray, known: np.ndarray) -> np.ndarray:
-        scores[known] = -np.inf
-        return np.argsort(-scores)[:10]
-
-    precision, precision_of_popular = [], []
-    for visitor in visitors:
-        films = liked.loc[liked["userId"] == visitor, "movieId"]
-        films = [film_numbers[film] for film in films if film in film_numbers]
-        films = random_state.permutation(films)
-        named, hidden = films[:5], films[5:]
-        popular = ten_best(popularity.copy(), named)
-        recommended = ten_best(embeddings @ embeddings[named].mean(axis=0) + biases, named)
-        precision.append(np.isin(recommended, hidden).mean())
-        precision_of_popular.append(np.isin(popular, hidden).mean())
-
+    titles_of = np.vectorize(lambda number: titles[number], otypes=[object])
+    last = len(visitors) - 1
+    named = titles_of(dataset.items_from_ids(known[[last]].indices).astype(int))
     print(f"Precision@10 for {len(visitors)} new visitors, each known by 5 likes")
-    print(f"  nearest to the 5: {np.mean(precision):.3f}")
-    print(f"  most popular: {np.mean(precision_of_popular):.3f}")
+    print(f"  nearest to the 5: {precision(recommended):.3f}")
+    print(f"  most popular: {precision(popular):.3f}")
     print("The last of them likes:")
-    for film in named:
-        print(f"    {titles[film_ids[film]]}")
+    for title in named:
+        print(f"    {title}")
     print("Recommended to them (* is another film that they like):")
-    for film in recommended[:5]:
-        print(f"  {'*' if film in hidden else ' '} {titles[film_ids[film]]}")
+    best = recommended[last, :5]
+    for film, title in zip(best, titles_of(dataset.items_from_ids(best).astype(int)), strict=True):
+        print(f"  {'*' if film in hidden[last] else ' '} {title}")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def main() -> None:
     print(f"{n_users} users, {n_items} films with {item_features.shape[1]} features")
     print(f"{train.nnz} likes to learn from, {test.nnz} to test on")
 
-    model = LightFM(loss="warp", no_components=30, random_state=0)
+    model = LightFM(loss="warp", no_components=30, negatives="seen", random_state=0)
     model.fit(train, item_features=item_features, epochs=20, num_threads=2)
 
     # A model that was fitted with features is asked with them, too. Films known from the training

@@ -57,7 +57,7 @@ def main() -> None:
         "user_features": catalogue.user_features,
         "item_features": catalogue.item_features,
     }
-    model = LightFM(no_components=32, loss="warp", random_state=0)
+    model = LightFM(no_components=32, loss="warp", negatives="seen", random_state=0)
     seen = catalogue.interactions.sign()  # who has rated a film, high or low, has seen it
     model.fit(seen, **features, epochs=10, num_threads=None)
     user_vectors, item_vectors = model.score_vectors(**features)

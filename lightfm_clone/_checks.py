@@ -336,7 +336,7 @@ def as_float32(values: Any, name: str) -> Any:
 def as_coo(matrix: Any, name: str) -> Any:
     """A COO matrix with valid entries; shares its arrays with the caller's where it can."""
     check_matrix(matrix, name)
-    coo = as_valid_sparse(matrix, name).tocoo()
+    coo = as_valid_sparse(matrix, name).tocoo(copy=False)
     check_finite(coo.data, name)
     return coo
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,17 @@ from lightfm_clone import _core
 
 collect_ignore = ["fuzz"]  # a program, not tests
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Skip what needs tables where the extra for them is not installed."""
+    try:
+        return (yield)
+    except ImportError as error:
+        if "lightfm-clone[tables]" not in str(error):
+            raise
+        pytest.skip(str(error))
 
 
 @pytest.fixture(params=_core.available_levels())

@@ -95,6 +95,9 @@ NO_WEIGHTS, WEIGHTS = ({"sample_weight": with_values(LIKES, value)} for value in
 WEIGHTS_OF_DISLIKES = {"sample_weight": with_values(BOTH, np.where(BOTH.data > 0, 0, 1))}
 WEIGHTS_OF_LIKES = {"sample_weight": with_values(BOTH, np.where(BOTH.data > 0, 1, 0))}
 FEW_ITEMS = sp.coo_matrix(np.pad(np.ones((N_USERS, 5), np.float32), ((0, 0), (0, 15))))
+ONE_OF_MANY = sp.coo_matrix(np.pad(np.ones((N_USERS, 1), np.float32), ((0, 0), (0, 19))))
+TWO_OF_MANY = sp.coo_matrix(np.pad(np.eye(2, dtype=np.float32), ((0, 0), (0, 18))))
+SEEN = {"negatives": "seen"}
 # One user, who likes one of 100 items and dislikes all others but one.
 NEARLY = sp.coo_matrix(np.array([[1.0] + [-1.0] * 98 + [0.0]]))
 EMPTY_FEATURES = {
@@ -218,6 +221,37 @@ NOTHING_LEARNED = {
     "all that occur are known": (
         Fit(FEW_ITEMS, "bpr"),
         "no item that occurs.*loss='bpr' has no negatives.*choose loss='warp'",
+        [Fit(FEW_ITEMS, "warp")],
+    ),
+    **{
+        f"one seen item, {loss}": (
+            Fit(ONE_OF_MANY, loss, SEEN),
+            f"there is one item with a stored entry, and loss='{loss}'.*choose loss='logistic'",
+            [Fit(ONE_OF_MANY, "logistic", SEEN), Fit(ONE_OF_MANY, loss)],
+        )
+        for loss in ("warp", "warp-kos", "softmax")
+    },
+    "two seen items": (
+        Fit(TWO_OF_MANY, "warp", SEEN),
+        "there are two items with a stored entry, of which loss='warp'.*choose loss='bpr'",
+        [Fit(TWO_OF_MANY, "bpr", SEEN)],
+    ),
+    **{
+        f"all seen are known, {loss}": (
+            Fit(FEW_ITEMS, loss, SEEN),
+            "entry for every item with any, whatever its value, so no item.*negatives='all'",
+            [Fit(FEW_ITEMS, loss)],
+        )
+        for loss in ("warp", "warp-kos", "softmax")
+    },
+    "all of all are known, seen": (
+        Fit(BOTH, "warp", SEEN),
+        f"{NOBODY_LEFT}.*leave out the values <= 0",
+        [Fit(part_of(BOTH, BOTH.data > 0), "warp", SEEN)],
+    ),
+    "all that occur are known, seen": (
+        Fit(FEW_ITEMS, "bpr", SEEN),
+        "no item that occurs.*choose loss='warp' and negatives='all', which draws from all items",
         [Fit(FEW_ITEMS, "warp")],
     ),
     "too few draws": (
@@ -401,9 +435,79 @@ def test_the_factor_of_cut_weights_holds_for_equal_weights(weight):
     assert texts(Fit(likes, options={"sample_weight": lower}).run) == []
 
 
+def test_the_factor_of_cut_weights_goes_by_the_items_that_are_drawn():
+    """With 20 seen items a weight of 3 is fine, with 8000 more it is not."""
+    likes = with_values(random_interactions(), 1)
+    wide = sp.coo_matrix((likes.data, (likes.row, likes.col)), shape=(N_USERS, 8000))
+    weights = {"sample_weight": with_values(wide, 3)}
+    assert texts(Fit(wide, parameters=SEEN, options=weights).run) == []
+    (text,) = texts(Fit(wide, options=weights).run)
+    assert "sample_weight is too high to tell" in text
+
+
 def test_cut_weights_are_nothing_where_there_are_none():
     likes = with_values(random_interactions(1, (50, 8000), 600), 1)
     assert texts(Fit(likes).run) == []
+
+
+# Items without interactions
+
+
+def likes_of_some(n_seen: int) -> sp.coo_matrix:
+    likes = with_values(random_interactions(), 1)
+    return sp.coo_matrix((likes.data, (likes.row, likes.col % n_seen)), shape=likes.shape)
+
+
+TAGS = sp.csr_matrix(np.arange(N_ITEMS)[:, None] % 3 == np.arange(3), dtype=np.float32)
+WITH_TAGS = sp.hstack([sp.identity(N_ITEMS), TAGS], format="csr")
+
+
+@pytest.mark.parametrize("features", [TAGS, WITH_TAGS, WITH_TAGS.tocoo()], ids=str)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_new_items_that_are_pushed_down_with_their_features(loss, features):
+    options = {"item_features": features}
+    found = texts(Fit(likes_of_some(13), loss, options=options).run)
+    assert not any("share features" in one for one in texts(Fit(LIKES, loss, options=options).run))
+    assert texts(Fit(likes_of_some(13), loss, SEEN, options=options).run) == [
+        text for text in found if "share features" not in text
+    ]
+    if loss in ("warp", "warp-kos", "softmax"):
+        (text,) = found
+        assert text.startswith("items without a stored entry share features with others, 7 of 20: ")
+        assert f"loss='{loss}' draws them" in text and "choose negatives='seen'" in text
+    else:
+        assert not any("share features" in text for text in found)
+
+
+def test_new_items_that_share_nothing():
+    likes = likes_of_some(13)
+    groups = (np.arange(N_ITEMS) >= 13)[:, None] == [False, True]
+    stored_zeros = WITH_TAGS.copy()
+    stored_zeros.data[stored_zeros.indices >= N_ITEMS] = 0
+    for features in (
+        None,
+        sp.identity(N_ITEMS, format="csr"),
+        sp.csr_matrix(groups, dtype=np.float32),  # the new ones have a tag of their own
+        stored_zeros,
+    ):
+        assert texts(Fit(likes, options={"item_features": features}).run) == []
+    one = groups.copy()
+    one[15, 0] = True
+    features = sp.csr_matrix(one, dtype=np.float32)
+    (text,) = texts(Fit(likes, options={"item_features": features}).run)
+    assert "with others, 1 of 20" in text
+
+
+def test_rows_of_features_beyond_the_interactions_are_new_items():
+    likes = sp.coo_matrix(likes_of_some(13).tocsr()[:, :13])
+    (text,) = texts(Fit(likes, options={"item_features": TAGS}).run)
+    assert "with others, 7 of 20" in text
+
+
+def test_new_items_of_later_calls():
+    """What has had no entry in one call may have had some in one before."""
+    model = Fit(LIKES, options={"item_features": TAGS}).run()
+    assert texts(model.fit_partial, likes_of_some(13), item_features=TAGS) == []
 
 
 # How it is said

@@ -22,6 +22,7 @@ import harness  # noqa: E402
 import models  # noqa: E402
 import ranking  # noqa: E402
 import scale  # noqa: E402
+import updates  # noqa: E402
 import workloads  # noqa: E402
 from harness import Comparison, Curve, Part, Table  # noqa: E402
 
@@ -241,3 +242,23 @@ def test_lists_that_differ_are_not_compared():
         ranking.require_alike((ids, scores), (ids, scores + [[0, 0, 0.1]]))
     with pytest.raises(ValueError, match="not the same"):
         ranking.require_alike((ids, scores), (ids[:, [1, 0, 2]], scores))
+
+
+def test_days_of_the_updates():
+    """Numbers by first appearance, tags that go along, each pair on its day."""
+    users, items = np.array([7, 3, 7, 5] * 25), np.repeat(np.arange(50, 0, -1), 2)
+    tags = sp.csr_matrix(np.arange(60, dtype=np.float32)[:, None])
+    log = updates._log(users, items, tags, tags)
+    assert log.users[:4].tolist() == [0, 1, 0, 2]
+    assert log.items[:4].tolist() == [0, 0, 1, 1]
+    assert log.user_tags.toarray().ravel().tolist() == [7, 3, 5]
+    assert log.item_tags.toarray().ravel().tolist() == [*range(50, 0, -1)]
+    known = log.until(1)
+    assert known.sum() == 88
+    assert known.shape == (3, 44)
+    assert (log.until(3) != 0).sum() == 90
+    assert log.on(2, (3, 45)).sum() == 1
+    assert log.on(2, (3, 44)).sum() == 0  # an item that nobody knows yet
+    features = log.features(known.shape)["item_features"]
+    assert features.shape == (44, 45)
+    np.testing.assert_allclose(features.sum(axis=1), 1, rtol=1e-6)

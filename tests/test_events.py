@@ -528,3 +528,34 @@ def test_a_fit_with_these_weights_is_not_warned_of_the_cut(recwarn):
     recwarn.clear()
     fit(events.loss_weights(pairs.weights, "warp", 200))
     assert not recwarn.list
+
+
+# ---- from a file ---------------------------------------------------------------------------------
+
+
+ROLES = {"user": "u", "item": "i", "timestamp": None, "event": "e", "event_weights": WEIGHTS}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_of_a_file_only_what_is_named_is_read(tmp_path, suffix, monkeypatch):
+    table = pd.DataFrame(
+        {"u": ["01", "2"], "i": ["a", "b"], "e": ["buy", "view"], "s": [0.5, 0.9], "title": "x"}
+    )
+    path = tmp_path / f"events.{suffix}"
+    table.to_csv(path, index=False) if suffix == "csv" else table.to_parquet(path)
+    tables = []
+    read = events.read
+    monkeypatch.setattr(
+        events, "read", lambda table, **how: tables.append(table) or read(table, **how)
+    )
+    log = events.of_source(path, {**ROLES, "watched": "s", "min_watched": 0.6})
+    assert set(tables[0].column_names) == {"u", "i", "e", "s"}
+    assert (log.users.values, log.items.values) == (["2"], ["b"])
+    assert log.weights.tolist() == [1]
+
+
+def test_of_a_lazy_table_that_lacks_a_column():
+    polars = pytest.importorskip("polars")
+    lazy = polars.LazyFrame({"u": ["1"], "i": ["a"], "x": [1]})
+    with pytest.raises(ValueError, match=r"events must have the column 'e' \(the event\)"):
+        events.of_source(lazy, ROLES)

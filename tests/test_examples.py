@@ -14,7 +14,7 @@ import pytest
 import scipy.sparse as sp
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
-FRAMES = ["pandas", "joblib"]
+FRAMES = ["pandas", "narwhals"]
 
 
 @pytest.fixture
@@ -188,10 +188,12 @@ def test_catalogue_is_used_again_in_a_fresh_process(run):
     for module in FRAMES:
         pytest.importorskip(module)
     output = run("catalogue").stdout
-    assert number(output, "Precision@3:") > 0.28  # by popularity 0.22
-    assert number(output, "AUC:") > 0.8  # by popularity 0.76
     trained, recommended = output.split("Recommended in a fresh process:\n")
-    assert "1000 users, 300 programs, 30000 interactions" in trained
+    assert "300 programs, 30000 interactions" in trained
+    rows = re.findall(r"^(recommender|popular) +([0-9.]+) +([0-9.]+)", trained, re.MULTILINE)
+    metrics = {name: (float(precision), float(auc)) for name, precision, auc in rows}
+    assert metrics["recommender"][0] > 0.28 > 0.25 > metrics["popular"][0]
+    assert metrics["recommender"][1] > 0.8 > metrics["popular"][1]
     lists = re.split(r"^(?=user-\d)", recommended, flags=re.MULTILINE)[1:]
     assert len(lists) == 3
     for text in lists:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from lightfm_clone import LightFM
 from lightfm_clone.cross_validation import time_split
 from lightfm_clone.data import Dataset
+from lightfm_clone.data import columns as columns_of
 from lightfm_clone.data import dataset as module
 
 LIBRARIES = ["pandas", "pandas-arrow", "polars", "pyarrow", "pyarrow-chunks"]
@@ -568,6 +569,50 @@ def test_ids_that_equal_each_other_across_tables(make):
     assert made.item_features.nnz == 5
 
 
+def test_ids_that_arrow_has_no_type_for():
+    pandas = pytest.importorskip("pandas")
+    words = [f"w{number}" for number in range(200)]
+    months = pandas.period_range("2024-01", periods=2, freq="M")
+    for ids, expected in (
+        (pandas.Series([*words, 7, "w0"], dtype=object), [*words, 7]),  # texts at first
+        (pandas.Series([3, "a", 3], dtype="category"), [3, "a"]),
+        (pandas.Series(months).iloc[[1, 0, 1]], [months[1], months[0]]),
+        (pandas.cut(pandas.Series([9, 1, 8]), [0, 5, 10]), ["(5, 10]", "(0, 5]"]),
+        (pandas.Series([2**70, 5, 2**70], dtype=object), [2**70, 5]),
+        (pandas.Series([b"b", b"a"]), [b"b", b"a"]),
+    ):
+        seen = pandas.DataFrame({"u": ids, "i": range(len(ids))})
+        found = list(Dataset.from_frame(seen, user="u", item="i").dataset.mapping()[0])
+        assert [str(v) if isinstance(v, pandas.Interval) else v for v in found] == expected
+    polars = pytest.importorskip("polars")
+    for ids, dtype in (([(1, 2), "a", (1, 2)], polars.Object), ([2**70, 5, 5], polars.Int128)):
+        seen = polars.DataFrame({"u": polars.Series(ids, dtype=dtype), "i": [1, 2, 3]})
+        found = Dataset.from_frame(seen, user="u", item="i").dataset.mapping()[0]
+        assert list(found) == ids[:2]
+
+
+def test_codes_of_many_chunks():
+    pa = pytest.importorskip("pyarrow")
+    chunks = [["b", None], [], ["a", "b"], [None, "c", "a"]]
+    expected = ([0, -1, 1, 0, -1, 2, 1], ["b", "a", "c"])
+    for encode in (False, True):  # each chunk with a dictionary of its own
+        made = [pa.array(chunk, pa.string()) for chunk in chunks]
+        column = pa.chunked_array([a.dictionary_encode() for a in made] if encode else made)
+        codes, values = columns_of.by_name(pa.table({"x": column}), "t")["x"].codes()
+        assert (codes.tolist(), values) == expected
+
+
+def test_missing_values_of_every_kind():
+    pandas = pytest.importorskip("pandas")
+    values = ["a", None, float("nan"), pandas.NaT, pandas.NA, Decimal("NaN"), "a", 3]
+    column = columns_of.by_name(pandas.DataFrame({"x": pandas.Series(values, dtype=object)}), "t")[
+        "x"
+    ]
+    assert column.missing().tolist() == [False] + 5 * [True] + [False, False]
+    assert column.codes().codes.tolist() == [0, -1, -1, -1, -1, -1, 0, 1]
+    assert column.codes().values == ["a", 3]
+
+
 def test_names_of_columns_may_be_anything():
     pandas = pytest.importorskip("pandas")
     seen = pandas.DataFrame([[1, 2], [3, 4]])
@@ -712,7 +757,8 @@ def test_refused_things_that_are_no_tables():
 def test_no_library_of_frames_is_imported():
     code = (
         "import sys, lightfm_clone; "
-        "sys.exit(sum(name in sys.modules for name in ('pandas', 'polars', 'pyarrow')))"
+        "import lightfm_clone.data.sources; "
+        "sys.exit(sum(n in sys.modules for n in ('pandas', 'polars', 'pyarrow', 'narwhals')))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
@@ -850,7 +896,8 @@ def test_real_ratings(ml_100k, make):
 
 def test_docstrings():
     """Of the methods of Dataset, which says it is of another module, so that pytest skips them."""
-    pytest.importorskip("pandas")
+    for library in ("pandas", "narwhals", "pyarrow"):
+        pytest.importorskip(library)
     tests = doctest.DocTestFinder().find(Dataset, "Dataset", module=False, globs=vars(module))
     runner = doctest.DocTestRunner()
     results = [runner.run(test) for test in tests]

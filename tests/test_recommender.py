@@ -932,7 +932,7 @@ def test_parameters():
     ):
         with pytest.raises(ValueError, match=said):
             shop.set_params(**bad)
-    assert Recommender().model.loss == "softmax"
+    assert Recommender().model.loss == "warp"
 
 
 def test_clone(shop):

@@ -255,30 +255,45 @@ def test_refusals(changes, message):
         assert_array_equal(getattr(model, name), before[name])
 
 
-@pytest.mark.parametrize("loss", ["bpr", "warp", "softmax"])
-def test_updates_keep_up_with_training_from_scratch(loss):
-    """Five slices of 2 % of the interactions, of a catalogue whose people join by and by."""
-    catalogue = synthetic_catalogue(1_500, 300, 60_000, random_state=0)
-    log = catalogue.interactions
+def test_a_model_that_is_not_fitted_is_refused():
+    with pytest.raises(ValueError, match="the model is not fitted yet: call fit first"):
+        train_on_new(LightFM(), EVERYTHING, NEW)
+
+
+@pytest.mark.parametrize(("loss", "epochs"), [("warp", 5), ("softmax", 10)])
+def test_updates_keep_up_with_training_from_scratch(loss, epochs):
+    """Five slices of 2 % of the interactions, of a catalogue whose people join by and by.
+
+    Of training from scratch, six seeds measured: 0.966 to 1.019 and 0.959 to 1.022, in the mean
+    0.994 and 1.000. Left as it was, the model comes to 0.95 and 0.91; without a replay, softmax
+    comes to 0.94.
+    """
+    log = synthetic_catalogue(1_500, 300, 60_000, random_state=0).interactions
     _, first_rows = np.unique(log.row, return_index=True)
     number = np.argsort(np.argsort(first_rows))  # by the first thing they did
-    users, n = number[log.row], log.nnz
-    cuts = [int(n * (0.5 + 0.02 * day)) for day in range(6)]
+    users = number[log.row]
+    cuts = [int(log.nnz * (0.5 + 0.02 * day)) for day in range(6)]
 
     def until(cut: int) -> sp.csr_matrix:
         return pairs(users[:cut], log.col[:cut], (users[:cut].max() + 1, log.shape[1]))
 
     ends = [until(cut) for cut in cuts]
-    model = LightFM(16, loss=loss, random_state=0).fit(ends[0], epochs=10)
-    for before, after in zip(ends, ends[1:], strict=False):
-        new = after - grown(before, after.shape)
-        new.eliminate_zeros()
-        train_on_new(model, after, new)
-    scratch = LightFM(16, loss=loss, random_state=0).fit(ends[-1], epochs=10)
     later = slice(cuts[-1], None)
-    known = users[later] < ends[-1].shape[0]
-    test = pairs(users[later][known], log.col[later][known], ends[-1].shape)
-    updated, trained = (
-        evaluate(each, test, ends[-1], metrics=("ndcg@10",))["ndcg@10"] for each in (model, scratch)
-    )
-    assert updated > 0.96 * trained
+    inside = users[later] < ends[-1].shape[0]
+    test = pairs(users[later][inside], log.col[later][inside], ends[-1].shape)
+
+    def quality(model) -> float:
+        return evaluate(model, test, ends[-1], metrics=("ndcg@10",))["ndcg@10"]
+
+    updated, scratch = [], []
+    for seed in range(2):
+        model = LightFM(16, loss=loss, random_state=seed).fit(ends[0], epochs=epochs)
+        for before, after in zip(ends, ends[1:], strict=False):
+            new = after - grown(before, after.shape)
+            new.eliminate_zeros()
+            train_on_new(model, after, new)
+        updated.append(quality(model))
+        scratch.append(
+            quality(LightFM(16, loss=loss, random_state=seed).fit(ends[-1], epochs=epochs))
+        )
+    assert np.mean(updated) > 0.97 * np.mean(scratch)

@@ -118,10 +118,10 @@ def about_training(
         n_pushed = _n_unseen_with_shared_features(examples.cols, *item_features)
         if n_pushed:
             _warn(
-                f"{n_pushed} of {n_items} items have no stored entry, but features that others "
-                f"share: loss={loss!r} draws them as negatives, which pushes them down, and what "
-                "is new will come last; choose negatives='seen', which draws from the items with "
-                "entries alone"
+                "items without a stored entry share features with others, "
+                f"{n_pushed} of {n_items}: loss={loss!r} draws them as negatives and pushes them "
+                "down, with what they share, so that new items come last; choose "
+                "negatives='seen', which draws from the items with entries alone"
             )
     if examples.weights is None:
         return

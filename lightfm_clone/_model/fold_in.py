@@ -119,7 +119,8 @@ def _drawn_items(model: Any, examples: Examples, n_known: int, n_new: int) -> An
 
 def _counts_with_catalogue(examples: Examples, drawn: Any) -> Any:
     """How often each item is among the examples, and besides in a catalogue of the drawn ones."""
-    times = max(-(-_CATALOGUE_SHARE * len(examples.rows) // max(np.count_nonzero(drawn), 1)), 1)
+    n_drawn = max(int(np.count_nonzero(drawn)), 1)
+    times = max(-(-_CATALOGUE_SHARE * len(examples.rows) // n_drawn), 1)
     return np.bincount(examples.cols, minlength=len(drawn)).astype(np.int64) + times * drawn
 
 

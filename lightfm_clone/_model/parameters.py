@@ -173,7 +173,11 @@ def check(parameters: dict[str, Any], *, least_max_sampled: int = 1) -> dict[str
         high = most.get(name, MAX_ID)
         holds = is_integer(checked[name]) and low <= checked[name] <= high
         require(name, holds, f"an integer from {low} to {high}")
-    choices = {"loss": LOSSES, "learning_schedule": SCHEDULES, "negatives": ("all", "seen")}
+    choices: dict[str, Collection[str]] = {
+        "loss": LOSSES,
+        "learning_schedule": SCHEDULES,
+        "negatives": ("all", "seen"),
+    }
     for name, names in choices.items():
         value = parameters[name]
         holds = isinstance(value, str) and value in names

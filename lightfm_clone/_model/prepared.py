@@ -230,10 +230,15 @@ class PreparedItems:
     ) -> RankedLists:
         """The best of each user's own candidates, which are scored alone."""
         n_users = len(users[0])
-        pairs = np.setdiff1d(self._keys(own, 0, n_users), self._keys(known, 0, n_users))
-        rows, items = np.divmod(pairs, self.n)
+        pairs, left_out = (self._keys(entries, 0, n_users) for entries in (own, known))
+        # Both are sorted. (np.unique and np.setdiff1d take 20 times as long as this does.)
+        stays = np.ones(len(pairs), dtype=bool)
+        stays[1:] = pairs[1:] != pairs[:-1]
+        at = np.searchsorted(left_out, pairs)
+        stays &= np.append(left_out, -1)[at] != pairs
+        rows, items = np.divmod(pairs[stays], self.n)
         of_pairs = self._of_pairs(users, rows, items, threads)
-        order = np.lexsort((-of_pairs, rows))  # of equal scores the lower item stays first
+        order = np.argsort(_descending(rows, of_pairs), kind="stable")
         places = np.arange(len(rows)) - np.searchsorted(rows, rows)
         best = places < k
         at, order = (rows[best], places[best]), order[best]
@@ -252,14 +257,25 @@ class PreparedItems:
         step = max(1, _MASKED // max(self.n, 1))
         for first in range(0, len(biases), step):
             end = min(first + step, len(biases))
-            left_out = np.ones((end - first, self.n), dtype=bool)
-            left_out.flat[self._keys(own, first, end)] = False
-            left_out.flat[self._keys(known, first, end)] = True
-            indptr = np.append(0, np.cumsum(np.count_nonzero(left_out, axis=1)))
-            others = np.nonzero(left_out)[1].astype(np.int32)
+            left_out = np.ones((end - first) * self.n, dtype=bool)
+            left_out[self._keys(own, first, end)] = False
+            left_out[self._keys(known, first, end)] = True
+            keys = np.flatnonzero(left_out)
+            begins = np.arange(end - first + 1) * self.n
+            indptr = np.searchsorted(keys, begins)
+            others = (keys - np.repeat(begins[:-1], np.diff(indptr))).astype(np.int32)
             at = slice(first, end)
             ids[at], scores[at] = self._best((biases[at], vectors[at]), k, indptr, others, threads)
         return ids, scores
+
+
+def _descending(rows: Any, scores: Floats) -> Any:
+    """Keys int64 [n] that order by rising row, then by falling score.
+
+    `np.lexsort` does the same in four times the time.
+    """
+    bits = (0 - scores).view(np.int32)  # of numbers below 0, the larger has the lower bits
+    return (rows << 32) + np.where(bits < 0, bits ^ np.int32(0x7FFFFFFF), bits)
 
 
 def best_among(

@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lightfm_clone import _core
+from lightfm_clone._tables import is_missing
+from lightfm_clone.data import dense
 
 
 def library(thing: Any) -> str | None:
@@ -45,16 +47,6 @@ def is_record(value: Any, index: Any) -> bool:
         return False
     name = value.name
     return name is index or bool(type(name) is type(index) and name == index)
-
-
-def is_missing(value: Any) -> bool:
-    """Whether the value is None, NaN, NaT or NA."""
-    if value is None:
-        return True
-    try:
-        return bool(value != value)
-    except Exception:  # NA of pandas has no truth value; what else does not is not missing
-        return type(value).__name__ == "NAType"
 
 
 def by_name(table: Any, argument: str) -> dict[Hashable, Column]:
@@ -165,7 +157,12 @@ class _Typed:
     def codes(self) -> Codes:
         import pyarrow as pa
 
-        column = self.column.dictionary_encode().unify_dictionaries().combine_chunks()
+        if pa.types.is_integer(self.column.type) and not self.column.null_count:
+            parts = [chunk.to_numpy() for chunk in self.column.chunks]
+            span = dense.span_of(*parts)
+            if span is not None:
+                return Codes(*dense.codes(parts, span))
+        column = self.column.dictionary_encode().combine_chunks()  # the chunks share a dictionary
         if isinstance(column, pa.ChunkedArray):
             column = column.chunk(0)
         codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
@@ -289,7 +286,7 @@ def _has_no_type(series: Any) -> bool:
     if isinstance(series.dtype, nw.Object | nw.Unknown | nw.Int128 | nw.UInt128):
         return True
     dtype = getattr(series.to_native(), "dtype", None)
-    categories = getattr(dtype, "categories", None)
+    categories: Any = getattr(dtype, "categories", None)
     if hasattr(categories, "to_series"):  # of pandas; they may be of any kind, intervals of cut()
         return _has_no_type(nw.from_native(categories.to_series(), series_only=True))
     return bool(dtype == np.dtype(object))  # narwhals calls it texts if the first are

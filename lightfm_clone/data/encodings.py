@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from lightfm_clone.data.columns import Column, is_missing
+from lightfm_clone._tables import is_missing
+from lightfm_clone.data.columns import Column
 from lightfm_clone.data.rows import Entries, joined, shown
 from lightfm_clone.data.rules import (
     NOTHING,

@@ -13,8 +13,10 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from lightfm_clone import _core
+from lightfm_clone._tables import is_missing
 from lightfm_clone.data import columns, numbering, tables
 from lightfm_clone.data import rows as row_reading
+from lightfm_clone.data.dense import BLOCK
 from lightfm_clone.data.rows import Entries, shown
 
 
@@ -33,7 +35,7 @@ def of_rows(data: Any, side: Side, normalize: bool) -> sp.csr_matrix:
     numbers, name_numbers = _core.Numbers(side.ids), _core.Numbers(side.features)
     expected = f"({side.name} id, [feature names]) or ({side.name} id, {{feature name: weight}})"
     doubtful = numbering.has_numbers(islice(side.features, len(side.ids), None))
-    for start, rows in row_reading.blocks(_rows_of(data, side, expected), numbering.BLOCK):
+    for start, rows in row_reading.blocks(_rows_of(data, side, expected), BLOCK):
         row_reading.check(rows, start, {2}, expected)
         owners = [owner for owner, _ in rows]
         bags = [bag for _, bag in rows]
@@ -208,7 +210,7 @@ def _bag(features: Any, whose: str, side: str) -> list[Any] | dict[Any, Any]:
         advice = "pass one column of the table"
     elif isinstance(features, Iterable):
         return list(features)
-    elif not columns.is_missing(features):
+    elif not is_missing(features):
         advice = f"pass [name] or {{name: {shown(features)}}}"
     raise TypeError(
         f"the features {whose}must be a list of names or a dict of weights, got {shown(features)}; "

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lightfm_clone._checks import is_real
+from lightfm_clone._tables import is_missing
 from lightfm_clone.data import columns as columns_of
-from lightfm_clone.data.columns import Column, is_missing
+from lightfm_clone.data.columns import Column
 from lightfm_clone.data.rows import shown
 from lightfm_clone.data.rules import (
     Array,
@@ -25,6 +26,7 @@ from lightfm_clone.data.rules import (
     scaled,
     split,
 )
+from lightfm_clone.persistence.datasets import keys_from_arrays, keys_to_arrays
 from lightfm_clone.persistence.plain import from_plain, to_plain
 from lightfm_clone.typing import Table
 
@@ -187,7 +189,7 @@ class ItemColumns:
         arrays: dict[str, Array] = {}
         described = []
         for place, (name, column) in enumerate(self._columns.items()):
-            own, values = column.to_arrays()
+            values, own = column.to_arrays()
             arrays |= {f"{prefix}{place}_{key}": array for key, array in own.items()}
             key = to_plain(name, "a column's name")
             described.append({"name": key, "form": column.form, "values": values})
@@ -293,9 +295,9 @@ class _Numbers:
             raise TypeError(f"{whose} must be a number, as the column holds, got {shown(value)}")
         return float(value)
 
-    def to_arrays(self) -> tuple[dict[str, Array], list[Any]]:
+    def to_arrays(self) -> tuple[None, dict[str, Array]]:
         values = self.values.view(np.int64) if self.form == "time" else self.values
-        return {"numbers": values}, []
+        return None, {"numbers": values}
 
     @classmethod
     def from_arrays(cls, plain: Any, arrays: Mapping[str, Array], n_items: int) -> _Numbers:
@@ -421,13 +423,14 @@ class _Values:
         sep = self.form.removeprefix("split")
         return [None if one is None else sep.join(one) for one in lists]
 
-    def to_arrays(self) -> tuple[dict[str, Array], list[Any]]:
-        arrays = {"row": self.row.astype(np.int64), "code": self.code.astype(np.int64)}
-        return arrays, [to_plain(value) for value in self.values]
+    def to_arrays(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        layout, arrays = keys_to_arrays(self.values, "value of a column")
+        arrays = {f"values{suffix}": array for suffix, array in arrays.items()}
+        return layout, {"row": self.row, "code": self.code, **arrays}
 
     @classmethod
     def from_arrays(cls, plain: Any, arrays: Mapping[str, Array], n_items: int) -> _Values:
-        form, values = plain["form"], [from_plain(value) for value in plain["values"]]
+        form, values = plain["form"], keys_from_arrays("values", plain["values"], dict(arrays))
         if type(form) is not str or not (form in ("value", "list") or form[:5] == "split"):
             raise ValueError(f"a column cannot have the form {form!r}")
         if form[:5] == "split":
@@ -436,14 +439,14 @@ class _Values:
         if not all(type(value) in _KEPT for value in values) or len(set(values)) < len(values):
             raise ValueError(f"the values of {plain['name']!r} must be plain and distinct")
         for array, size in ((row, n_items), (code, len(values))):
-            if array.dtype != np.int64 or array.shape != (len(row),):
+            if array.dtype != np.int32 or array.shape != (len(row),):
                 raise ValueError(f"{plain['name']!r} cannot be {array.dtype} of {array.shape}")
             if len(array) and not 0 <= array.min() <= array.max() < size:
                 raise ValueError(f"{plain['name']!r} holds numbers beyond {size}")
         steps = np.diff(row)
         if (steps < 0).any() or (form == "value" and (steps == 0).any()):
             raise ValueError(f"the items of {plain['name']!r} must be in order")
-        return cls(form, row.astype(np.int32), code.astype(np.int32), values)
+        return cls(form, row, code, values)
 
 
 # Values that are kept as they are; others become texts.

@@ -13,16 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from lightfm_clone import _core
+from lightfm_clone._tables import is_missing
 from lightfm_clone._warn import warn
-from lightfm_clone.data import columns
+from lightfm_clone.data import columns, dense
+from lightfm_clone.data.dense import BLOCK
 from lightfm_clone.data.rows import lists_of, shown
 
 # Ids in bulk: as a 1-D array, or one by one.
 Ids: TypeAlias = npt.NDArray[Any] | list[Hashable]
-
-# Long inputs are taken in blocks: long enough to leave the loops to C, short enough to stay in the
-# cache.
-BLOCK = 1 << 13
 
 # What an id is called in messages, by the argument of `fit_partial` that makes it known.
 NOUNS = {
@@ -89,7 +87,7 @@ def distinct(ids: Iterable[Hashable] | None, argument: str) -> dict[Hashable, in
             raise TypeError(_no_ids(argument, ids, str(error), block)) from error
         # Looking at what is new spares looking at all, until something missing is among it.
         if n_missing or n_none or _hold_missing(places, len(places) - n_before):
-            missing = sum(map(columns.is_missing, block))
+            missing = sum(map(is_missing, block))
             none = sum(value is None for value in block)
             n_missing, n_none = n_missing + missing - none, n_none + none
     if n_missing:
@@ -120,7 +118,7 @@ def _hold_missing(places: dict[Hashable, int], n: int) -> bool:
     kinds = set(map(type, latest())) - _WHOLE
     if kinds <= {float}:
         return bool(kinds) and any(map(ne, latest(), latest()))
-    return any(map(columns.is_missing, latest()))
+    return any(map(is_missing, latest()))
 
 
 def _no_ids(argument: str, given: Any, why: str, block: Iterable[Any] = ()) -> str:
@@ -158,14 +156,14 @@ def _thinned(ids: Iterable[Hashable]) -> Iterable[Hashable]:
     ids = plain(ids)
     if not isinstance(ids, np.ndarray):
         return ids
-    span = _dense_range(ids)
+    span = dense.span_of(ids)
     if span is None:
         values: list[Hashable] = ids.tolist()
         return values
     seen = np.zeros(len(span), dtype=bool)
 
     def unseen() -> Iterator[list[Hashable]]:
-        for start, offsets in _offset_blocks(ids, span):
+        for start, offsets in dense.offset_blocks(ids, span):
             new = np.flatnonzero(~seen.take(offsets))
             if len(new):
                 seen[offsets[new]] = True
@@ -189,7 +187,7 @@ def distinct_names(
     if isinstance(names, Iterator):
         names = list(names)  # they are gone through again where numbers are among them
     places = distinct(names, argument)
-    unusual = [name for name in _numbers_among(places) if not columns.is_missing(name)]
+    unusual = [name for name in _numbers_among(places) if not is_missing(name)]
     if unusual:
         again = next((name for name in unusual if name in known), None)
         if again is None:
@@ -283,12 +281,12 @@ def numbers_of(
     unknown.
     """
     if isinstance(ids, np.ndarray):
-        span = _dense_range(ids)
+        span = dense.span_of(ids)
         if span is None:
             return numbers_of(ids.tolist(), numbers, argument, given, advice)
         found = np.empty(len(ids), dtype=np.int32)
         table = np.full(len(span), -1, dtype=np.int32)
-        for start, offsets in _offset_blocks(ids, span):
+        for start, offsets in dense.offset_blocks(ids, span):
             new = offsets[table.take(offsets) < 0]
             if len(new):
                 some = (new + span.start).tolist()
@@ -300,7 +298,7 @@ def numbers_of(
         return numbers.of(ids)
     except KeyError as error:
         (unknown,) = error.args
-        n_missing = sum(map(columns.is_missing, ids)) if columns.is_missing(unknown) else 0
+        n_missing = sum(map(is_missing, ids)) if is_missing(unknown) else 0
         said = "" if n_missing else advice(unknown)
         raise unknown_error(unknown, numbers.mapping, argument, given, said, n_missing) from None
     except TypeError as error:
@@ -323,7 +321,7 @@ def unknown_error(
 
     ``advice`` goes ahead of the usual one; ``n_missing`` counts missing values if it is one.
     """
-    if columns.is_missing(unknown):
+    if is_missing(unknown):
         return ValueError(
             f"{given} must not hold missing values where names or ids belong, got {n_missing} of "
             f"them instead of a {NOUNS[argument]}, the first {unknown!r}; drop them, with dropna() "
@@ -390,33 +388,3 @@ def own_ids(numbers: Any, mapping: Mapping[Hashable, int], argument: str) -> Any
 def id_of(number: int, mapping: Mapping[Hashable, int]) -> Hashable:
     """The id with this number."""
     return next(value for value, its_number in mapping.items() if its_number == number)
-
-
-def _dense_range(ids: npt.NDArray[Any]) -> range | None:
-    """The range of ids that are integers and fill it well.
-
-    A table over the range can then stand in for hashing the ids one by one. Floats that are all
-    integers count as integers, as they do for a dictionary.
-    """
-    if ids.dtype.kind not in "iuf" or not len(ids):
-        return None
-    low, high = ids.min().item(), ids.max().item()
-    # Put so that NaN fails. Beyond 2**53 integers and floats no longer match one to one.
-    if not (-(2**53) <= low <= high <= 2**53 and high - low <= 4 * len(ids) + (1 << 16)):
-        return None
-    if ids.dtype.kind == "f":
-        for start in range(0, len(ids), BLOCK):
-            block = ids[start : start + BLOCK]
-            if not np.array_equal(block.astype(np.int64), block):
-                return None
-    return range(int(low), int(high) + 1)
-
-
-def _offset_blocks(
-    ids: npt.NDArray[Any], span: range
-) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
-    """The places of the ids in their range, each block with the position of its first."""
-    for start in range(0, len(ids), BLOCK):
-        offsets = ids[start : start + BLOCK].astype(np.intp)
-        offsets -= span.start
-        yield start, offsets

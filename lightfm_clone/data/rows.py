@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from lightfm_clone._tables import is_missing
 from lightfm_clone.data import columns
 
 
@@ -185,6 +186,6 @@ def _advice_on_weight(value: Hashable) -> str:
         except ValueError:
             return "leave it out if it is no weight; a text can be (part of) the name of a feature"
         return "turn the weights into numbers with float(), or astype(float) in pandas and NumPy"
-    if value is None or columns.is_missing(value):
+    if value is None or is_missing(value):
         return "leave out the weight, which then is 1, or what it belongs to"
     return "leave it out if it is no weight"

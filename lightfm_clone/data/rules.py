@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lightfm_clone._checks import is_integer
-from lightfm_clone.data.columns import Column, is_missing
+from lightfm_clone._tables import is_missing
+from lightfm_clone.data.columns import Column
 from lightfm_clone.data.rows import shown
 from lightfm_clone.persistence.plain import from_plain, to_plain
 

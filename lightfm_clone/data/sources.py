@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import cache
-from importlib.util import find_spec
 from itertools import chain
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from lightfm_clone._tables import installed, make
 from lightfm_clone.data import columns as columns_of
 from lightfm_clone.persistence import files
 from lightfm_clone.typing import Path
@@ -72,7 +68,10 @@ def read(
     with suppress(nw.exceptions.DuplicateError):  # who reads the columns knows what to say of that
         frame = nw.from_native(source, pass_through=True)
         if isinstance(frame, nw.LazyFrame):
-            return (frame if wanted is None else frame.select(wanted)).collect().to_native()
+            if wanted is not None:  # of one that is not there, who reads the columns tells more
+                there = frame.collect_schema().names()
+                frame = frame.select([name for name in there if name in wanted])
+            return frame.collect().to_native()
     return source
 
 
@@ -95,19 +94,27 @@ def _of_path(
             "pass the table"
         )
 
-    def check(names: Collection[Hashable]) -> None:
+    def check(names: list[Hashable]) -> None:
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated is not None:
+            raise ValueError(
+                f"{argument} must have each column once, got {repeated!r} again in {path!r}; "
+                "rename one of the two"
+            )
         missing = [name for name in (*texts, *(columns or ())) if name not in names]
         if missing:
             raise ValueError(
                 f"{argument} must have the column {missing[0]!r}, got {path!r} with the columns "
-                f"{', '.join(map(repr, names)) or 'none'}"
+                f"{', '.join(map(repr, names)) or 'none'}{_advice_on_separator(names, suffix)}"
             )
 
     try:
         if suffix in _SEPARATORS:
             return _of_texts(path, _SEPARATORS[suffix], texts, columns, check)
         return _of_types(path, _FORMATS[suffix], columns, check)
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+    except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the system, not of what is in the file
         remedy = "save it again, or read it with pandas or polars and pass the table"
         if suffix in _SEPARATORS:
             remedy = (
@@ -117,22 +124,44 @@ def _of_path(
         raise ValueError(f"{argument} cannot be read from {path!r}: {error}; {remedy}") from error
 
 
+def _advice_on_separator(names: list[Hashable], suffix: str) -> str:
+    """What to say of a single name that holds another separator."""
+    found = next((mark for mark in ",;\t|" if len(names) == 1 and mark in str(names[0])), None)
+    if suffix not in _SEPARATORS or found is None:
+        return ""
+    return (
+        f", which {found!r} seems to separate, not {_SEPARATORS[suffix]!r}; read it with "
+        f"pandas.read_csv(..., sep={found!r}, dtype={{ids: str}}) and pass the table"
+    )
+
+
 def _of_types(
     path: str,
     of_format: str,
     columns: list[Hashable] | None,
-    check: Callable[[Collection[Hashable]], None],
+    check: Callable[[list[Hashable]], None],
 ) -> Any:
     import pyarrow as pa
     import pyarrow.dataset
+    import pyarrow.parquet
 
-    found = pyarrow.dataset.dataset(path, format=of_format, partitioning="hive")
-    if not found.files:
-        raise pa.ArrowInvalid("the folder holds no Parquet files")
+    names: list[Hashable]
+    if of_format == "parquet" and not os.path.isdir(path):
+        # One chunk a column, which arrays then share; a data set makes hundreds.
+        # Buffering ahead is for slow remote files, and would hold the file beside the table.
+        file = pyarrow.parquet.ParquetFile(path, pre_buffer=False)
+        names, load = file.schema_arrow.names, file.read
+    else:
+        found = pyarrow.dataset.dataset(path, format=of_format, partitioning="hive")
+        if not found.files:
+            raise pa.ArrowInvalid("the folder holds no Parquet files")
+        names, load = found.schema.names, found.to_table
     # An index without a name that pandas saved with its frame is no column.
-    names = [name for name in found.schema.names if not name.startswith("__index_level_")]
+    names = [name for name in names if not str(name).startswith("__index_level_")]
     check(names)
-    return found.to_table(columns=names if columns is None else columns)
+    made = load(columns=names if columns is None else columns)
+    give_back()
+    return made
 
 
 def _of_texts(
@@ -140,7 +169,7 @@ def _of_texts(
     separator: str,
     texts: list[Hashable],
     columns: list[Hashable] | None,
-    check: Callable[[Collection[Hashable]], None],
+    check: Callable[[list[Hashable]], None],
 ) -> Any:
     import pyarrow as pa
     import pyarrow.csv
@@ -195,6 +224,16 @@ def _with_leading_zeros(batches: Iterable[Any]) -> list[Hashable]:
     return list(codes)
 
 
+def give_back() -> None:
+    """Give the memory that Arrow has done with, but holds for later, back to the system.
+
+    Reading a file and numbering a column leave it with as much as the columns take.
+    """
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+
+
 # ---- tables out ----------------------------------------------------------------------------------
 
 
@@ -208,78 +247,10 @@ def kind_of(source: Any = None) -> str:
     if found is not None:
         return found
     if source is None or isinstance(source, str | os.PathLike | Mapping | list):
-        return _installed()
+        return installed()
     nw = columns_of.narwhals()
     frame = nw.from_native(source, pass_through=True)
-    return str(frame.implementation.value) if isinstance(frame, nw.DataFrame) else _installed()
-
-
-@cache
-def _installed() -> str:
-    return next((name for name in ("pandas", "polars") if find_spec(name)), "pyarrow")
-
-
-def make(kind: str, columns: Mapping[Any, Any]) -> Any:
-    """A table of the library ``kind`` with these columns, arrays or lists, by name.
-
-    Values stay what they are, in columns of objects if need be: numbers beside None, tuples,
-    different types in one column. Arrow has no such columns; a TypeError says so.
-    """
-    if kind == "pandas":
-        import pandas as pd
-
-        return pd.DataFrame({name: _array(values) for name, values in columns.items()})
-    if kind == "polars":
-        import polars as pl
-
-        return pl.DataFrame([_series(str(name), values) for name, values in columns.items()])
-    nw = columns_of.narwhals()
-    import pyarrow as pa
-
-    made = pa.table({str(name): _arrow(name, values) for name, values in columns.items()})
-    return made if kind == "pyarrow" else nw.from_arrow(made, backend=kind).to_native()
-
-
-def _types(values: Any) -> set[type]:
-    """The types of the values but None."""
-    return set(map(type, values)) - {type(None)}
-
-
-def _is_typed(values: Any) -> bool:
-    """Whether the values are an array of a type, not of objects."""
-    return isinstance(values, np.ndarray) and values.dtype != object
-
-
-def _array(values: Any) -> npt.NDArray[Any]:
-    if _is_typed(values):
-        return np.asarray(values)
-    kinds = set(map(type, values))
-    if len(kinds) == 1 and issubclass(*kinds, int | float | np.number | np.bool_):
-        return np.array(list(values))
-    # Never two-dimensional, as np.array makes lists and tuples of one length.
-    return np.fromiter(values, dtype=object, count=len(values))
-
-
-def _series(name: str, values: Any) -> Any:
-    import polars as pl
-
-    if _is_typed(values):
-        return pl.Series(name, values)
-    kinds = _types(values)
-    mixed = len(kinds) > 1 or tuple in kinds
-    return pl.Series(name, list(values), dtype=pl.Object if mixed else None)
-
-
-def _arrow(name: Hashable, values: Any) -> Any:
-    import pyarrow as pa
-
-    kinds = set() if _is_typed(values) else _types(values)
-    if len(kinds) > 1 and not kinds <= {int, float} or tuple in kinds:
-        raise TypeError(
-            f"the column {name!r} must hold values of one type to be one of pyarrow, got values "
-            f"of type {', '.join(sorted(kind.__name__ for kind in kinds))}; take pandas or polars"
-        )
-    return pa.array(values, from_pandas=True)  # NaN is missing
+    return str(frame.implementation.value) if isinstance(frame, nw.DataFrame) else installed()
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def dataset_to_parts(dataset: Any) -> tuple[Header, Arrays]:
         # Identity features come first, and are the ids themselves.
         shared = next(compress(count(), map(is_not, ids, features)), min(len(ids), len(features)))
         for name, keys in ((f"{side}_ids", ids), (f"{side}_features", features[shared:])):
-            mappings[name], parts = _keys_to_arrays(keys, f"{side} {name[5:-1]}")
+            mappings[name], parts = keys_to_arrays(keys, f"{side} {name[5:-1]}")
             arrays |= {f"{name}{suffix}": array for suffix, array in parts.items()}
         mappings[f"{side}_features"]["ids_first"] = shared
     header = {
@@ -68,7 +68,7 @@ def _to_state(header: Header, arrays: Arrays) -> dict[str, Any]:
             raise ValueError(f"{flag} must be true or false, got {header[flag]!r}")
         state[f"_{flag}"] = header[flag]
         ids, features = (
-            _keys_from_arrays(name, header["mappings"][name], arrays)
+            keys_from_arrays(name, header["mappings"][name], arrays)
             for name in (f"{side}_ids", f"{side}_features")
         )
         shared = header["mappings"][f"{side}_features"]["ids_first"]
@@ -91,7 +91,7 @@ def _keys_in_order(mapping: dict[Id, int], what: str) -> list[Id]:
     return list(mapping)
 
 
-def _keys_to_arrays(keys: list[Any], noun: str) -> tuple[dict[str, Any], Arrays]:
+def keys_to_arrays(keys: list[Any], noun: str) -> tuple[dict[str, Any], Arrays]:
     """How ids, or names of features, are stored, and the arrays, by the suffix of their names."""
     types = set(map(type, keys))
     if any(issubclass(kind, np.generic) for kind in types):
@@ -130,7 +130,7 @@ def _keys_to_arrays(keys: list[Any], noun: str) -> tuple[dict[str, Any], Arrays]
     return {"type": "json"}, {"": np.frombuffer(text, dtype=np.uint8)}
 
 
-def _keys_from_arrays(name: str, layout: dict[str, Any], arrays: Arrays) -> list[Any]:
+def keys_from_arrays(name: str, layout: dict[str, Any], arrays: Arrays) -> list[Any]:
     kind, array = layout["type"], arrays[name]
     expected = {"int": np.int64, "float": np.float64}.get(kind, np.uint8)
     if array.dtype != expected or array.ndim != 1:

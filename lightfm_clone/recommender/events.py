@@ -19,7 +19,7 @@ import scipy.sparse as sp
 from lightfm_clone._checks import is_real
 from lightfm_clone._model.losses import LOSSES
 from lightfm_clone.data import columns as columns_of
-from lightfm_clone.data import tables
+from lightfm_clone.data import sources, tables
 from lightfm_clone.data.columns import Codes, Column
 from lightfm_clone.recommender.ageing import half_life_seconds
 from lightfm_clone.typing import Floats, Id, Table
@@ -201,6 +201,22 @@ def read(
         {role: name for role, name in named.items() if name is not None},
         time_unit,
     )
+
+
+def of_source(source: Any, rules: Mapping[str, Any], *, known_kinds: Iterable[Id] = ()) -> Log:
+    """The events of whatever `sources.read` takes that count; `rules` are arguments of `read`.
+
+    Of a file, only the columns that rules name are read, and nothing of them is kept.
+    """
+    named = [rules.get(role) for role in ("user", "item", "timestamp", "event", "weight")]
+    watched = rules.get("watched")
+    named += watched if isinstance(watched, tuple) else [watched]
+    columns = list(dict.fromkeys(name for name in named if name is not None))
+    table = sources.read(source, "events", [rules["user"], rules["item"]], columns)
+    log = read(table, **rules, known_kinds=known_kinds)
+    del table
+    sources.give_back()
+    return log
 
 
 def refuse_empty(log: Log, argument: str = "events") -> None:

@@ -13,11 +13,13 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 
 from lightfm_clone._checks import name_here
 from lightfm_clone._model.parameters import Default
 from lightfm_clone.data import Dataset, sources
+from lightfm_clone.data.columns import Codes
 from lightfm_clone.data.item_columns import ItemColumns
 from lightfm_clone.data.rules import cross
 from lightfm_clone.recommender import events as events_of
@@ -137,11 +139,15 @@ def train(
     if isinstance(getattr(model, "negatives", None), Default):
         model.set_params(negatives="seen")
     pairs: Pairs = shop.pairs_
-    interactions = pairs.rows()
+    interactions = pairs.rows().tocoo(copy=False)
+    weights = _loss_weights(model, pairs)
+    if weights is not None:
+        entries = interactions.row, interactions.col
+        weights = sp.coo_matrix((weights, entries), shape=pairs.shape)
     given = {
         "user_features": shop.user_features_,
         "item_features": shop.item_features_,
-        "sample_weight": _weights(model, pairs),
+        "sample_weight": weights,
         "epochs": epochs,
         "num_threads": num_threads,
         "verbose": verbose,
@@ -187,9 +193,11 @@ def unfitted(model: Any) -> Any:
 def check_dimensions(shop: Any) -> None:
     """Check that the model has a row for each feature of the numbering."""
     if isinstance(shop.model_, Baseline):  # whose rows are users and items
-        sizes, expected = (shop.model_.n_users_, shop.model_.n_items_), shop.pairs_.shape
-        if sizes != expected:
-            raise ValueError(f"the model has {sizes} users and items, but the numbering {expected}")
+        sizes = shop.model_.n_users_, shop.model_.n_items_
+        if sizes != shop.pairs_.shape:
+            raise ValueError(
+                f"the model has {sizes} users and items, but the numbering {shop.pairs_.shape}"
+            )
         return
     for side, n in zip(("user", "item"), shop.dataset_.model_dimensions(), strict=True):
         found = len(getattr(shop.model_, f"{side}_biases"))
@@ -202,15 +210,6 @@ def _loss_weights(model: Any, pairs: Pairs) -> Any:
     return events_of.loss_weights(pairs.weights, getattr(model, "loss", None), pairs.shape[1])
 
 
-def _weights(model: Any, pairs: Pairs) -> Any:
-    """Weights as a matrix beside the pairs, or None where all are equal."""
-    weights = _loss_weights(model, pairs)
-    if weights is None:
-        return None
-    rows = np.repeat(np.arange(pairs.shape[0], dtype=np.int32), np.diff(pairs.indptr))
-    return sp.coo_matrix((weights, (rows, pairs.indices)), shape=pairs.shape)
-
-
 # ---- tables --------------------------------------------------------------------------------------
 
 
@@ -218,8 +217,7 @@ def _read(
     shop: Any, events: Any, users: Any, items: Any
 ) -> tuple[Log, SideTable | None, SideTable | None]:
     user, item = shop._rules["user"], shop._rules["item"]
-    table = sources.read(events, "events", texts=[user, item])
-    log = events_of.read(table, **shop._rules, known_kinds=shop._kinds)
+    log = events_of.of_source(events, shop._rules, known_kinds=shop._kinds)
     return log, sides_of.read(users, "user", user), sides_of.read(items, "item", item)
 
 
@@ -267,8 +265,7 @@ def _take(shop: Any, log: Log, of_users: SideTable | None, of_items: SideTable |
         _ids(log.users.values, of_users), _ids(log.items.values, of_items), *names
     )
     users, _, items, _ = shop.dataset_.mapping()
-    rows = numbers_of(log.users.values, users).astype(np.int32)[log.users.codes]
-    cols = numbers_of(log.items.values, items).astype(np.int32)[log.items.codes]
+    rows, cols = _numbered(log.users, users), _numbered(log.items, items)
     shape = len(users), len(items)
     new = events_of.pairs(rows, cols, shape, log, duplicates=shop._duplicates)
     shop.pairs_ = new
@@ -292,6 +289,13 @@ def _take(shop: Any, log: Log, of_users: SideTable | None, of_items: SideTable |
         shop.item_columns_ = shop.item_columns_.grown(shape[1])
     settle(shop)
     return new
+
+
+def _numbered(ids: Codes, numbers: Mapping[Hashable, int]) -> npt.NDArray[Any]:
+    """The number of the id in each row; of a first fit these are the codes."""
+    of_value = numbers_of(ids.values, numbers).astype(np.int32)
+    is_own = np.array_equal(of_value, np.arange(len(of_value)))
+    return ids.codes if is_own else of_value[ids.codes]
 
 
 def _report(

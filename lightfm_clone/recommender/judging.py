@@ -17,7 +17,6 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from lightfm_clone import evaluation
-from lightfm_clone.data import sources
 from lightfm_clone.evaluation import Comparison, Evaluation
 from lightfm_clone.recommender import events as events_of
 from lightfm_clone.recommender import fitting
@@ -56,8 +55,7 @@ def read(shop: Any, events: Any, relevant: Any, users: Any, exclude: Any) -> Lat
     shop._check_fitted()
     rules = shop._rules
     # What an event weighed does not matter here, but that it counted.
-    table = sources.read(events, "events", texts=[rules["user"], rules["item"]])
-    log = events_of.read(table, **rules | {"half_life": None}, known_kinds=shop._kinds)
+    log = events_of.of_source(events, rules | {"half_life": None}, known_kinds=shop._kinds)
     keep = np.ones(len(log.users.codes), bool)
     if relevant is not None:
         if log.kinds is None:

@@ -6,7 +6,8 @@ Everything here is of rows and arrays; ids and tables are the caller's.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -93,9 +94,11 @@ def best(
         if dial != 0:
             ordered = items.with_biases(items.biases + np.float32(dial) * shift)
     if at_most or diversity:
-        ids, scores = _chosen(
-            ordered, users, k, exclude, candidates, at_most, float(diversity), num_threads
-        )
+        # Of `items`, which find the directions of their vectors once and not at every call.
+        cosines = partial(items.cosines, num_threads=num_threads)
+        choose = partial(_choose, k, at_most, float(diversity), cosines)
+        size = max(10 * k, 100) if diversity else 2 * k
+        ids, scores = _from_pools(choose, size, ordered, users, k, exclude, candidates, num_threads)
     else:
         ids, scores = ordered.best(
             users, k, exclude=exclude, candidates=candidates, num_threads=num_threads
@@ -128,26 +131,26 @@ def popularity_shift(items: PreparedItems, users: Representations, counts: Any) 
     columns -= columns.mean(axis=0, dtype=np.float64).astype(np.float32)
     covariance = (columns.T @ columns) / items.n
     of_users = np.column_stack([np.ones_like(users[0]), users[1]])
-    variance = np.mean(np.sum(of_users @ covariance * of_users, axis=1), dtype=np.float64)
-    shift: Floats = (np.sqrt(variance) * (logs - logs.mean()) / logs.std()).astype(np.float32)
+    variances = np.sum(of_users @ covariance * of_users, axis=1, dtype=np.float64)
+    spread = np.sqrt(variances.mean().clip(0))  # by rounding it may be below 0
+    shift: Floats = (spread * (logs - logs.mean()) / logs.std()).astype(np.float32)
     return shift
 
 
-def _chosen(
+def _from_pools(
+    choose: Callable[[Any, Any], RankedLists],
+    size: int,
     items: PreparedItems,
     users: Representations,
     k: int,
     exclude: Any,
     candidates: Any,
-    at_most: Sequence[tuple[Any, int]],
-    diversity: float,
     num_threads: int | None,
 ) -> RankedLists:
-    """Lists chosen from pools of the best items, which grow until the lists are full."""
+    """Lists chosen from pools of the `size` best items, which grow until the lists are full."""
     biases, vectors = users
     ids = np.full((len(biases), k), -1, dtype=np.int32)
     scores = np.full((len(biases), k), -np.inf, dtype=np.float32)
-    size = max(10 * k, 100) if diversity else 2 * k
     short = np.arange(len(biases) if items.n else 0)
     while len(short):
         size = min(size, items.n)
@@ -163,7 +166,7 @@ def _chosen(
                 candidates=own,
                 num_threads=num_threads,
             )
-            ids[rows], scores[rows] = _choose(items, *pool, k, at_most, diversity, num_threads)
+            ids[rows], scores[rows] = choose(*pool)
             has_more = (pool[0][:, -1] >= 0) & (size < items.n)
             still_short.append(rows[has_more & (ids[rows, -1] < 0)])
         short = np.concatenate(still_short)
@@ -172,18 +175,18 @@ def _chosen(
 
 
 def _choose(
-    items: PreparedItems,
-    pool: Any,
-    scores: Any,
     k: int,
     at_most: Sequence[tuple[Any, int]],
     diversity: float,
-    num_threads: int | None,
+    cosines: Callable[[Any, Any], Floats],
+    pool: Any,
+    scores: Any,
 ) -> RankedLists:
     """Lists [n, k] out of pools [n, size], which are sorted, item by item for all users at once."""
     n, size = pool.shape
     each = np.arange(n)
     is_open = pool >= 0
+    pool = np.maximum(pool, 0)  # what is no item is not open; it may stand for any
     # Of each column the codes, and how many more items of that code the list may take.
     quotas = []
     for codes, most in at_most:
@@ -211,6 +214,5 @@ def _choose(
             slots -= codes == codes[each, pick][:, None]
             is_open &= slots > 0
         if diversity and place + 1 < min(k, size):
-            cosines = items.cosines(pool[each, pick], pool, num_threads=num_threads)
-            np.maximum(nearest, cosines, out=nearest)
+            np.maximum(nearest, cosines(pool[each, pick], pool), out=nearest)
     return ids, of_ids

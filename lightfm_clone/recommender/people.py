@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from lightfm_clone._tables import is_missing
 from lightfm_clone.data import columns as columns_of
 from lightfm_clone.data import numbering, sources
 from lightfm_clone.recommender import sides
@@ -119,7 +120,7 @@ def refuse_other_types(
     unknown = list(compress(ids, numbers < 0))
     for one in dict(zip(map(type, unknown), unknown, strict=True)).values():
         kind = _kind(one)
-        if columns_of.is_missing(one) or any(_kind(known) is kind for known in mapping):
+        if is_missing(one) or any(_kind(known) is kind for known in mapping):
             continue
         twin = numbering.twin_of(one, mapping)
         known = next(iter(mapping)) if twin is None else twin

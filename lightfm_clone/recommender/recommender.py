@@ -1,4 +1,4 @@
-"""The `Recommender`: signatures and docstrings. Each method leads to one function elsewhere."""
+"""The `Recommender`: signatures and docstrings; each method leads to a function beside it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Recommender:
 
     Parameters
     ----------
-    model : LightFM, or another model with its methods
+    model : LightFM, or another model with its methods, default WARP with 32 components
         What is trained, such as ``LightFM(loss="softmax", no_components=64)``, or a baseline as
         `Popularity`. It stays as it is; `fit` trains a copy.
 
@@ -105,7 +105,7 @@ class Recommender:
     _items: Side
 
     def __init__(self, model: Any = None) -> None:
-        self.model = LightFM(loss="softmax") if model is None else model
+        self.model = LightFM(loss="warp", no_components=32) if model is None else model
 
     # ---- what follows from what is kept ----------------------------------------------------------
 

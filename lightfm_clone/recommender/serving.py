@@ -20,6 +20,7 @@ from lightfm_clone import _checks as checks
 from lightfm_clone._checks import check_num_threads, is_integer, is_sparse
 from lightfm_clone._model.prepared import PreparedItems
 from lightfm_clone._model.state import directions
+from lightfm_clone._tables import make
 from lightfm_clone.data import sources
 from lightfm_clone.recommender import lists
 from lightfm_clone.recommender.baselines import Popularity
@@ -306,7 +307,7 @@ def similar_items(shop: Any, items: Any, k: int, where: Any, num_threads: int | 
         "similar": shop.item_ids_[ids[filled]],
         "score": scores[filled],
     }
-    return sources.make(shop._kind, columns)
+    return make(shop._kind, columns)
 
 
 def table_of_vectors(shop: Any, name: str, features: bool) -> Any:
@@ -321,7 +322,7 @@ def table_of_vectors(shop: Any, name: str, features: bool) -> Any:
         dense = side.encoded.toarray()
         for place, feature in enumerate(side.encoder.feature_names_):
             found[feature] = dense[:, place]
-    return sources.make(shop._kind, found)
+    return make(shop._kind, found)
 
 
 # ---- what the methods return ---------------------------------------------------------------------
@@ -333,7 +334,7 @@ def recommend(shop: Any, people: People, k: int, num_threads: int | None, **give
     columns = [columns_of_lists(shop, part) for part in parts]
     if len(columns) != 1:
         columns = [_joined(columns)]
-    return sources.make(people.kind or shop._kind, columns[0])
+    return make(people.kind or shop._kind, columns[0])
 
 
 def lists_of(

@@ -150,14 +150,16 @@ struct Stored {
 
 void train(const Kernels& kernels, const Stored& stored, int loss, int schedule, int components,
            const Features* user_features, const Features* item_features, double alpha,
-           const AliasColumn* popularity, const char* name) {
+           const AliasColumn* popularity, const std::vector<int32_t>* candidates,
+           const char* name) {
     Rng rng(SEED, 7);
     Parameters users(user_features ? N_FEATURES : N_USERS, schedule, components, rng);
     Parameters items(item_features ? N_FEATURES : N_ITEMS, schedule, components, rng);
     Scales scales{1.0, 1.0, 0};
+    const int32_t n_candidates = candidates ? static_cast<int32_t>(candidates->size()) : N_ITEMS;
     std::vector<float> warp_weights;
     for (int tries = 1; tries <= 10; ++tries)
-        warp_weights.push_back(static_cast<float>(std::log((N_ITEMS - 1) / tries)));
+        warp_weights.push_back(static_cast<float>(std::log((n_candidates - 1) / tries)));
 
     Problem problem{};
     problem.users = users.side(user_features, alpha);
@@ -170,6 +172,8 @@ void train(const Kernels& kernels, const Stored& stored, int loss, int schedule,
     problem.has_values = true;
     problem.n_interactions = N_INTERACTIONS;
     problem.n_items = N_ITEMS;
+    problem.candidates = candidates ? candidates->data() : nullptr;
+    problem.n_candidates = n_candidates;
     problem.popularity = popularity;
     problem.no_components = components;
     problem.lanes = users.lanes;
@@ -198,6 +202,14 @@ void train(const Kernels& kernels, const Stored& stored, int loss, int schedule,
     print(name, users.values());
     print(name, items.values());
     print(name, std::vector<double>{scales.user, scales.item, sums.loss});
+}
+
+// Those that have an interaction.
+std::vector<int32_t> seen_items(const Stored& stored) {
+    std::vector<int32_t> seen(stored.known_items);
+    std::sort(seen.begin(), seen.end());
+    seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
+    return seen;
 }
 
 // Items that are drawn as often as their number modulo 7.
@@ -313,10 +325,15 @@ int main(int argc, char** argv) {
                                  alpha > 0 ? "-l2" : "");
                         train(*kernels, stored, loss, schedule, components,
                               hybrid ? &user_features : nullptr, hybrid ? &item_features : nullptr,
-                              alpha, nullptr, name);
+                              alpha, nullptr, nullptr, name);
                     }
-    train(*kernels, stored, BPR, ADAGRAD, 20, nullptr, nullptr, 0.0, popularity().data(),
+    train(*kernels, stored, BPR, ADAGRAD, 20, nullptr, nullptr, 0.0, popularity().data(), nullptr,
           "bpr-popularity");
+    const std::vector<int32_t> seen = seen_items(stored);
+    print("seen", seen);
+    for (const int loss : {WARP, WARP_KOS, SOFTMAX})
+        train(*kernels, stored, loss, ADAGRAD, 20, nullptr, &item_features, 0.0, nullptr, &seen,
+              LOSS_NAMES[loss]);
     gather_features(user_features);
     rank(*kernels, stored);
 
