@@ -116,10 +116,11 @@ def test_all_that_a_recommender_holds_is_saved(path):
     assert vars(shop).keys() == vars(loaded).keys()
     for name in ("_rules", "_kinds", "_duplicates", "_kind"):
         assert getattr(shop, name) == getattr(loaded, name), name
-    for name in ("name", "column", "rules"):
-        for side in ("_users", "_items"):
-            ours, theirs = (getattr(getattr(of, side), name) for of in (shop, loaded))
-            assert ours == theirs or name == "rules"
+    for side in ("_users", "_items"):
+        ours, theirs = (getattr(of, side) for of in (shop, loaded))
+        assert (ours.name, ours.column) == (theirs.name, theirs.column)
+        assert ours.encoder.to_plain() == theirs.encoder.to_plain()
+        assert (ours.encoded != theirs.encoded).nnz == 0
     # Nothing of the report: it is about tables that are not there any more.
     assert loaded.report_ is None and "warnings" not in str(loaded)
 
@@ -459,18 +460,18 @@ def use(shop):
 
 @pytest.mark.filterwarnings("ignore")
 def test_hostile_headers(content, path):
-    """Every value of the header in turn, by anything: a ValueError, or what can be used."""
+    """Every value of the header in turn, and others in its place: a ValueError, or of use."""
     _, header, rest = parts_of(content)
     n_loaded = 0
-    for at in list(places_in(header)):
-        for value in [places_in, *HOSTILE]:
+    for n, at in enumerate(list(places_in(header))):
+        for value in [places_in, *HOSTILE[n % 5 :: 5]]:
             path.write_bytes(forged(changed(header, at, value), rest))
             try:
                 shop = Recommender.load(path)
             except ValueError:
                 continue
             n_loaded += 1
-            if n_loaded % 29 == 0:  # which takes its time
+            if n_loaded % 9 == 0:  # which takes its time
                 use(shop)
     assert n_loaded > 50
 
