@@ -245,6 +245,12 @@ def lists_of_products(shop):
     return last.loc[shop.item_ids_.tolist()].reset_index()
 
 
+@pytest.mark.filterwarnings("error")
+def test_lists_of_one_item_have_no_diversity(shop):
+    result = shop.compare({}, LATER, metrics="auc", k=1)
+    assert np.isnan(result.measures["recommender"]["diversity@1"])
+
+
 def test_refused_comparisons(shop):
     with pytest.raises(ValueError, match="models cannot have the name 'recommender'"):
         shop.compare({"recommender": Popularity()}, LATER)

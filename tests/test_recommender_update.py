@@ -133,6 +133,10 @@ def test_new_people_and_items(shop):
     assert not {"n1", PRODUCTS["itemid"][1]} & set(found["new"]) and "n2" in found["new"]
     assert "n1" in set(shop.similar_items(PRODUCTS["itemid"][1], k=100)["similar"])
     assert shop.report_.n_events == 4
+    # Nothing is known of the new ones, so no condition holds.
+    some = shop.recommend("new", where={"price": between(0)}, deny="n2", k=100)
+    assert len(some) and not {"n1", "n2"} & set(some["item"])
+    assert "n2" in set(shop.recommend("new", at_most={"brand": 1}, k=100)["item"])
 
 
 def test_an_item_whose_row_has_changed(shop):

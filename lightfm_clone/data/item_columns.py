@@ -122,6 +122,12 @@ class ItemColumns:
             {key: column.put(given.get(key), source) for key, column in self._columns.items()},
         )
 
+    def grown(self, n_items: int) -> ItemColumns:
+        """These columns with further items, of which they say nothing."""
+        nothing = np.full(n_items, -1, np.intp)
+        columns = {key: column.put(None, nothing) for key, column in self._columns.items()}
+        return ItemColumns(n_items, columns)
+
     def mask(self, where: Mapping[Hashable, Any]) -> Mask:
         """Which items fulfil all conditions.
 

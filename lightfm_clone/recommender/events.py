@@ -299,6 +299,8 @@ def _of_texts(texts: list[str], column: Column) -> tuple[npt.NDArray[np.float64]
     except ValueError:
         pass
     try:
+        if not {"now", "today"}.isdisjoint(texts):  # which NumPy would take for dates
+            raise ValueError("'now' and 'today' are none")
         with warnings.catch_warnings():  # that datetime64 has no zones: UTC is what we want
             warnings.simplefilter("ignore")
             return _of_dates(np.array(texts, dtype="datetime64[us]")), None
@@ -313,8 +315,11 @@ def _of_texts(texts: list[str], column: Column) -> tuple[npt.NDArray[np.float64]
 def _since_1970(values: npt.NDArray[Any], column: Column) -> tuple[npt.NDArray[np.float64], str]:
     values = values.astype(np.float64, copy=False)
     largest = max(np.fmax.reduce(values, initial=0), -np.fmin.reduce(values, initial=0))
-    if largest == math.inf:
-        raise ValueError(f"{column.label} must hold finite numbers to be the timestamp, got inf")
+    if largest >= 2**63:  # more nanoseconds than there are dates
+        raise ValueError(
+            f"{column.label} must hold finite numbers since 1970, of seconds down to nanoseconds, "
+            f"to be the timestamp, got {largest:g}"
+        )
     for most, unit, parts in _SINCE_1970:
         if largest < most:
             return (values if parts == 1 else values / parts), unit

@@ -92,7 +92,10 @@ def fingerprint_of(numbering: Arrays) -> str:
 
 
 def _restored(cls: type[_T], header: Header, arrays: Arrays, model_class: Any) -> _T:
-    parts, of = header["parts"], {name: _own(arrays, name) for name in header["parts"]}
+    of = {name: _own(arrays, name) for name in header["parts"]}
+    parts = {
+        name: {"saved_by": header["saved_by"], **part} for name, part in header["parts"].items()
+    }
     shop: Any = cls.__new__(cls)
     _read_settings(shop, header["settings"])
     numbering, model = of["numbering"], parts["model"]
@@ -226,6 +229,8 @@ def _pairs(header: Header, arrays: Arrays, shape: tuple[int, int], n_kinds: int)
         if array.shape != items.shape or array.dtype != types.get(name):
             raise ValueError(f"pairs/{name} cannot be {array.dtype} of shape {array.shape}")
         is_number = array < 1 << n_kinds if name == "kinds" else np.isfinite(array)
+        if name == "times":
+            is_number = np.abs(array) < 2**62  # seconds of datetime64
         if not is_number.all() or (name == "weights" and (array < 0).any()):
             raise ValueError(f"pairs/{name} holds numbers that cannot be")
     if ("kinds" in arrays) != (n_kinds > 0):

@@ -285,6 +285,8 @@ def _take(shop: Any, log: Log, of_users: SideTable | None, of_items: SideTable |
             )
         else:
             shop.item_columns_ = shop.item_columns_.put(of_items.table, of_rows, shape[1])
+    elif shop.item_columns_ is not None:
+        shop.item_columns_ = shop.item_columns_.grown(shape[1])
     settle(shop)
     return new
 

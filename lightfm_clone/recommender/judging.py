@@ -8,6 +8,7 @@ so its events are left out, and counted.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -176,9 +177,15 @@ def measures(
         told = yardstick._serving.items.vectors
     return {
         f"coverage@{k}": evaluation.catalogue_coverage(ids, interactions.shape[1]),
-        f"novelty@{k}": float(np.nanmean(evaluation.novelty(ids, interactions))),
-        f"diversity@{k}": float(np.nanmean(evaluation.intra_list_diversity(ids, told))),
+        f"novelty@{k}": _mean(evaluation.novelty(ids, interactions)),
+        f"diversity@{k}": _mean(evaluation.intra_list_diversity(ids, told)),
     }
+
+
+def _mean(values: npt.NDArray[Any]) -> float:
+    """The mean of what is no NaN, or NaN if nothing is left."""
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if len(values) else math.nan
 
 
 def _said(counts: Mapping[str, int]) -> str:
