@@ -60,6 +60,7 @@ void train(Loss loss, const uint32_t* order, int64_t position, int64_t n, const 
     problem.words = 2;
     problem.n_interactions = n;
     problem.n_items = N_ITEMS;
+    problem.n_candidates = N_ITEMS;
     problem.no_components = D;
     problem.lanes = LANES;
     problem.learning_rate = problem.last_learning_rate = 0.05f;
