@@ -21,6 +21,7 @@ import floor  # noqa: E402
 import harness  # noqa: E402
 import models  # noqa: E402
 import ranking  # noqa: E402
+import recommender  # noqa: E402
 import scale  # noqa: E402
 import updates  # noqa: E402
 import workloads  # noqa: E402
@@ -262,3 +263,46 @@ def test_days_of_the_updates():
     features = log.features(known.shape)["item_features"]
     assert features.shape == (44, 45)
     np.testing.assert_allclose(features.sum(axis=1), 1, rtol=1e-6)
+
+
+# ---- recommender ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ratings(tmp_path_factory):
+    pytest.importorskip("pyarrow")
+    path = tmp_path_factory.mktemp("ratings") / "ratings.parquet"
+    recommender.write_ratings(path, 300, 200, 5_000)
+    return path
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
+def test_both_ways_from_a_file_to_a_model(ratings, monkeypatch):
+    for owner, name in (
+        (recommender.sources, "read"),
+        (recommender.events_of, "read"),
+        (recommender.events_of, "pairs"),
+        (recommender.Dataset, "fit_partial"),
+        (recommender.fitting, "settle"),
+        (recommender.fitting, "_report"),
+        (recommender.fitting, "train"),
+    ):
+        monkeypatch.setattr(owner, name, getattr(owner, name))  # and back again
+    arrays, ours = (recommender.WAYS[way](ratings, 1, 1) for way in ("arrays", "with-times"))
+    assert arrays["model"] == ours["model"]
+    for found in (arrays, ours):
+        *stages, total = found["stages"]
+        assert total["name"] == "all"
+        assert total["seconds"] == sum(stage["seconds"] for stage in stages)
+        assert total["peak"] == max(stage["peak"] for stage in stages)
+    names = [[stage["name"] for stage in found["stages"]] for found in (arrays, ours)]
+    assert names[0] == ["read the file", "numbering", "interactions", "training", "all"]
+    assert set(names[0]) < set(names[1])
+
+
+def test_medians_of_stages():
+    runs = [
+        {"stages": [{"name": "a", "seconds": took, "cpu": 1.0, "peak": 2e6}]} for took in (3.0, 1.0)
+    ]
+    assert recommender._medians(runs, "a") == {"s": 2.0, "CPU s": 1.0, "MB": 2.0}
+    assert set(recommender._medians(runs, "b").values()) == {""}

@@ -188,3 +188,14 @@ def test_parts_of_several_threads_hold_every_example_once():
         for begin, end in driver.training.parts(N // 3)
     ]
     assert len(totals) > 1 and sum(totals) == N
+
+
+def test_only_what_moves_is_looked_at():
+    """A catalogue that stands still would be copied after every epoch of a fold-in."""
+    users, items = (
+        TrainedSide([np.full((n, 4), size, np.float32)], [np.zeros(n, np.float32)], n_frozen=frozen)
+        for n, size, frozen in ((N_USERS, 0.5, 0), (N_ITEMS, 1e9, N_ITEMS))
+    )
+    examples = check_examples(interactions_of(), None, parameters.loss_of(LightFM()))
+    for sides, largest in (((users, items), 0.5), ((items, users), 0.5)):
+        assert Training(examples, *sides, N_ITEMS, "adagrad").largest() == largest

@@ -149,6 +149,25 @@ def test_events_are_read_as_the_arguments_say():
     assert small(events, watched="s", min_watched=0.6).interactions_.nnz == 1
 
 
+def test_training_has_the_memory_of_the_tables(tmp_path):
+    """What was read of a file, and made of it on the way, is gone when training begins."""
+    pa = pytest.importorskip("pyarrow")
+    held = []
+
+    class Watcher(LightFM):
+        def fit(self, *args, **named):
+            held.append(pa.total_allocated_bytes())
+            return super().fit(*args, **named)
+
+    # Where rows leave, the others are copied; here all stay.
+    EVENTS.dropna().to_parquet(tmp_path / "events.parquet")
+    before = pa.total_allocated_bytes()
+    Recommender(Watcher()).fit(
+        tmp_path / "events.parquet", **NAMES, timestamp="timestamp", epochs=1, verbose=False
+    )
+    assert held == [before]
+
+
 def test_weights_reach_the_model(shop):
     lighter = fitted(event_weights={"view": 1, "addtocart": 1, "transaction": 1})
     assert lighter.pairs_.weights is None and shop.pairs_.weights.max() == 10

@@ -102,6 +102,12 @@ class Training:
             _core.Parameters(side.embeddings, side.biases, n_frozen=side.n_frozen)
             for side in self._sides
         ]
+        # What stands still needs no look after an epoch: a fold-in holds a whole catalogue still.
+        self._moving = [
+            (side, rows)
+            for side, rows in zip(self._sides, self._parameters, strict=True)
+            if side.n_frozen < len(side.biases[0])
+        ]
         values = examples.values
         if values is not None:
             values = (values - mean).astype(np.float32)
@@ -177,16 +183,16 @@ class Training:
         return any(side.features is None or side.features[2].any() for side in self._sides)
 
     def largest(self) -> float:
-        """The largest size of a parameter. Takes a copy of all."""
+        """The largest size of a parameter of the sides that are trained. Takes a copy of them."""
         sizes = [0.0]
-        for side, rows in zip(self._sides, self._parameters, strict=True):
+        for side, rows in self._moving:
             copies = [[array.copy() for array in arrays] for arrays in side[:2]]
             rows.unpack(*copies)
             sizes += [float(np.abs(values[0]).max(initial=0)) for values in copies]
         return max(sizes)
 
     def is_finite(self) -> bool:
-        return all(rows.is_finite() for rows in self._parameters)
+        return all(rows.is_finite() for _, rows in self._moving)
 
     def check(self, totals: Totals, settings: dict[str, Any], epoch: int, what: str) -> None:
         """Raise ValueError where an epoch has left all bounds."""
@@ -213,9 +219,8 @@ class Training:
 
     def write(self) -> None:
         """Write the parameters into the arrays they were read from, where any was trained."""
-        for side, rows in zip(self._sides, self._parameters, strict=True):
-            if side.n_frozen < len(side.biases[0]):
-                rows.unpack(side.embeddings, side.biases)
+        for side, rows in self._moving:
+            rows.unpack(side.embeddings, side.biases)
 
     def read(self) -> None:
         """Read the parameters from their arrays anew."""

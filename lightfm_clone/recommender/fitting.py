@@ -73,7 +73,8 @@ def fit(
     fresh.report_ = _report(fresh, log, fresh.pairs_, of_users, of_items)
     if verbose:
         print(fresh.report_)
-    del log
+    del log, of_users, of_items  # training needs the memory
+    sources.give_back()
     fresh.model_ = train(fresh, shop.model, epochs, num_threads, verbose, further)
     shop.__dict__.clear()
     shop.__dict__.update(fresh.__dict__)
@@ -313,7 +314,8 @@ def settle(shop: Any) -> None:
     """Make what follows from numbers, pairs and encoded rows."""
     pairs: Pairs = shop.pairs_
     shop._users.has_own = np.diff(pairs.indptr) > 0
-    shop._items.has_own = np.bincount(pairs.indices, minlength=pairs.shape[1]) > 0
+    shop._items.has_own = np.zeros(pairs.shape[1], dtype=bool)
+    shop._items.has_own[pairs.indices] = True
     for side in (shop._users, shop._items):
         setattr(shop, f"{side.name}_features_", side.matrix(shop.dataset_))
     for name in MADE_ANEW:
