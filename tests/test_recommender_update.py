@@ -25,7 +25,7 @@ from shops import (
 )
 
 from lightfm_clone import LightFM, Popularity, Recommender
-from lightfm_clone.data import between
+from lightfm_clone.data import between, bins, cross
 from lightfm_clone.recommender import Random, fitting
 
 ONE = {"num_threads": 1, "verbose": False}
@@ -159,6 +159,35 @@ def test_an_item_whose_row_has_changed(shop):
     rest = np.delete(np.arange(len(shop.item_ids_)), row)
     left, right = shop.item_features_[rest], other.item_features_[rest]
     assert (left[:, : right.shape[1]] != right).nnz == 0
+
+
+def test_columns_that_an_update_lacks_stay_as_they_were():
+    """A table of new prices does not take the tags away, neither from features nor from rules."""
+    items = pd.DataFrame(
+        {"i": ["x", "y", "z"], "tag": ["a", "b", "a"], "price": [1.0, 2.0, 3.0], "new": [1, 0, 1]}
+    )
+    rules = {"price": bins([1.5]), "new": "category", "both": cross("tag", "price")}
+    shop = small(SMALL, items=items, columns=rules)
+    prices = pd.DataFrame({"price": [1.0, 9.0], "i": ["y", "w"]})
+    shop.update(pd.DataFrame(SMALL)[:0], items=prices, **ONE)
+    names = np.array(shop.item_encoder_.feature_names_)
+    assert {
+        item: set(names[encoded(shop)[row].indices]) for row, item in enumerate(shop.item_ids_)
+    } == {
+        "x": {"tag:a", "price:<1.5", "new:1", "both:a x <1.5"},
+        "y": {"tag:b", "price:<1.5", "new:0"},  # of the cross one half has changed
+        "z": {"tag:a", "price:>=1.5", "new:1", "both:a x >=1.5"},
+        "w": {"price:>=1.5"},
+    }
+    assert shop.recommend(where={"tag": "b", "price": 1}, exclude=False)["item"].unique() == ["y"]
+    # A column that is there counts, with what is missing in it, too.
+    gone = pd.DataFrame({"i": ["x"], "tag": [None], "price": [9.0], "new": [0]})
+    shop.update(pd.DataFrame(SMALL)[:0], items=gone, **ONE)
+    assert set(names[encoded(shop)[0].indices]) == {"price:>=1.5", "new:0"}
+
+
+def encoded(shop):
+    return shop._items.encoded
 
 
 def test_a_first_table_comes_with_an_update():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Set
 from html import escape
 from typing import Any
 
@@ -218,6 +218,17 @@ class FeatureEncoder:
         new = grown.names[len(self._encodings.names) :]
         self._encodings = grown
         return new
+
+    def is_told_by(self, columns: Set[Hashable]) -> npt.NDArray[np.bool_]:
+        """Which features a table with these columns tells of, bool [n_features].
+
+        A cross of which one column is there is among them: what it was does not hold any more.
+        """
+        encodings = self._fitted()
+        told = np.ones(len(encodings.names), bool)
+        for encoding in encodings.all:
+            told[[*encoding.numbers.values()]] = not encoding.sources.isdisjoint(columns)
+        return told
 
     @property
     def feature_names_(self) -> list[str]:

@@ -34,6 +34,11 @@ class Encoding:
         self.rule = rule
         self.numbers: dict[str, int] = {}  # of features, by label
 
+    @property
+    def sources(self) -> set[Hashable]:
+        """The columns that it reads."""
+        return {self.column}
+
     def of_columns(self, columns: Mapping[Hashable, Column]) -> Pieces:
         column = columns.get(self.column)
         return NOTHING if column is None else self.rule.of_column(column)
@@ -71,6 +76,10 @@ class Cross(Encoding):
     def __init__(self, name: Hashable, rule: cross, parts: Sequence[Encoding]) -> None:
         super().__init__(name, rule)
         self.parts = parts
+
+    @property
+    def sources(self) -> set[Hashable]:
+        return {part.column for part in self.parts}
 
     def of_columns(self, columns: Mapping[Hashable, Column]) -> Pieces:
         first, *others = (_known(part, part.of_columns(columns)) for part in self.parts)

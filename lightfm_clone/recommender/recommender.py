@@ -336,7 +336,7 @@ class Recommender:
             Like those of the fit, with the same columns. An empty table will do.
         users, items : table or path, optional
             Rows of who is new, or about whom something has changed. New categories become
-            features; edges of bins stay.
+            features; edges of bins stay. What a column has said that is not there stays, too.
         epochs : int, optional
             How often the new pairs are trained on. Default: what was measured to be enough.
         num_threads : int or None, default None

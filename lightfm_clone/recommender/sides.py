@@ -100,7 +100,10 @@ class Side:
         return names, encoded[given.last]
 
     def place(self, given: SideTable | None, encoded: Any, ids: Mapping[Hashable, int]) -> None:
-        """Put encoded rows where the dataset has their ids, over what was known before."""
+        """Put encoded rows where the dataset has their ids, over what was known before.
+
+        What columns have said that the table lacks stays, as in `ItemColumns`.
+        """
         width = 0 if self.encoder is None else len(self.encoder.feature_names_)
         before = self.encoded
         n = before.shape[0]
@@ -110,7 +113,15 @@ class Side:
         rows[:n] = np.arange(n)
         parts = [before]
         if given is not None:
-            rows[numbers_of(given.ids.values, ids)] = n + np.arange(encoded.shape[0])
+            assert self.encoder is not None
+            numbers = numbers_of(given.ids.values, ids)
+            rows[numbers] = n + np.arange(encoded.shape[0])
+            is_told = self.encoder.is_told_by(given.columns)
+            if n and not is_told.all():
+                others = rows_at(before, np.where(numbers < n, numbers, -1))
+                others.data[is_told[others.indices]] = 0
+                others.eliminate_zeros()
+                encoded = encoded + others
             parts.append(encoded)
         nothing = empty_rows(1, width)
         self.encoded = sp.vstack([*parts, nothing], format="csr", dtype=np.float32)[rows]
