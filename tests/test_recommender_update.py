@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from shops import (
 )
 
 from lightfm_clone import LightFM, Popularity, Recommender
+from lightfm_clone._model.prepared import PreparedItems
 from lightfm_clone.data import between, bins, cross
 from lightfm_clone.recommender import Random, fitting
 
@@ -242,6 +244,23 @@ def test_an_update_learns_what_is_new():
     shop.update(new, **ONE, epochs=10)
     found = shop.recommend(list(range(100, 130)), k=5, exclude=False)["item"]
     assert found.isin(items[:20]).mean() > 0.9
+
+
+def test_what_a_request_makes_meanwhile_does_not_outlive_an_update(shop, monkeypatch):
+    """A request of another thread packs the items of the old model when the new one comes."""
+    pack = PreparedItems.of
+
+    def of(*given):
+        monkeypatch.undo()
+        packed = pack(*given)
+        shop.update(LATER, items=PRODUCTS.assign(itemid="new"), **ONE)
+        return packed
+
+    monkeypatch.setattr(PreparedItems, "of", of)
+    with suppress(ValueError):  # some of what it goes by is old, some new
+        shop.recommend(k=1)
+    new = copy.deepcopy(shop)
+    assert rows(shop.recommend(k=3, num_threads=1)) == rows(new.recommend(k=3, num_threads=1))
 
 
 @pytest.mark.parametrize("of", [Popularity(), Popularity("20d"), Random(3)], ids=repr)

@@ -76,8 +76,7 @@ def fit(
     del log, of_users, of_items  # training needs the memory
     sources.give_back()
     fresh.model_ = train(fresh, shop.model, epochs, num_threads, verbose, further)
-    shop.__dict__.clear()
-    shop.__dict__.update(fresh.__dict__)
+    shop.__dict__ = fresh.__dict__  # at once; what others are making now stays with the old one
 
 
 def update(
@@ -122,8 +121,7 @@ def update(
             num_threads=num_threads,
             **({} if epochs is None else {"epochs": epochs}),
         )
-    shop.__dict__.clear()
-    shop.__dict__.update(fresh.__dict__)
+    shop.__dict__ = fresh.__dict__  # at once; what others are making now stays with the old one
 
 
 def train(
