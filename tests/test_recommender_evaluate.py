@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from shops import LATER, PAST, PRODUCTS, VISITORS, fitted, model, pd, same_state, scores_of
+from shops import LATER, PAST, PRODUCTS, VISITORS, fitted, model, pd, same_state, scores_of, small
 
 from lightfm_clone import Popularity
 from lightfm_clone.evaluation import evaluate
@@ -19,6 +19,16 @@ METRICS = ["precision@10", "recall@10", "ndcg@10", "map@10", "mrr", "auc"]
 @pytest.fixture(scope="module")
 def shop():
     return fitted(PAST)
+
+
+def test_the_last_of_as_many_kinds_as_there_can_be():
+    n = 64
+    log = {"u": [k % 5 for k in range(n)], "i": [k % 23 for k in range(n)], "k": [*range(n)]}
+    shop = small(log, event="k")
+    later = pd.DataFrame({"u": [0, 1], "i": [6, 5], "k": [63, 62]})
+    for kinds, n_users in ((63, 1), ([62], 1), ([62, 63], 2), (None, 2)):
+        found = shop.evaluate(later, relevant=kinds, exclude=False, metrics="auc")
+        assert len(found.users) == n_users, kinds
 
 
 class Scores:

@@ -64,7 +64,8 @@ def read(shop: Any, events: Any, relevant: Any, users: Any, exclude: Any) -> Lat
                 "call fit(..., event=column)"
             )
         mask = events_of.mask_of(log.kinds.values, relevant, "relevant")
-        keep = (mask >> log.kinds.codes.astype(np.int64)) & 1 == 1
+        is_relevant = [mask >> kind & 1 for kind in range(len(log.kinds.values))]
+        keep = np.array(is_relevant, bool)[log.kinds.codes]
     mapping = shop.dataset_.mapping()[2]
     items = numbers_of(log.items.values, mapping)
     people_of.refuse_other_types(log.items.values, items, mapping, "events")
