@@ -38,6 +38,7 @@ from lightfm_clone import LightFM, Popularity, Recommender
 from lightfm_clone.data import between, split
 from lightfm_clone.datasets import synthetic_shop
 from lightfm_clone.recommender import Random
+from lightfm_clone.recommender.events import Pairs
 
 SMALL = {"u": [1, 1, 2, 3, 3, 4], "i": ["a", "b", "a", "c", "a", "b"]}
 
@@ -413,6 +414,16 @@ def kinds_had(shop, *kinds):
     return had
 
 
+def test_what_kinds_leave_out_is_found_once(shop, active, monkeypatch):
+    """It takes the time of all pairs, and a request should take that of one person."""
+    fresh, made = copy.deepcopy(shop), []
+    rows_of = Pairs.rows
+    monkeypatch.setattr(Pairs, "rows", lambda *given: made.append(given[1:]) or rows_of(*given))
+    for exclude in ("view", ["view"], "transaction", True, "view", False, True):
+        fresh.recommend(active[0], exclude=exclude)
+    assert len(made) == 3
+
+
 @pytest.mark.parametrize(
     ("exclude", "kinds"),
     [
@@ -585,7 +596,7 @@ def test_a_list_as_long_as_can_be_takes_no_more_memory_than_the_items(shop, acti
         ({"items": [["x"], ["y"]]}, ValueError, "for each of the 1 people, got 2 elements"),
         ({"items": [["x"], "y"]}, ValueError, "got 2 elements, of which 1 are lists"),
         ({"deny": PRODUCTS}, TypeError, "pass one column"),
-        ({"deny": [{}]}, TypeError, "deny must hold ids of items"),
+        ({"deny": [{}]}, TypeError, "deny must hold ids, which are hashable"),
         ({"where": {"colour": 1}}, ValueError, "where must name a column .*'colour'.*'brand'"),
         ({"where": "brand"}, TypeError, "where must be a dict"),
         ({"where": {"price": "cheap"}}, TypeError, "must be a number"),
@@ -610,6 +621,10 @@ def test_refused_people(shop):
     for users in ([["a", "b"]], [{"country": "DE"}, "x"]):
         with pytest.raises(TypeError, match="users"):
             shop.recommend(users)
+    for arguments in ({"users": {"visitorid": ["a"]}}, {"history": [[["a"]]]}):
+        (name,) = arguments
+        with pytest.raises(TypeError, match=f"{name} must hold ids, which are hashable"):
+            shop.recommend(**arguments)
     for history in (["x"], "x", [3]):
         with pytest.raises(TypeError, match=r"history must be a list of lists.*\[\[\.\.\.\]\]"):
             shop.recommend(history=history)

@@ -28,7 +28,7 @@ from lightfm_clone.recommender import updating
 from lightfm_clone.recommender.ageing import half_life_seconds
 from lightfm_clone.recommender.baselines import Baseline
 from lightfm_clone.recommender.events import Log, Pairs
-from lightfm_clone.recommender.people import refuse_other_types
+from lightfm_clone.recommender.people import known_numbers
 from lightfm_clone.recommender.report import DataReport, Described
 from lightfm_clone.recommender.sides import Side, SideTable, numbers_of
 
@@ -102,7 +102,7 @@ def update(
         (of_items and of_items.ids, known_items, "items"),
     ):
         if ids is not None:
-            refuse_other_types(ids.values, numbers_of(ids.values, mapping), mapping, argument)
+            known_numbers(ids.values, mapping, argument)  # which refuses those of another type
     new = _take(fresh, log, of_users, of_items)
     fresh.report_ = _report(fresh, log, new, of_users, of_items)
     if verbose:

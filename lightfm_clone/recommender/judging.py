@@ -23,7 +23,7 @@ from lightfm_clone.recommender import fitting
 from lightfm_clone.recommender import people as people_of
 from lightfm_clone.recommender.people import People, vectors_of
 from lightfm_clone.recommender.serving import NO_RULES, Serving, lists_of
-from lightfm_clone.recommender.sides import empty_rows, numbers_of, rows_at
+from lightfm_clone.recommender.sides import empty_rows, rows_at
 from lightfm_clone.typing import Id
 
 GROUPS = ("new", "few", "many")
@@ -67,9 +67,7 @@ def read(shop: Any, events: Any, relevant: Any, users: Any, exclude: Any) -> Lat
         is_relevant = [mask >> kind & 1 for kind in range(len(log.kinds.values))]
         keep = np.array(is_relevant, bool)[log.kinds.codes]
     mapping = shop.dataset_.mapping()[2]
-    items = numbers_of(log.items.values, mapping)
-    people_of.refuse_other_types(log.items.values, items, mapping, "events")
-    items = items[log.items.codes]
+    items = people_of.known_numbers(log.items.values, mapping, "events")[log.items.codes]
     left_out = {"events with items that are not known": int((keep & (items < 0)).sum())}
     keep &= items >= 0
     present, rows = np.unique(log.users.codes[keep], return_inverse=True)

@@ -90,14 +90,7 @@ def listed(ids: Any, mapping: Mapping[Hashable, int]) -> list[Any]:
 
 def of_ids(shop: Any, ids: list[Any], table: Any = None) -> People:
     """People by their ids, of whom a table may tell what is known about strangers."""
-    mapping = shop.dataset_.mapping()[0]
-    try:
-        numbers = numbers_of(ids, mapping)
-    except TypeError as error:
-        raise TypeError(
-            f"users must be ids, a table, or a list of dicts, got {type(ids[0]).__name__}s: {error}"
-        ) from error
-    refuse_other_types(ids, numbers, mapping, "users")
+    numbers = known_numbers(ids, shop.dataset_.mapping()[0], "users")
     rows = None
     if table is not None:
         if shop._users.encoder is None:
@@ -113,10 +106,18 @@ def of_ids(shop: Any, ids: list[Any], table: Any = None) -> People:
     return People(as_column(ids), numbers, rows, None, None)
 
 
-def refuse_other_types(
-    ids: Sequence[Any], numbers: Any, mapping: Mapping[Hashable, int], argument: str
-) -> None:
-    """Refuse unknown ids of a type that no known id has, such as 7 where all are texts."""
+def known_numbers(
+    ids: Sequence[Any], mapping: Mapping[Hashable, int], argument: str
+) -> npt.NDArray[np.int64]:
+    """The numbers of ids, -1 where they are unknown, but for what cannot be meant.
+
+    That is what is not hashable, and an unknown id of a type that no known id has, such as 7 where
+    all are texts.
+    """
+    try:
+        numbers = numbers_of(ids, mapping)
+    except TypeError as error:
+        raise TypeError(f"{argument} must hold ids, which are hashable: {error}") from error
     unknown = list(compress(ids, numbers < 0))
     for one in dict(zip(map(type, unknown), unknown, strict=True)).values():
         kind = _kind(one)
@@ -129,6 +130,7 @@ def refuse_other_types(
             f"of type {type(one).__name__}; convert them with {type(known).__name__}() or "
             "astype(), and mind leading zeros"
         )
+    return numbers
 
 
 def _kind(one: Any) -> type:
@@ -154,9 +156,7 @@ def _of_table(shop: Any, table: Any) -> People:
             ids = places[codes].tolist()
     numbers = np.full(n, -1, np.int64)
     if ids is not None:
-        mapping = shop.dataset_.mapping()[0]
-        numbers = numbers_of(ids, mapping)
-        refuse_other_types(ids, numbers, mapping, "users")
+        numbers = known_numbers(ids, shop.dataset_.mapping()[0], "users")
     if side.encoder is None:
         if ids is None:
             raise ValueError(
@@ -182,8 +182,7 @@ def _of_histories(shop: Any, history: Any) -> People:
     lists = [list(one) for one in lists]
     flat = [item for one in lists for item in one]
     mapping = shop.dataset_.mapping()[2]
-    items = numbers_of(flat, mapping)
-    refuse_other_types(flat, items, mapping, "history")
+    items = known_numbers(flat, mapping, "history")
     owners = np.repeat(np.arange(len(lists)), list(map(len, lists)))
     known = items >= 0
     shape = len(lists), len(mapping)

@@ -150,13 +150,15 @@ class Recommender:
         """The items that lists leave out, a row for each user; None where that is none."""
         if exclude is False or exclude is None:
             return None
-        if exclude is True:
-            return self._had
-        return self.pairs_.rows(events_of.mask_of(self._kinds, exclude, "exclude"))
+        mask = None if exclude is True else events_of.mask_of(self._kinds, exclude, "exclude")
+        if mask not in self._had:
+            self._had[mask] = self.pairs_.rows(mask)
+        return self._had[mask]
 
     @cached_property
-    def _had(self) -> Any:
-        return self.pairs_.rows()
+    def _had(self) -> dict[int | None, Any]:
+        """What everybody has, by the mask of kinds; None for all."""
+        return {}
 
     # ---- scikit-learn ----------------------------------------------------------------------------
 

@@ -27,11 +27,11 @@ from lightfm_clone.recommender.baselines import Popularity
 from lightfm_clone.recommender.people import (
     SOURCES,
     People,
+    known_numbers,
     listed,
-    refuse_other_types,
     vectors_of,
 )
-from lightfm_clone.recommender.sides import numbers_of, rows_at
+from lightfm_clone.recommender.sides import rows_at
 
 _BLOCK = 4096  # people whose lists are made at a time
 _SAMPLED = 2048  # people whose scores say what a dial of popularity is worth
@@ -117,7 +117,8 @@ def rules(
         allowed = _columns(shop, "where").mask(where)
     if deny is not None:
         allowed = np.ones(len(shop.item_ids_), bool) if allowed is None else allowed
-        denied = _numbers_of_items(shop, deny, "deny")[1]
+        mapping = shop.dataset_.mapping()[2]
+        denied = known_numbers(listed(deny, mapping), mapping, "deny")
         allowed[denied[denied >= 0]] = False  # nobody gets an unknown item anyway
     candidates = None if items is None else _candidates(shop, items, n_people)
     if allowed is not None:
@@ -161,7 +162,9 @@ def _columns(shop: Any, argument: str) -> Any:
 
 def rows_of_items(shop: Any, ids: Any, argument: str) -> npt.NDArray[np.int32]:
     """Rows of items that must be known."""
-    given, numbers = _numbers_of_items(shop, ids, argument)
+    mapping = shop.dataset_.mapping()[2]
+    given = listed(ids, mapping)
+    numbers = known_numbers(given, mapping, argument)
     unknown = np.flatnonzero(numbers < 0)
     if len(unknown):
         raise ValueError(
@@ -169,20 +172,6 @@ def rows_of_items(shop: Any, ids: Any, argument: str) -> npt.NDArray[np.int32]:
             f"({len(unknown)} such ids); leave them out, or make them known with update(...)"
         )
     return numbers.astype(np.int32)
-
-
-def _numbers_of_items(
-    shop: Any, ids: Any, argument: str
-) -> tuple[list[Any], npt.NDArray[np.int64]]:
-    """A list of item ids, and their rows, -1 where they are unknown."""
-    mapping = shop.dataset_.mapping()[2]
-    given = listed(ids, mapping)
-    try:
-        numbers = numbers_of(given, mapping)
-    except TypeError as error:
-        raise TypeError(f"{argument} must hold ids of items: {error}") from error
-    refuse_other_types(given, numbers, mapping, argument)
-    return given, numbers
 
 
 def _candidates(shop: Any, items: Any, n_people: int) -> Any:
