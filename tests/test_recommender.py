@@ -887,6 +887,14 @@ def test_vectors_as_tables(shop):
     assert items[f"brand:{brand}"].tolist() == [float(one == brand) for one in brands]
 
 
+def test_a_feature_does_not_take_the_place_of_a_bias():
+    people = pd.DataFrame({"u": [1, 2, 3], "bias": [True, False, True]})
+    shop = small({"u": [1, 1, 2, 3], "i": [5, 6, 7, 6]}, users=people)
+    with pytest.raises(ValueError, match="a feature 'bias'.*features=False"):
+        shop.user_table()
+    assert list(shop.user_table(features=False).columns)[:2] == ["user", "bias"]
+
+
 # ---- what is new, and baselines ------------------------------------------------------------------
 
 
@@ -947,6 +955,8 @@ def test_baselines(of):
     assert len(stranger) == 5
     if isinstance(of, Popularity):
         assert set(stranger["source"]) == {"popular"}
+        idle = shop.user_ids_[~had.any(axis=1)][:1]
+        assert set(shop.recommend([*idle, some[0]])["source"]) == {"popular", "known"}
         order = np.argsort(-scores[0], kind="stable")[:5]
         assert numbers(stranger["item"], shop.item_ids_) == order.tolist()
 
@@ -971,11 +981,14 @@ def test_parameters():
     assert other.no_components == 7
     for bad, said in (
         ({"loss": "warp"}, "unknown parameter 'loss'.*model__no_components"),
+        ({"model": LightFM(), "loss": "warp"}, "unknown parameter 'loss'"),
+        ({"model": LightFM(), "model__loss": "wrap"}, "'wrap'"),
         ({"model__los": "warp"}, "unknown parameter 'los'.*loss"),
         ({"model__no_components": 0}, "no_components must be"),
     ):
         with pytest.raises(ValueError, match=said):
             shop.set_params(**bad)
+        assert shop.model is other and (other.no_components, other.loss) == (7, "logistic")
     assert Recommender().model.loss == "warp"
 
 
@@ -1063,11 +1076,13 @@ def test_before_the_fit(call, path):
         ({"event": "x"}, ValueError, "events must have the column 'x'"),
         ({"event": None}, ValueError, "event_weights need the column of kinds"),
         ({"event_weights": {"view": -1}}, ValueError, "event_weights must be numbers >= 0"),
+        ({"event_weights": ["view"]}, TypeError, "event_weights must be a dict from kinds"),
         ({"event_weights": {"buy": 1}}, ValueError, "at least one event that counts.*'view'"),
         ({"weight": "event"}, TypeError, "'event' of events must hold numbers"),
         ({"half_life": "10y"}, ValueError, "half_life must be a time above 0.*'10y'"),
         ({"half_life": 3, "timestamp": None}, ValueError, "half_life needs times"),
         ({"watched": "timestamp"}, ValueError, "shares from 0 to 1"),
+        ({"watched": ["never", "never"]}, ValueError, r"watched must be .* a tuple, .*\['never'"),
         ({"duplicates": "first"}, ValueError, "duplicates must be one of 'max', 'sum', 'last'"),
         ({"users": PRODUCTS}, ValueError, "users must have the column 'visitorid'"),
         ({"items": 7}, TypeError, "items must be a pandas or polars DataFrame"),

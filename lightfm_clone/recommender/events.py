@@ -210,7 +210,7 @@ def of_source(source: Any, rules: Mapping[str, Any], *, known_kinds: Iterable[Id
     """
     named = [rules.get(role) for role in ("user", "item", "timestamp", "event", "weight")]
     watched = rules.get("watched")
-    named += watched if isinstance(watched, tuple) else [watched]
+    named += watched if isinstance(watched, tuple | list) else [watched]
     columns = list(dict.fromkeys(name for name in named if name is not None))
     table = sources.read(source, "events", [rules["user"], rules["item"]], columns)
     log = read(table, **rules, known_kinds=known_kinds)
@@ -421,10 +421,10 @@ def _watch(
     if not 0 < min_watched <= 1:
         raise ValueError(f"min_watched must be a share above 0, up to 1, got {min_watched}")
     names = watched if isinstance(watched, tuple) and watched not in columns else (watched,)
-    if not 1 <= len(names) <= 3:
+    if not 1 <= len(names) <= 3 or isinstance(watched, list):
         raise ValueError(
-            "watched must be a column of shares, (what was watched, length) or (start, end, "
-            f"length), got {watched!r}"
+            "watched must be a column of shares, or a tuple, (what was watched, length) or (start, "
+            f"end, length), got {watched!r}"
         )
     values: list[npt.NDArray[np.float64]] = []
     for name in names:

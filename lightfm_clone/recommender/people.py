@@ -219,9 +219,10 @@ def vectors_of(shop: Any, people: People, num_threads: int | None) -> Vectors:
     """The vectors of people, by the best that is known of each."""
     n, model = len(people), shop.model_
     is_known = people.numbers >= 0
+    is_active = is_known & shop._users.has_own[people.numbers]
     source = np.full(n, POPULAR, np.int8)
     if isinstance(model, Baseline):  # which has vectors for anybody, by their place
-        source[is_known] = KNOWN
+        source[is_active] = KNOWN
         n_users = len(shop.user_ids_)
         places = np.where(is_known, people.numbers, n_users + np.arange(n))
         everybody = sides.empty_rows(n_users + n, 0)
@@ -245,7 +246,7 @@ def vectors_of(shop: Any, people: People, num_threads: int | None) -> Vectors:
         )
     else:
         source[told] = FEATURES
-        source[is_known & shop._users.has_own[people.numbers]] = KNOWN
+        source[is_active] = KNOWN
         found = model.get_user_representations(rows if told.all() else rows[told])
     biases[told], vectors[told] = found
     biases[told] += np.float32(getattr(model, "global_mean_", 0.0))

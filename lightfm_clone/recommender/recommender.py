@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -175,21 +176,23 @@ class Recommender:
         Raises
         ------
         ValueError
-            For an unknown name or a bad value.
+            For an unknown name or a bad value; nothing is changed then.
         """
-        of_model = {}
-        for name, value in params.items():
-            if name == "model":
-                self.model = value
-            elif name.startswith("model__"):
-                of_model[name.removeprefix("model__")] = value
-            else:
-                raise ValueError(
-                    f"unknown parameter {name!r}; the parameters are model and those of the model, "
-                    "such as model__no_components"
-                )
+        of_model = {
+            name.removeprefix("model__"): value
+            for name, value in params.items()
+            if name.startswith("model__")
+        }
+        model = params.get("model", self.model)
+        unknown = next((n for n in params if n != "model" and not n.startswith("model__")), None)
+        if unknown is not None:
+            raise ValueError(
+                f"unknown parameter {unknown!r}; the parameters are model and those of the model, "
+                "such as model__no_components"
+            )
         if of_model:
-            self.model.set_params(**of_model)
+            model.set_params(**of_model)
+        self.model = model
         return self
 
     def __sklearn_tags__(self) -> Any:
@@ -219,7 +222,7 @@ class Recommender:
         event: Id | None = None,
         event_weights: Mapping[Id, float] | None = None,
         weight: Id | None = None,
-        watched: Any = None,
+        watched: Id | tuple[Id, ...] | None = None,
         min_watched: float = 0.1,
         half_life: Any = None,
         duplicates: str = "max",
@@ -251,9 +254,9 @@ class Recommender:
             What each kind of event counts. Kinds that are not named are left out, and counted.
         weight : column name, optional
             A weight for each event, times that of its kind.
-        watched : column name, or a pair of them, optional
-            The share that was watched, or what was watched and the whole length; see
-            `min_watched`.
+        watched : column name, or tuple of two or three, optional
+            The share that was watched; or (what was watched, the length of all); or (start, end,
+            the length of all). See `min_watched`.
         min_watched : float, default 0.1
             Events with a smaller share are left out, and counted.
         half_life : str, number of days or timedelta, optional
@@ -294,7 +297,7 @@ class Recommender:
             "item": item,
             "timestamp": timestamp,
             "event": event,
-            "event_weights": None if event_weights is None else dict(event_weights),
+            "event_weights": copy.copy(event_weights),
             "weight": weight,
             "watched": watched,
             "min_watched": min_watched,
@@ -546,7 +549,7 @@ class Recommender:
         events: Table | Path,
         *,
         relevant: Id | Sequence[Id] | None = None,
-        users: Table | None = None,
+        users: Table | Path | None = None,
         exclude: bool | Id | Sequence[Id] = True,
         metrics: str | Sequence[str] | None = None,
         num_threads: int | None = None,
@@ -559,7 +562,7 @@ class Recommender:
             Like those of the fit, and later.
         relevant : kind of event, or several, default all
             Which events count as hits.
-        users : table, optional
+        users : table or path, optional
             About people who are new in `events`. Strangers without a row are served what is
             popular.
         exclude : default True
@@ -590,7 +593,7 @@ class Recommender:
         events: Table | Path,
         *,
         relevant: Id | Sequence[Id] | None = None,
-        users: Table | None = None,
+        users: Table | Path | None = None,
         exclude: bool | Id | Sequence[Id] = True,
         metrics: str | Sequence[str] | None = None,
         k: int = 10,
@@ -649,6 +652,11 @@ class Recommender:
         table
             With the columns "user", "bias", "vector_0" ..., and those of the encoder by their
             names.
+
+        Raises
+        ------
+        ValueError
+            Before the fit, and for a feature with the name of another column, such as "bias".
         """
         self._check_fitted()
         return serving.table_of_vectors(self, "user", features)

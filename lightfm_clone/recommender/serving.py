@@ -308,6 +308,12 @@ def table_of_vectors(shop: Any, name: str, features: bool) -> Any:
     for place in range(vectors.shape[1]):
         found[f"vector_{place}"] = vectors[:, place].copy()
     if features and side.encoder is not None:
+        taken = next((feature for feature in side.encoder.feature_names_ if feature in found), None)
+        if taken is not None:
+            raise ValueError(
+                f"the {name}s have a feature {taken!r}, a name that the table has for something "
+                "else; pass features=False, or rename the column and fit again"
+            )
         dense = side.encoded.toarray()
         for place, feature in enumerate(side.encoder.feature_names_):
             found[feature] = dense[:, place]
