@@ -7,9 +7,11 @@ import mmap as memory_map
 import os
 import pickle
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from saved import forged, parts_of, timeless
@@ -578,3 +580,23 @@ def test_times_of_training_are_all_that_differs(path):
         shop.save(path.with_name(name))
         files.append(path.with_name(name).read_bytes())
     assert files[0] == files[1]
+
+
+def test_a_file_of_more_events_than_int32_can_number(path, monkeypatch):
+    """Then SciPy has int64 everywhere, for the items, too."""
+
+    class Wide(sp.coo_matrix):
+        def tocsr(self, copy=False):
+            by_user = super().tocsr(copy).tocsc()
+            by_user.indptr, by_user.indices = (
+                part.astype(np.int64) for part in (by_user.indptr, by_user.indices)
+            )
+            return SimpleNamespace(tocsc=lambda: by_user)
+
+    wide = SimpleNamespace(coo_matrix=Wide, csr_matrix=sp.csr_matrix)
+    monkeypatch.setattr("lightfm_clone.recommender.events.sp", wide)
+    shop = fitted(epochs=0)
+    monkeypatch.undo()
+    assert shop.pairs_.indptr.dtype == np.int64
+    shop.save(path)
+    same_state(shop, Recommender.load(path))

@@ -564,7 +564,8 @@ def _by_pair(
     by_item = events.tocsr()
     del events, numbers
     by_user = by_item.tocsc()
-    return by_user.indptr, by_user.indices, by_user.data
+    # From 2**31 events on SciPy has both numbers as int64, and files hold items as int32.
+    return by_user.indptr, by_user.indices.astype(np.int32, copy=False), by_user.data
 
 
 def _sort_by_time(
