@@ -303,6 +303,12 @@ def test_people_in_any_form(shop, active):
     assert rows(shop.recommend(other, k=3)) == rows(shop.recommend(active[0], k=3))
 
 
+def test_a_lazy_table_of_people(shop):
+    pl = pytest.importorskip("polars")
+    people = pl.from_pandas(VISITORS[:4])
+    assert rows(shop.recommend(people.lazy(), k=3)) == rows(shop.recommend(people, k=3))
+
+
 def test_nobody_gets_an_empty_table(shop):
     for nobody in ([], VISITORS[:0], np.array([])):
         out = shop.recommend(nobody)
@@ -438,6 +444,7 @@ def test_what_kinds_leave_out_is_found_once(shop, active, monkeypatch):
         (None, ()),
         ("transaction", ("transaction",)),
         (["addtocart", "transaction"], ("addtocart", "transaction")),
+        (("addtocart", "transaction"), ("addtocart", "transaction")),
         ([], ()),
     ],
 )
@@ -1087,6 +1094,8 @@ def test_before_the_fit(call, path):
         ({"weight": "event"}, TypeError, "'event' of events must hold numbers"),
         ({"half_life": "10y"}, ValueError, "half_life must be a time above 0.*'10y'"),
         ({"half_life": 3, "timestamp": None}, ValueError, "half_life needs times"),
+        ({"of": Popularity(3), "timestamp": None}, ValueError, r"y\(half_life=3\) needs times.*p="),
+        ({"of": Popularity(3), "timestamps": [1]}, TypeError, "'timestamps'.*timestamp here"),
         ({"watched": "timestamp"}, ValueError, "shares from 0 to 1"),
         ({"watched": ["never", "never"]}, ValueError, r"watched must be .* a tuple, .*\['never'"),
         ({"duplicates": "first"}, ValueError, "duplicates must be one of 'max', 'sum', 'last'"),

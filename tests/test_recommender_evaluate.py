@@ -268,7 +268,7 @@ def test_refused_comparisons(shop):
         shop.compare([Popularity()], LATER)
     with pytest.raises(TypeError, match="model must be a LightFM.*got the class Popularity"):
         shop.compare({"popular": Popularity}, LATER)
-    with pytest.raises(ValueError, match="timestamps must be given"):
+    with pytest.raises(ValueError, match="half_life='3d'.* needs times"):
         plain = fitted(PAST, timestamp=None)
         plain.compare({"recent": Popularity("3d")}, LATER)
 

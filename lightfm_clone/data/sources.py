@@ -205,8 +205,10 @@ def _of_texts(
             path, parse_options=parse, convert_options=convert(numbers, numbers)
         ) as reader:
             codes = _with_leading_zeros(reader)
-        for name in codes and (again := table(codes, codes)).column_names:
-            found = found.set_column(found.column_names.index(name), name, again[name])
+        if codes:
+            again = table(codes, codes)
+            for name in codes:
+                found = found.set_column(found.column_names.index(name), name, again[name])
     return found
 
 

@@ -420,8 +420,8 @@ def _watch(
         raise TypeError(f"min_watched must be a number, got {type(min_watched).__name__}")
     if not 0 < min_watched <= 1:
         raise ValueError(f"min_watched must be a share above 0, up to 1, got {min_watched}")
-    names = watched if isinstance(watched, tuple) and watched not in columns else (watched,)
-    if not 1 <= len(names) <= 3 or isinstance(watched, list):
+    names: Any = watched if isinstance(watched, tuple) and watched not in columns else (watched,)
+    if not 1 <= len(names) <= 3 or not isinstance(watched, Hashable):
         raise ValueError(
             "watched must be a column of shares, or a tuple, (what was watched, length) or (start, "
             f"end, length), got {watched!r}"
@@ -685,11 +685,12 @@ def _at_one_time(old: Pairs, new: Pairs, half_life: Any) -> tuple[Floats, Floats
         for of in (old, new)
     ]
     if half_life is not None:
-        latest = [-math.inf if of.times is None else of.times.max(initial=-math.inf)
-                  for of in (old, new)]  # fmt: skip
-        for place, of in enumerate(latest):
-            if of < max(latest) and of > -math.inf:
-                age = (max(latest) - of) / half_life_seconds(half_life)
+        ends = [
+            -math.inf if of.times is None else of.times.max(initial=-math.inf) for of in (old, new)
+        ]
+        for place, end in enumerate(ends):
+            if -math.inf < end < max(ends):
+                age = (max(ends) - end) / half_life_seconds(half_life)
                 weights[place] = weights[place] * np.float32(2.0**-age)
     return weights[0], weights[1]
 
@@ -698,10 +699,11 @@ def _at_one_time(old: Pairs, new: Pairs, half_life: Any) -> tuple[Floats, Floats
 
 
 def mask_of(kinds: list[Any], names: Id | Iterable[Id], argument: str) -> int:
-    """The bit mask of kinds, given by one name or several."""
-    several = isinstance(names, Iterable) and not isinstance(names, (str, bytes, tuple))
+    """The bit mask of kinds, given by one name or several; a tuple is one if it is a kind."""
+    is_one = isinstance(names, str | bytes) or not isinstance(names, Iterable)
+    is_one = is_one or (isinstance(names, tuple) and names in kinds)
     mask = 0
-    for name in names if several else [names]:  # type: ignore[union-attr]
+    for name in [names] if is_one else names:  # type: ignore[union-attr]
         if name not in kinds:
             raise ValueError(
                 f"{argument} must name kinds of events, got {name!r}; there are "

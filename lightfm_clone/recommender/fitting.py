@@ -152,7 +152,12 @@ def train(
         "verbose": verbose,
         **further,
     }
-    if pairs.times is not None and "timestamps" in inspect.signature(model.fit).parameters:
+    if "timestamps" in inspect.signature(model.fit).parameters:
+        if pairs.times is None and getattr(model, "half_life", None) is not None:
+            raise ValueError(
+                f"{model!r} needs times; name their column with timestamp= of the fit, or leave "
+                "out its half_life"
+            )
         given["timestamps"] = pairs.times
     model.fit(interactions, **given)
     return model
@@ -170,7 +175,7 @@ def _check_model(model: Any) -> None:
 def _check_options(shop: Any, options: Mapping[str, Any]) -> None:
     """Check that the model's fit takes the arguments that are not of `Recommender.fit`."""
     taken = dict(inspect.signature(shop.model.fit).parameters)
-    for name in ("interactions", "user_features", "item_features", "sample_weight"):
+    for name in ("interactions", "user_features", "item_features", "sample_weight", "timestamps"):
         taken.pop(name, None)  # which follow from the tables
     unknown = next((name for name in options if name not in taken), None)
     if unknown is not None and not any(one.kind is one.VAR_KEYWORD for one in taken.values()):

@@ -67,8 +67,10 @@ def find(shop: Any, users: Any, history: Any) -> People:
         return People(shop.user_ids_, numbers, None, None, None)
     if isinstance(users, Mapping):
         users = [users]
-    if columns_of.library(users) is not None and columns_of.split(users) is not None:
-        return _of_table(shop, users)
+    if columns_of.library(users) is not None:
+        users = sources.read(users, "users")  # which collects what is lazy
+        if columns_of.split(users) is not None:
+            return _of_table(shop, users)
     ids = listed(users, shop.dataset_.mapping()[0])
     if ids and all(isinstance(one, Mapping) for one in ids):
         return _of_table(shop, ids)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -297,7 +296,9 @@ class Recommender:
             "item": item,
             "timestamp": timestamp,
             "event": event,
-            "event_weights": copy.copy(event_weights),
+            "event_weights": (
+                dict(event_weights) if isinstance(event_weights, Mapping) else event_weights
+            ),
             "weight": weight,
             "watched": watched,
             "min_watched": min_watched,
@@ -338,12 +339,14 @@ class Recommender:
         Parameters
         ----------
         events : table or path
-            Like those of the fit, with the same columns. An empty table will do.
+            Like those of the fit, with the same columns. An empty table will do. What is told
+            again, after a fit or an update that had it already, counts again.
         users, items : table or path, optional
             Rows of who is new, or about whom something has changed. New categories become
             features; edges of bins stay. What a column has said that is not there stays, too.
         epochs : int, optional
-            How often the new pairs are trained on. Default: what was measured to be enough.
+            How often the new pairs are trained on, by default 5 times, which was measured to be
+            enough.
         num_threads : int or None, default None
         verbose : bool, default True
 
@@ -393,12 +396,12 @@ class Recommender:
             else is in a call can change scores a little.
         exclude : bool, kind of event, or several, default True
             What is left out: all that somebody has, nothing, or what they have by these kinds of
-            events, as ``exclude="transaction"``. A history, which has no kinds, is left out but
-            for ``exclude=False``.
+            events, as ``exclude="transaction"``. A history, which has no kinds, is left out
+            unless it is False.
         items : ids, or a list of them for each of the people, optional
             The only candidates.
         deny : ids, optional
-            Items that nobody gets. Unknown ones, whom nobody gets anyway, may be among them.
+            Items that nobody gets. Unknown ones may be among them: nobody gets these anyway.
         where : dict of column to what it must hold, optional
             Rules by columns of the `items` of the fit: a value, a list of values (any of them), or
             ``between(low, high)``. A list of tags holds a value if it is among them. All columns
@@ -421,11 +424,11 @@ class Recommender:
         table
             Of the kind of `users`, if that is a table, else of the kind of the fit. The columns
             are "user" (an id, or the position in what was passed), "rank" (from 1), "item",
-            "score" (the model's, whatever the dials; of one person comparable, of several not) and
+            "score" (the model's, whatever the dials, to be compared within a list alone) and
             "source": what the list goes by. That is "known" for people with interactions,
-            "features" for what is known about them alone, "history", or, where nothing is known,
-            "popular", with the number of people as the score's logarithm. People get fewer than k
-            rows where no more items are left.
+            "features" where only the columns tell about them, "history", or, where nothing is
+            known, "popular"; then the score is log(1 + the number of people who have the item).
+            People get fewer than k rows where no more items are left.
 
         Raises
         ------
