@@ -175,6 +175,16 @@ def test_training_has_the_memory_of_the_tables(tmp_path):
     assert held == [before]
 
 
+def test_a_day_in_the_future_that_ages_all_others_is_told_of():
+    """One wrong clock, and a half-life leaves nothing of all that the others did."""
+    wrong = PAST[:1].assign(timestamp=4_000_000_000_000)
+    for events, n in ((PAST, 0), (pd.concat([PAST, wrong]), 1)):
+        found = fitted(events, half_life="30d", epochs=0).report_.warnings
+        told = [f"{one.what}; {one.remedy}" for one in found if "next to nothing" in one.what]
+        assert len(told) == n
+    assert "2096-10-02" in told[0] and "half_life" in told[0]
+
+
 def test_weights_reach_the_model(shop):
     lighter = fitted(event_weights={"view": 1, "addtocart": 1, "transaction": 1})
     assert lighter.pairs_.weights is None and shop.pairs_.weights.max() == 10

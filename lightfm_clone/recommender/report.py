@@ -24,6 +24,7 @@ _DAY = 86_400.0  # seconds
 _MUCH_REMOVED = 0.1  # share of the rows of events
 _LITTLE_SHARED = 0.1  # share of the ids of the smaller side of a join
 _ALIKE = 0.01  # share of the ids without a partner that have one in another form
+_FADED = 1e-6  # of the highest weight; some 20 half-lives
 _LONG_AGO = 315_532_800.0  # 1980: numbers that make earlier times are no times, most likely
 _FAST = 10  # times the rate of the fastest hundredth of all users
 _AT_LEAST = 100  # events a day, and distinct items, for a machine
@@ -234,6 +235,19 @@ def _of_events(
             "make them dates first if they are something else: pandas.to_datetime(..., unit=...) "
             "or (..., format='%Y%m%d')",
         )
+    if log.weights is not None and log.times is not None and len(log.times):
+        n_faded = np.count_nonzero(log.weights < _FADED * log.weights.max())
+        if n_faded > len(log.times) / 2:
+            latest = np.datetime64(int(log.times.max()), "s")
+            yield Finding(
+                "warning",
+                f"{where}, column {log.columns['timestamp']!r}",
+                f"{_share_of(n_faded, len(log.times), 'events')} weigh next to nothing beside the "
+                f"others; the latest is of {latest}",
+                n_faded,
+                (),
+                "if that is in the future, drop it; or choose a longer half_life",
+            )
 
 
 def _robots(log: Log) -> Iterator[Finding]:
