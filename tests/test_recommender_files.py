@@ -6,6 +6,7 @@ import copy
 import mmap as memory_map
 import os
 import pickle
+import sys
 import zlib
 
 import numpy as np
@@ -578,3 +579,11 @@ def test_times_of_training_are_all_that_differs(path):
         shop.save(path.with_name(name))
         files.append(path.with_name(name).read_bytes())
     assert files[0] == files[1]
+
+
+def test_tables_come_out_where_the_library_of_the_fit_is_not_there(tmp_path, monkeypatch):
+    fitted().save(tmp_path / "shop.rec")
+    for name in ("pandas", "polars"):
+        monkeypatch.setitem(sys.modules, name, None)
+    lists = Recommender.load(tmp_path / "shop.rec").recommend(k=1)
+    assert type(lists).__module__.split(".")[0] == "pyarrow"
