@@ -62,6 +62,11 @@ def make(kind: str | None, columns: Mapping[Any, Any]) -> Table:
     return nw.from_arrow(made, backend=backend).to_native()
 
 
+def or_installed(kind: str) -> str:
+    """This kind, if such tables can be made here, else the first that is installed."""
+    return kind if kind in (*_KINDS, *_OTHERS) and find_spec(kind) else installed()
+
+
 def installed() -> str:
     """The first library of tables that is installed; an ImportError if none is."""
     found = next((name for name in _KINDS if find_spec(name)), None)

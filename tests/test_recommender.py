@@ -1316,3 +1316,21 @@ def test_what_it_shows_before_the_fit_and_of_baselines():
     assert "not fitted" in Recommender()._repr_html_()
     shown = str(small(SMALL, of=Popularity()))
     assert "4, 4 of them with events" in shown and "epochs" not in shown
+
+
+def test_ratings_are_the_values_of_mse():
+    rng = np.random.default_rng(0)
+    u, i = np.divmod(rng.permutation(40 * 30)[:600], 30)
+    stars = 1 + 4 * ((u % 2) == (i % 2)) - 0.5 * (i % 3 == 0)
+    rated = pd.DataFrame({"u": u, "i": i, "stars": stars})
+    names = {"user": "u", "item": "i", "weight": "stars", "verbose": False}
+    shop = Recommender(LightFM(loss="mse", random_state=0))
+    shop.fit(rated, **names, epochs=60, num_threads=1)
+    assert shop.model_.global_mean_ == pytest.approx(stars.mean(), abs=1e-4)
+    scores = shop.recommend([0], k=30, exclude=False).set_index("item")["score"]
+    of = stars[u == 0], scores[i[u == 0]]
+    assert np.sqrt(np.mean((of[0] - of[1]) ** 2)) < 0.5 * stars.std()
+    shop.update(rated.iloc[:50].assign(stars=3.0), verbose=False, num_threads=1)
+    with pytest.raises(ValueError, match="half_life must be None for loss='mse'"):
+        shop.fit(rated.assign(t=1e9), **names, timestamp="t", half_life="9d", num_threads=1)
+    assert len(shop.recommend([0], k=3)) == 3

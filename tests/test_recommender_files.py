@@ -6,6 +6,7 @@ import copy
 import mmap as memory_map
 import os
 import pickle
+import sys
 import zlib
 from types import SimpleNamespace
 
@@ -600,3 +601,11 @@ def test_a_file_of_more_events_than_int32_can_number(path, monkeypatch):
     assert shop.pairs_.indptr.dtype == np.int64
     shop.save(path)
     same_state(shop, Recommender.load(path))
+
+
+def test_tables_come_out_where_the_library_of_the_fit_is_not_there(tmp_path, monkeypatch):
+    fitted().save(tmp_path / "shop.rec")
+    for name in ("pandas", "polars"):
+        monkeypatch.setitem(sys.modules, name, None)
+    lists = Recommender.load(tmp_path / "shop.rec").recommend(k=1)
+    assert type(lists).__module__.split(".")[0] == "pyarrow"

@@ -351,7 +351,7 @@ def test_every_finding_has_a_remedy_and_warnings_come_first():
         f"DataReport({found.n_events} events, {len(found.warnings)} warnings, "
         f"{severities.count('note')} notes; print it to read them)"
     )
-    columns = found.to_columns()
+    columns = found.to_frame("pandas").to_dict("list")
     assert list(columns) == ["severity", "where", "what", "how_many", "examples", "remedy"]
     assert {len(column) for column in columns.values()} == {len(found.findings)}
 

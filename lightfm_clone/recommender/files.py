@@ -16,6 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from lightfm_clone import persistence
+from lightfm_clone._tables import or_installed
 from lightfm_clone.data import Dataset
 from lightfm_clone.data.encoder import FeatureEncoder
 from lightfm_clone.data.item_columns import ItemColumns
@@ -176,7 +177,7 @@ def _read_settings(shop: Any, plain: Any) -> None:
     if type(settings["tables"]) is not str:
         raise ValueError(f"it cannot make tables of {settings['tables']!r}")
     shop._duplicates, shop._kinds = settings["duplicates"], kinds
-    shop._kind = settings["tables"]
+    shop._kind = or_installed(settings["tables"])
 
 
 # ---- the model -----------------------------------------------------------------------------------

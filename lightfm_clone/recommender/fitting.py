@@ -17,6 +17,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from lightfm_clone._checks import name_here
+from lightfm_clone._model.losses import LOSSES
 from lightfm_clone._model.parameters import Default
 from lightfm_clone.data import Dataset, sources
 from lightfm_clone.data.columns import Codes
@@ -111,11 +112,12 @@ def update(
         fresh.model_ = train(fresh, shop.model, 1, num_threads, verbose)
     else:
         fresh.model_ = copy.deepcopy(shop.model_)
+        interactions, weights = _examples(fresh, fresh.model_)
         updating.train_on_new(
             fresh.model_,
-            fresh.pairs_.rows(),
+            interactions,
             new.rows(),
-            sample_weight=_loss_weights(fresh.model_, fresh.pairs_),
+            sample_weight=weights,
             user_features=fresh.user_features_,
             item_features=fresh.item_features_,
             num_threads=num_threads,
@@ -137,12 +139,11 @@ def train(
     model = copy.deepcopy(model)
     if isinstance(getattr(model, "negatives", None), Default):
         model.set_params(negatives="seen")
-    pairs: Pairs = shop.pairs_
-    interactions = pairs.rows().tocoo(copy=False)
-    weights = _loss_weights(model, pairs)
+    interactions, weights = _examples(shop, model)
+    interactions = interactions.tocoo(copy=False)
     if weights is not None:
         entries = interactions.row, interactions.col
-        weights = sp.coo_matrix((weights, entries), shape=pairs.shape)
+        weights = sp.coo_matrix((weights, entries), shape=interactions.shape)
     given = {
         "user_features": shop.user_features_,
         "item_features": shop.item_features_,
@@ -153,12 +154,12 @@ def train(
         **further,
     }
     if "timestamps" in inspect.signature(model.fit).parameters:
-        if pairs.times is None and getattr(model, "half_life", None) is not None:
+        if shop.pairs_.times is None and getattr(model, "half_life", None) is not None:
             raise ValueError(
                 f"{model!r} needs times; name their column with timestamp= of the fit, or leave "
                 "out its half_life"
             )
-        given["timestamps"] = pairs.times
+        given["timestamps"] = shop.pairs_.times
     model.fit(interactions, **given)
     return model
 
@@ -209,9 +210,23 @@ def check_dimensions(shop: Any) -> None:
             raise ValueError(f"the model has {found} {side} features, but the numbering {n}")
 
 
-def _loss_weights(model: Any, pairs: Pairs) -> Any:
-    """Weights of the pairs as the model's loss takes them, or None where all are equal."""
-    return events_of.loss_weights(pairs.weights, getattr(model, "loss", None), pairs.shape[1])
+def _examples(shop: Any, model: Any) -> tuple[Any, Any]:
+    """The pairs as a CSR matrix, and what each weighs, or None where all weigh the same.
+
+    A loss that predicts values takes the weights of events for these: they are ratings.
+    """
+    pairs: Pairs = shop.pairs_
+    interactions, loss = pairs.rows(), getattr(model, "loss", None)
+    if loss in LOSSES and LOSSES[loss].predicts_values:
+        if shop._rules["half_life"] is not None:
+            raise ValueError(
+                f"half_life must be None for loss={loss!r}, which takes the weights of events for "
+                "values to predict; leave half_life out, or choose loss='warp'"
+            )
+        if pairs.weights is not None:
+            interactions.data = pairs.weights
+        return interactions, None
+    return interactions, events_of.loss_weights(pairs.weights, loss, pairs.shape[1])
 
 
 # ---- tables --------------------------------------------------------------------------------------

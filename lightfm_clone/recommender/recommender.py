@@ -252,7 +252,8 @@ class Recommender:
         event_weights : dict of kind to float, optional
             What each kind of event counts. Kinds that are not named are left out, and counted.
         weight : column name, optional
-            A weight for each event, times that of its kind.
+            A weight for each event, times that of its kind. For a model of ``loss="mse"`` weights
+            are the values it is to predict, such as ratings.
         watched : column name, or tuple of two or three, optional
             The share that was watched; or (what was watched, the length of all); or (start, end,
             the length of all). See `min_watched`.

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from lightfm_clone._tables import make
 from lightfm_clone.data import columns as columns_of
 from lightfm_clone.data.columns import Codes, Column
 from lightfm_clone.recommender.events import Log, Pairs, Removed
@@ -53,7 +54,7 @@ class Described(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DataReport:
-    """What a fit found in its tables. `print` shows the warnings, `to_columns` has everything.
+    """What a fit found in its tables. `print` shows the warnings, `to_frame` has everything.
 
     Attributes
     ----------
@@ -133,8 +134,22 @@ class DataReport:
         """The findings that seldom are meant."""
         return tuple(finding for finding in self.findings if finding.severity == "warning")
 
-    def to_columns(self) -> dict[str, list[Any]]:
-        """All findings as the columns of a table; examples as text."""
+    def to_frame(self, kind: str | None = None) -> Table:
+        """All findings as a table, the warnings first.
+
+        Parameters
+        ----------
+        kind : {"pandas", "polars", "pyarrow"}, default the first that is installed
+
+        Returns
+        -------
+        table
+            With the columns "severity", "where", "what", "how_many", "examples" (a text) and
+            "remedy".
+        """
+        return make(kind, self._columns())
+
+    def _columns(self) -> dict[str, list[Any]]:
         columns: dict[str, list[Any]] = {
             name: [getattr(finding, name) for finding in self.findings]
             for name in ("severity", "where", "what", "how_many")
@@ -165,7 +180,7 @@ class DataReport:
             lines += [f"! {finding.where}: {finding.what}", f"  {finding.remedy}"]
         n_notes = len(self.findings) - len(self.warnings)
         if n_notes:
-            lines.append(f"and {n_notes} note{'s' * (n_notes > 1)}: see its findings")
+            lines.append(f"and {n_notes} note{'s' * (n_notes > 1)}: see report_.to_frame()")
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -176,7 +191,7 @@ class DataReport:
         )
 
     def _repr_html_(self) -> str:
-        columns = self.to_columns()
+        columns = self._columns()
         head = "".join(f"<th>{name}</th>" for name in columns)
         rows = (
             "<tr>" + "".join(f"<td>{html.escape(str(value))}</td>" for value in row) + "</tr>"
