@@ -401,6 +401,17 @@ def test_histories(shop, has):
     assert set(twice["user"]) == {"ann"} and twice["item"].tolist() == once["item"].tolist()
 
 
+def test_a_history_is_what_somebody_likes_to_a_model_of_ratings_too():
+    """An item that was looked at is none that was rated 1, the lowest of ratings."""
+    rng = np.random.default_rng(0)
+    user, item = np.repeat(np.arange(200), 20), rng.integers(40, size=4000)
+    stars = np.where(user % 2 == item % 2, 5.0, 1.0)
+    log = {"u": user.tolist(), "i": item.tolist(), "stars": stars.tolist()}
+    shop = small(log, of=model(loss="mse"), weight="stars", epochs=30)
+    found = shop.recommend(history=[[0, 2, 4, 6]], k=10, num_threads=1)["item"]
+    assert (found % 2 == 0).mean() > 0.8
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [

@@ -713,6 +713,11 @@ def mask_of(kinds: list[Any], names: Id | Iterable[Id], argument: str) -> int:
     return mask
 
 
+def predicts_values(loss: str | None) -> bool:
+    """Whether a model of this loss takes the weights of events for values to predict: ratings."""
+    return loss in LOSSES and LOSSES[loss].predicts_values
+
+
 def loss_weights(weights: Floats | None, loss: str | None, n_items: int) -> Floats | None:
     """Weights as the loss should get them: 1 in the mean, and whole.
 

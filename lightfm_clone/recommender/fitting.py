@@ -17,7 +17,6 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from lightfm_clone._checks import name_here
-from lightfm_clone._model.losses import LOSSES
 from lightfm_clone._model.parameters import Default
 from lightfm_clone.data import Dataset, sources
 from lightfm_clone.data.columns import Codes
@@ -217,7 +216,7 @@ def _examples(shop: Any, model: Any) -> tuple[Any, Any]:
     """
     pairs: Pairs = shop.pairs_
     interactions, loss = pairs.rows(), getattr(model, "loss", None)
-    if loss in LOSSES and LOSSES[loss].predicts_values:
+    if events_of.predicts_values(loss):
         if shop._rules["half_life"] is not None:
             raise ValueError(
                 f"half_life must be None for loss={loss!r}, which takes the weights of events for "

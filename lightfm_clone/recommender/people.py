@@ -241,7 +241,7 @@ def vectors_of(shop: Any, people: People, num_threads: int | None) -> Vectors:
     if people.history is not None:
         source[told] = HISTORY
         found = model.fold_in_users(
-            rows[told],
+            rows[told] * shop._serving.liked,
             item_features=shop.item_features_,
             num_threads=num_threads,
             random_state=0,

@@ -394,7 +394,8 @@ class Recommender:
         history : list of lists of item ids, or dict of lists, optional
             In place of `users`: people known by what they looked at, a list for each. Items that
             are not known are skipped. They are folded in together, by draws at random, so what
-            else is in a call can change scores a little.
+            else is in a call can change scores a little. To a model of ``loss="mse"`` they are
+            items with the highest rating.
         exclude : bool, kind of event, or several, default True
             What is left out: all that somebody has, nothing, or what they have by these kinds of
             events, as ``exclude="transaction"``. A history, which has no kinds, is left out

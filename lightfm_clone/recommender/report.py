@@ -251,7 +251,7 @@ def _of_events(
             "or (..., format='%Y%m%d')",
         )
     if log.weights is not None and log.times is not None and len(log.times):
-        n_faded = np.count_nonzero(log.weights < _FADED * log.weights.max())
+        n_faded = int(np.count_nonzero(log.weights < _FADED * log.weights.max()))
         if n_faded > len(log.times) / 2:
             latest = np.datetime64(int(log.times.max()), "s")
             yield Finding(

@@ -24,6 +24,7 @@ from lightfm_clone._tables import make
 from lightfm_clone.data import sources
 from lightfm_clone.recommender import lists
 from lightfm_clone.recommender.baselines import Popularity
+from lightfm_clone.recommender.events import predicts_values
 from lightfm_clone.recommender.people import (
     SOURCES,
     People,
@@ -61,6 +62,13 @@ class Serving:
         """How many people have each item."""
         pairs = self._shop.pairs_
         return np.bincount(pairs.indices, minlength=pairs.shape[1])
+
+    @cached_property
+    def liked(self) -> np.float32:
+        """The value of an item in a history: of a model of ratings the highest there is."""
+        weights = self._shop.pairs_.weights
+        is_rating = predicts_values(getattr(self._shop.model_, "loss", None))
+        return np.float32(weights.max() if is_rating and weights is not None else 1)
 
     @cached_property
     def popular(self) -> PreparedItems:
