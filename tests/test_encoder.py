@@ -14,18 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lightfm_clone.data import (
-    Dataset,
     FeatureEncoder,
     bins,
     categories,
     cross,
-    feature_matrices,
     part,
     scaled,
     split,
-    tables,
 )
-from lightfm_clone.data.columns import Codes
 from lightfm_clone.persistence.plain import from_json, json_bytes
 
 LIBRARIES = ["pandas", "polars", "pyarrow"]
@@ -732,21 +728,3 @@ def test_shown():
     assert FeatureEncoder({"<b>": None})._repr_html_() == (
         "<pre>FeatureEncoder({&#x27;&lt;b&gt;&#x27;: None})</pre>"
     )
-
-
-# Who has a feature of their own
-
-
-def test_own_features_of_some(make):
-    dataset = Dataset()
-    dataset.fit([], ["a", "b", "c"], item_features=["x:p", "x:q"])
-    encoder = FeatureEncoder().fit(make({"x": ["p", "q"]}))
-    features = tables.Features(
-        Codes(np.array([1, 0]), ["a", "b"]), encoder.feature_names_,
-        *encoder.entries(make({"x": ["p", "q"]})), set(),
-    )  # fmt: skip
-    own = np.array([True, False, False])
-    made = feature_matrices.of_table(features, dataset._items(), True, own)
-    assert made.toarray().tolist() == [[0.5, 0, 0, 0, 0.5], [0, 0, 0, 1, 0], [0] * 5]
-    made = feature_matrices.of_table(features, dataset._items(), False, own)
-    assert made.toarray().tolist() == [[1, 0, 0, 0, 1], [0, 0, 0, 1, 0], [0] * 5]

@@ -940,8 +940,10 @@ def test_who_has_done_nothing_has_no_feature_of_their_own(shop):
         has_events = np.asarray(shop.interactions_.sum(axis=int(side == "user"))).ravel() > 0
         np.testing.assert_array_equal(has_own, has_events)
         assert (~has_own).any()
-        sums = np.asarray(features.sum(axis=1)).ravel()
-        np.testing.assert_allclose(sums[np.diff(features.indptr) > 0], 1, rtol=1e-5)
+        np.testing.assert_array_equal(features[:, :n].data, 1)
+        # Whoever's columns tell something has a row of length 1 of that.
+        told = features[:, n:].power(2).sum(axis=1)[np.diff(features[:, n:].indptr) > 0]
+        np.testing.assert_allclose(told, 1, rtol=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore:items without a stored entry")
@@ -1200,7 +1202,7 @@ def test_numbers_in_feature_rows():
     assert np.isfinite(features).all() and np.abs(features).max() < 2
     assert (np.abs(features).sum(axis=1) > 0).all()
     binned = small(SMALL, users=people).user_features_
-    np.testing.assert_allclose(np.asarray(binned.sum(axis=1)).ravel(), 1, rtol=1e-6)
+    np.testing.assert_allclose(binned.power(2).sum(axis=1), 2, rtol=1e-6)
     with pytest.raises(ValueError, match="'age'.*users"):
         small(SMALL, users=people.assign(age=[1, 2, np.inf, 3]), columns=rules)
     assert rows(shop.recommend({"age": 31, "c": "x"})) == rows(
@@ -1212,7 +1214,7 @@ def test_a_new_visitors_request(shop):
     """The row has no number and no identity, least of all somebody else's."""
     told = shop.recommend({"country": "DE", "age": 31}, k=60)
     encoder = shop.user_encoder_
-    row = encoder.transform({"country": "DE", "age": 31}, normalize=True).toarray()[0]
+    row = encoder.transform({"country": "DE", "age": 31}).toarray()[0] / np.sqrt(2)
     features = np.zeros((1, shop.user_features_.shape[1]), np.float32)
     mapping = shop.dataset_.mapping()[1]
     features[0, [mapping[name] for name in encoder.feature_names_]] = row

@@ -202,10 +202,10 @@ def test_a_first_table_comes_with_an_update():
     np.testing.assert_allclose(
         shop.user_features_.toarray(),
         [
-            [0.5, 0, 0, 0, 0.5, 0],
+            [1, 0, 0, 0, 1, 0],
             [0, 1, 0, 0, 0, 0],
             [0, 0, 1, 0, 0, 0],
-            [0, 0, 0, 0.5, 0, 0.5],
+            [0, 0, 0, 1, 0, 1],
         ],
     )
     assert shop.recommend({"c": "a"}, k=1)["source"].tolist() == ["features"]

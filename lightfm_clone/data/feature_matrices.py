@@ -74,16 +74,8 @@ def of_rows(data: Any, side: Side, normalize: bool) -> sp.csr_matrix:
     return matrix
 
 
-def of_table(
-    given: tables.Features,
-    side: Side,
-    normalize: bool,
-    own: npt.NDArray[np.bool_] | None = None,
-) -> sp.csr_matrix:
-    """The float32 matrix of the features in a table; see `Dataset.from_frame`.
-
-    ``own`` [n_ids] says who has the feature of their own, and allows rows without any feature.
-    """
+def of_table(given: tables.Features, side: Side, normalize: bool) -> sp.csr_matrix:
+    """The float32 matrix of the features in a table; see `Dataset.from_frame`."""
     owners = numbering.numbers_of(given.ids.values, _core.Numbers(side.ids), f"{side.name}s")
     owners = owners[given.ids.codes]
     repeated = np.bincount(owners, minlength=1).argmax()
@@ -93,19 +85,12 @@ def of_table(
             f"{np.sum(owners == repeated)} for {numbering.id_of(int(repeated), side.ids)!r}; drop "
             "duplicates, or gather tags into lists"
         )
-    blocks = [_identity(side)] if side.identity else []
-    if own is not None:
-        blocks = [
-            Entries(row[own[row]], col[own[row]], ones[own[row]]) for row, col, ones in blocks
-        ]
     row, value = owners[given.row], given.value
+    blocks = [_identity(side)] if side.identity else []
     if normalize:
-        sizes = np.bincount(row, minlength=len(side.ids))
-        for block in blocks:
-            sizes += np.bincount(block.row, minlength=len(side.ids))
-        if own is None:
-            _refuse_bare(sizes, side)
-        shares: npt.NDArray[np.float32] = np.float32(1) / np.maximum(sizes, 1).astype(np.float32)
+        sizes = np.bincount(row, minlength=len(side.ids)) + (1 if side.identity else 0)
+        _refuse_bare(sizes, side)
+        shares: npt.NDArray[np.float32] = np.float32(1) / sizes.astype(np.float32)
         value = value * shares[row]
         blocks = [Entries(row, col, ones * shares[row]) for row, col, ones in blocks]
     names = numbering.numbers_of(

@@ -43,7 +43,6 @@ _PARTS = {"pairs", "model", "numbering", "users", "items", "columns"}
 
 def save(shop: Any, path: Path) -> None:
     """See `Recommender.save`."""
-    shop._check_fitted()
     parts: dict[str, tuple[Header, Arrays]] = {
         "numbering": persistence.dataset_to_parts(shop.dataset_),
         "pairs": _of_pairs(shop.pairs_),

@@ -89,7 +89,7 @@ def update(
     verbose: bool,
 ) -> None:
     """See `Recommender.update`."""
-    shop._check_fitted()
+    shop._now()  # which refuses where there was no fit
     fresh = copy.copy(shop)
     fresh._users, fresh._items = copy.copy(shop._users), copy.copy(shop._items)
     fresh.dataset_ = copy.copy(shop.dataset_)

@@ -52,7 +52,6 @@ class _Ranked:
 
 def read(shop: Any, events: Any, relevant: Any, users: Any, exclude: Any) -> Later:
     """Later events as people and matrices."""
-    shop._check_fitted()
     rules = shop._rules
     # What an event weighed does not matter here, but that it counted.
     log = events_of.of_source(events, rules | {"half_life": None}, known_kinds=shop._kinds)

@@ -54,7 +54,6 @@ class People(NamedTuple):
 
 def find(shop: Any, users: Any, history: Any) -> People:
     """The people that arguments of `Recommender.recommend` name."""
-    shop._check_fitted()
     if history is not None:
         if users is not None:
             raise ValueError(

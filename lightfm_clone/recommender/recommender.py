@@ -142,9 +142,16 @@ class Recommender:
         # Copies and pickles do without what is made when it is asked for.
         return {name: value for name, value in vars(self).items() if name not in fitting.MADE_ANEW}
 
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "model_"):
+    def _now(self) -> Self:
+        """What the last fit or update made, which stays so while another takes its place.
+
+        So a request of one thread is answered by one state, while another thread updates.
+        """
+        now = object.__new__(type(self))
+        now.__dict__ = self.__dict__  # with what is made when it is asked for
+        if "model_" not in now.__dict__:
             raise ValueError("the recommender is not fitted yet: call fit first")
+        return now
 
     def _left_out(self, exclude: Any) -> Any:
         """The items that lists leave out, a row for each user; None where that is none."""
@@ -438,9 +445,10 @@ class Recommender:
             Before the fit, for unknown `items`, for ids of a type that no known id has, and bad
             arguments.
         """
+        now = self._now()
         return serving.recommend(
-            self,
-            people.find(self, users, history),
+            now,
+            people.find(now, users, history),
             k,
             num_threads,
             exclude=exclude,
@@ -487,8 +495,9 @@ class Recommender:
         ValueError, TypeError
             As `recommend`.
         """
+        now = self._now()
         serving.write_lists(
-            self, path, people.find(self, users, None), k, num_threads, verbose, **rules
+            now, path, people.find(now, users, None), k, num_threads, verbose, **rules
         )
 
     @names_ours
@@ -520,8 +529,7 @@ class Recommender:
         ValueError
             Before the fit, for unknown items and bad arguments.
         """
-        self._check_fitted()
-        return serving.similar_items(self, items, k, where, num_threads)
+        return serving.similar_items(self._now(), items, k, where, num_threads)
 
     @names_ours
     def explain(self, user: Any, item: Id) -> Explanation:
@@ -543,7 +551,8 @@ class Recommender:
         ValueError
             Before the fit, for who or what is unknown, and for models without terms.
         """
-        found: Explanation = serving.explain(self, people.find(self, user, None), item)
+        now = self._now()
+        found: Explanation = serving.explain(now, people.find(now, user, None), item)
         return found
 
     # ---- how good it is --------------------------------------------------------------------------
@@ -588,8 +597,9 @@ class Recommender:
         ValueError
             Before the fit, and where nothing is left to evaluate.
         """
-        later = judging.read(self, events, relevant, users, exclude)
-        return judging.evaluate(self, later, metrics, num_threads)
+        now = self._now()
+        later = judging.read(now, events, relevant, users, exclude)
+        return judging.evaluate(now, later, metrics, num_threads)
 
     @names_ours
     def compare(
@@ -633,9 +643,10 @@ class Recommender:
         ValueError
             As `evaluate`, and for a model named "recommender".
         """
-        later = judging.read(self, events, relevant, users, exclude)
+        now = self._now()
+        later = judging.read(now, events, relevant, users, exclude)
         return judging.compare(
-            self, models, later, metrics, k, epochs, exclude, num_threads, verbose
+            now, models, later, metrics, k, epochs, exclude, num_threads, verbose
         )
 
     def score(self, events: Table | Path, y: None = None) -> float:
@@ -663,13 +674,11 @@ class Recommender:
         ValueError
             Before the fit, and for a feature with the name of another column, such as "bias".
         """
-        self._check_fitted()
-        return serving.table_of_vectors(self, "user", features)
+        return serving.table_of_vectors(self._now(), "user", features)
 
     def item_table(self, *, features: bool = True) -> Table:
         """Vectors of all items as a table, for other models; all is as in `user_table`."""
-        self._check_fitted()
-        return serving.table_of_vectors(self, "item", features)
+        return serving.table_of_vectors(self._now(), "item", features)
 
     # ---- saving ----------------------------------------------------------------------------------
 
@@ -691,7 +700,7 @@ class Recommender:
             Before the fit, and for what a file has nothing for; see `LightFM.save` and
             `Dataset.save`.
         """
-        files.save(self, path)
+        files.save(self._now(), path)
 
     @classmethod
     def load(cls, path: Path, *, mmap: bool = False, model_class: Any = None) -> Self:
