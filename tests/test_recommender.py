@@ -1347,3 +1347,32 @@ def test_ratings_are_the_values_of_mse():
     with pytest.raises(ValueError, match="half_life must be None for loss='mse'"):
         shop.fit(rated.assign(t=1e9), **names, timestamp="t", half_life="9d", num_threads=1)
     assert len(shop.recommend([0], k=3)) == 3
+
+
+def test_what_is_told_though_it_is_allowed(shop, tmp_path):
+    with pytest.warns(UserWarning, match="none of the 12 users is known.*written as in the fit"):
+        lists = shop.recommend([f"x{n}" for n in range(12)], k=1)
+    assert set(lists["source"]) == {"popular"}
+    with pytest.warns(
+        UserWarning, match=r"where=\{'brand': 'Nobody'\} leaves no item.*'brand', which"
+    ):
+        assert not len(shop.recommend(k=1, where={"brand": "Nobody"}))
+    with pytest.raises(TypeError, match="model must be a LightFM"):
+        shop.compare({"me": shop}, LATER, exclude=False)
+    with pytest.raises(TypeError, match="model must be a LightFM"):
+        small(SMALL, of=pytest.importorskip("sklearn.linear_model").LogisticRegression())
+    VISITORS.iloc[:5].to_csv(tmp_path / "people.csv", index=False)
+    of_path = shop.recommend(str(tmp_path / "people.csv"), k=2)
+    pd.testing.assert_frame_equal(of_path, shop.recommend(VISITORS.iloc[:5], k=2))
+
+
+def test_one_state_for_each_request():
+    """Lists that are asked for while another thread updates are those of before or of after."""
+    shop = small(SMALL, of=model())
+    now = shop._now()
+    before = now.recommend(k=2, num_threads=1)
+    people, items = shop.user_ids_.tolist(), shop.item_ids_.tolist()
+    newcomer = type(people[0])(99)
+    shop.update(pd.DataFrame({"u": [newcomer] * len(items), "i": items}), verbose=False)
+    assert len(shop.user_ids_) == len(now.user_ids_) + 1
+    pd.testing.assert_frame_equal(now.recommend(k=2, num_threads=1), before)

@@ -369,3 +369,13 @@ def test_updates_in_one_go_or_several(shop, capsys):
     shop.update(LATER, num_threads=1)
     assert str(shop.report_) in capsys.readouterr().out
     assert shop.report_.n_rows == len(LATER)
+
+
+def test_updates_that_are_seldom_meant():
+    shop = small({**SMALL, "k": ["view"] * 4}, event="k", event_weights={"view": 1})
+    many = pd.DataFrame({"u": [f"u{n}" for n in range(20)], "i": ["x", "y"] * 10, "k": "view"})
+    with pytest.warns(UserWarning, match="none of the 20 events counts.*'seen'"):
+        shop.update(many.assign(k="seen"), **ONE)
+    shop.update(many, **ONE)
+    with pytest.warns(UserWarning, match="all 20 pairs of these events were known already"):
+        shop.update(many, **ONE)

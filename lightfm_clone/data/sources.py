@@ -75,6 +75,16 @@ def read(
     return source
 
 
+def is_file(source: Any) -> bool:
+    """Whether this is a path that `read` reads, and not an id that is a text."""
+    if isinstance(source, os.PathLike):
+        return True
+    if not isinstance(source, str):
+        return False
+    suffix = os.path.splitext(source.lower().removesuffix(".gz"))[1]
+    return suffix in (*_SEPARATORS, *_FORMATS) and os.path.exists(source)
+
+
 def _of_path(
     path: str, argument: str, texts: list[Hashable], columns: list[Hashable] | None
 ) -> Any:

@@ -18,6 +18,7 @@ import scipy.sparse as sp
 
 from lightfm_clone._checks import name_here
 from lightfm_clone._model.parameters import Default
+from lightfm_clone._warn import warn
 from lightfm_clone.data import Dataset, sources
 from lightfm_clone.data.columns import Codes
 from lightfm_clone.data.item_columns import ItemColumns
@@ -34,6 +35,8 @@ from lightfm_clone.recommender.sides import Side, SideTable, numbers_of
 
 # What a recommender makes when it is asked for, and anew after each fit and update.
 MADE_ANEW = ("_serving", "_ids", "_had")
+
+_MANY = 10  # pairs that are all known, as if an update were done twice
 
 
 def fit(
@@ -103,7 +106,16 @@ def update(
     ):
         if ids is not None:
             known_numbers(ids.values, mapping, argument)  # which refuses those of another type
+    if log.n_rows and not len(log.users.codes):
+        causes = "; ".join(f"{one.how_many:,} have {one.what}" for one in log.removed)
+        warn(f"none of the {log.n_rows:,} events counts, so nothing is learned of them: {causes}")
     new = _take(fresh, log, of_users, of_items)
+    n_again = len(shop.pairs_.indices) + len(new.indices) - len(fresh.pairs_.indices)
+    if len(new.indices) >= _MANY and n_again == len(new.indices):
+        warn(
+            f"all {n_again:,} pairs of these events were known already, and are trained on again; "
+            "was this update done before?"
+        )
     fresh.report_ = _report(fresh, log, new, of_users, of_items)
     if verbose:
         print(fresh.report_)
@@ -164,7 +176,8 @@ def train(
 
 
 def _check_model(model: Any) -> None:
-    if isinstance(model, type) or not hasattr(model, "fit"):
+    needed = ("fit", "get_user_representations", "get_item_representations")
+    if isinstance(model, type) or not all(hasattr(model, name) for name in needed):
         given = f"the class {model.__name__}" if isinstance(model, type) else repr(model)
         raise TypeError(
             "model must be a LightFM, a Popularity or another object with their methods, got "

@@ -22,6 +22,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from lightfm_clone._tables import is_missing
+from lightfm_clone._warn import warn
 from lightfm_clone.data import columns as columns_of
 from lightfm_clone.data import numbering, sources
 from lightfm_clone.recommender import sides
@@ -30,6 +31,8 @@ from lightfm_clone.recommender.sides import numbers_of
 
 SOURCES = ("known", "features", "history", "popular")
 KNOWN, FEATURES, HISTORY, POPULAR = range(4)
+
+_MANY = 10  # strangers at a time, who are no strangers but written in another way
 
 
 class People(NamedTuple):
@@ -66,14 +69,22 @@ def find(shop: Any, users: Any, history: Any) -> People:
         return People(shop.user_ids_, numbers, None, None, None)
     if isinstance(users, Mapping):
         users = [users]
-    if columns_of.library(users) is not None:
-        users = sources.read(users, "users")  # which collects what is lazy
+    if columns_of.library(users) is not None or sources.is_file(users):
+        kind = sources.kind_of(users)
+        users = sources.read(users, "users", [shop._users.column])  # collects what is lazy, too
         if columns_of.split(users) is not None:
-            return _of_table(shop, users)
+            return _of_table(shop, users)._replace(kind=kind)
     ids = listed(users, shop.dataset_.mapping()[0])
     if ids and all(isinstance(one, Mapping) for one in ids):
         return _of_table(shop, ids)
-    return of_ids(shop, ids)
+    people = of_ids(shop, ids)
+    if len(ids) >= _MANY and (people.numbers < 0).all():
+        warn(
+            f"none of the {len(ids)} users is known, so all get what is popular; are ids written "
+            f"as in the fit, such as {next(iter(shop.dataset_.mapping()[0]))!r}? The first here is "
+            f"{ids[0]!r}"
+        )
+    return people
 
 
 def listed(ids: Any, mapping: Mapping[Hashable, int]) -> list[Any]:
@@ -140,7 +151,7 @@ def _kind(one: Any) -> type:
 
 
 def _of_table(shop: Any, table: Any) -> People:
-    side, kind = shop._users, None
+    side = shop._users
     by_name: Any
     if isinstance(table, list):
         n = len(table)
@@ -148,7 +159,6 @@ def _of_table(shop: Any, table: Any) -> People:
         ids = [row.get(side.column) for row in table] if has_ids else None
     else:
         by_name = columns_of.by_name(table, "users")
-        kind = sources.kind_of(table)
         n = len(table)
         ids = None
         if side.column in by_name:
@@ -169,7 +179,7 @@ def _of_table(shop: Any, table: Any) -> People:
     else:
         rows = side.strangers(table, shop.dataset_)
     labels = np.arange(n) if ids is None else as_column(ids)
-    return People(labels, numbers, rows, None, kind)
+    return People(labels, numbers, rows, None, None)
 
 
 def _of_histories(shop: Any, history: Any) -> People:

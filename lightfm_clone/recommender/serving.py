@@ -7,7 +7,7 @@ Items are packed once for all requests, when the first one asks (`Serving`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from lightfm_clone._checks import check_num_threads, is_integer, is_sparse
 from lightfm_clone._model.prepared import PreparedItems
 from lightfm_clone._model.state import directions
 from lightfm_clone._tables import make
+from lightfm_clone._warn import warn
 from lightfm_clone.data import sources
 from lightfm_clone.recommender import lists
 from lightfm_clone.recommender.baselines import Popularity
@@ -137,6 +138,10 @@ def rules(
             candidates.eliminate_zeros()
         else:
             candidates = candidates[allowed[candidates]]
+    if where is not None and allowed is not None and not allowed.any():
+        warn(
+            f"where={where!r} leaves no item, so all lists are empty; look at {_known(shop, where)}"
+        )
     quotas = []
     if not isinstance(at_most, Mapping | None):
         raise TypeError(
@@ -157,6 +162,12 @@ def rules(
         popularity,
         diversity,
     )
+
+
+def _known(shop: Any, where: Mapping[Hashable, Any]) -> str:
+    """Some of what the columns of a rule hold."""
+    some = shop.item_columns_.take(np.arange(min(3, len(shop.item_ids_))))
+    return ", ".join(f"{column!r}, which holds {list(some[column])}..." for column in where)
 
 
 def _columns(shop: Any, argument: str) -> Any:
