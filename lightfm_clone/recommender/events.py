@@ -419,7 +419,7 @@ def _weights(column: Column) -> Floats:
     bad = np.flatnonzero(values < 0)
     if len(bad):
         raise ValueError(
-            f"{column.label} must hold weights >= 0, got {values[bad[0]]:g} in row {bad[0]} "
+            f"{column.label} must hold finite weights >= 0, got {values[bad[0]]:g} in row {bad[0]} "
             f"({len(bad)} such rows); drop these rows, or shift the column"
         )
     return values
