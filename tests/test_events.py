@@ -448,7 +448,7 @@ TABLE = {
     [
         ({"user": "x"}, ValueError, "must have the column 'x' .the user., got the columns 'u'"),
         ({"user": "list"}, TypeError, "must hold user ids, hashable values"),
-        ({"weight": "minus"}, ValueError, "finite weights >= 0, got -1 in row 1 .1 such.*drop these rows"),
+        ({"weight": "minus"}, ValueError, "finite weights >= 0, got -1 in row 1 .1 such.*drop"),
         ({"weight": "huge"}, ValueError, "finite numbers that fit 32 bits, got 1e.39; put a miss"),
         ({"weight": "e"}, TypeError, "must hold numbers to be weights"),
         ({"timestamp": "text"}, ValueError, "texts of dates such as.*yesterday"),
