@@ -162,6 +162,12 @@ def test_with_and_without(path, options):
         same_state(twin, loaded)
 
 
+def test_what_was_watched_as_a_list(path):
+    shop = little(watched=["t", "t"], min_watched=0.5)
+    shop.save(path)
+    same_state(little(watched=("t", "t"), min_watched=0.5), Recommender.load(path))
+
+
 @pytest.mark.parametrize(
     "of",
     [model(), model(loss="softmax"), Popularity("3d"), Popularity(), Random(7), Random()],

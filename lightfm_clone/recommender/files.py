@@ -145,6 +145,8 @@ def _own(arrays: Arrays, part: str) -> Arrays:
 def _settings(shop: Any) -> Any:
     rules = dict(shop._rules)
     weights = rules.pop("event_weights")
+    if isinstance(rules["watched"], list):  # of a file, what names columns is hashable
+        rules["watched"] = tuple(rules["watched"])
     plain = {
         "rules": rules,
         "event_weights": None if weights is None else [list(pair) for pair in weights.items()],
