@@ -246,6 +246,8 @@ def test_defaults(make):
                 "genres": [["a", "b"][: i % 3] for i in range(n)],
                 "stars": whole,
                 "rare": [1.0 if i == 5 else None for i in range(n)],
+                "zero": [0.0 if i == 5 else None for i in range(n)],
+                "sold": [i % 2 for i in range(n)],
                 "price": [i / 7 for i in range(n)],
                 "new": [i % 2 == 0 for i in range(n)],
                 "all new": [True] * n,
@@ -254,6 +256,9 @@ def test_defaults(make):
                 "released": [day + dt.timedelta(days=9 * i) for i in range(n)],
                 "added": [day + dt.timedelta(days=i) for i in range(n)],
                 "today": [day + dt.timedelta(hours=i % 9) for i in range(n)],
+                "released text": [str(day + dt.timedelta(days=9 * i)) for i in range(n)],
+                "added text": [str(dt.date(2024, 1, 1 + i % 28)) for i in range(n)],
+                "vector": [[i / 7, 0.5] for i in range(n)],
                 "empty": [None] * n,
             }
         )
@@ -265,7 +270,9 @@ def test_defaults(make):
         "land": "categories, 2 different: GB, DE; to change it, columns={'land': None}",
         "genres": "categories, 2 different: a, b;",
         "stars": "categories, 3 different: 3, 1, 2; to change it, columns={'stars': scaled()}",
-        "rare": "categories, 1 different: 1;",
+        "rare": "one feature, 1 where it is true; to change it, columns={'rare': categories()}",
+        "zero": "categories, 1 different: 0;",
+        "sold": "one feature, 1 where it is true; to change it, columns={'sold': categories()}",
         "price": "numbers in 10 bins, edges 1.7, 3.4, 5.1, 6.8, 8.5, 10.2, 11.9, 13.6, 15.3; to",
         "new": "one feature, 1 where it is true;",
         "all new": "left out: it has one value throughout",
@@ -274,6 +281,9 @@ def test_defaults(make):
         "released": "dates by year, 3 different: year 2024, year 2025, year 2026; to change it",
         "added": "dates by month, 4 different: month 1, month 2, month 3, month 4;",
         "today": "left out: all dates are of one month",
+        "released text": "dates by year, 3 different: year 2024, year 2025, year 2026; to change",
+        "added text": "left out: all dates are of one month",
+        "vector": "left out: its lists hold numbers that are no names, as those of vectors; give",
         "empty": "left out: it has not a single value",
     }
     assert told.keys() == starts.keys()
@@ -284,6 +294,38 @@ def test_defaults(make):
     columns = {"title": ["a", "b"], "tags": ["x", None], "shop": ["m", "m"], "today": [day, day]}
     again, rows = encoded(columns, rules, make)
     assert rows[0] == {"title:a": 1, "tags:x": 1, "shop:m": 1, "today:day 1": 1}
+
+
+@pytest.mark.parametrize(
+    ("texts", "names"),
+    [
+        (["2023-05-01", "2024-05-01T12:00:00Z", None], ["year 2023", "year 2024"]),
+        ([" 2024-05-01", "2024-06-01 10:30", ""], ["month 5", "month 6"]),
+        (["2024-05-01", "unknown", None], ["2024-05-01", "unknown"]),
+        (["2024-05-01", "2024-13-01"], ["2024-05-01", "2024-13-01"]),
+        (["2023", "2024"], ["2023", "2024"]),
+        (["20230501", "20240501"], ["20230501", "20240501"]),
+        (["", " "], ["", " "]),
+    ],
+)
+def test_texts_that_all_are_dates(make, texts, names):
+    encoder, rows = encoded({"x": texts}, None, make)
+    assert encoder.feature_names_ == [f"x:{name}" for name in names]
+    assert encoder.transform([{"x": text} for text in texts]).toarray().tolist() == [
+        [row.get(name, 0) for name in encoder.feature_names_] for row in rows
+    ]
+
+
+def test_lists_of_numbers(make):
+    columns = {"x": [[1, 2], [2], None], "y": [[0.5, 2.0], [0.5], None]}
+    encoder, rows = encoded(columns, None, make)
+    assert rows == [{"x:1": 1, "x:2": 1}, {"x:2": 1}, {}]
+    # Who wants each number to be a name says so.
+    _, rows = encoded({"y": columns["y"]}, {"y": categories()}, make)
+    assert rows == [{"y:0.5": 1, "y:2": 1}, {"y:0.5": 1}, {}]
+    for rule in (bins(3), scaled()):
+        with pytest.raises(TypeError, match="must hold numbers, got .*a column for each number of"):
+            encoded(columns, {"y": rule}, make)
 
 
 def test_what_no_rule_reads_is_left_out():

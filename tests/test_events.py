@@ -338,8 +338,18 @@ def test_weights_of_0():
     )
 
 
-@pytest.mark.parametrize("watched", ["share", ("seconds", "length"), ("start", "end", "length"),
-                                     ("from", "to", "length")])  # fmt: skip
+@pytest.mark.parametrize(
+    "watched",
+    [
+        "share",
+        ("seconds", "length"),
+        ["seconds", "length"],
+        ("start", "end", "length"),
+        ("from", "to", "length"),
+        ("from text", "to text", "length"),
+        ("from ms", "to ms", "length"),
+    ],
+)
 def test_watched_too_little(library, watched):
     shares = [1.0, 0.5, 0.25, 0.05, None]
     start = MOMENT
@@ -352,6 +362,10 @@ def test_watched_too_little(library, watched):
         "end": [s and 10 + s * 40 for s in shares],
         "from": [start] * 5,
         "to": [s and start + dt.timedelta(seconds=s * 40) for s in shares],
+        "from text": [start.isoformat()] * 5,
+        "to text": [s and (start + dt.timedelta(seconds=s * 40)).isoformat() for s in shares],
+        "from ms": [1_700_000_000_000] * 5,
+        "to ms": [s and 1_700_000_000_000 + int(s * 40_000) for s in shares],
         "length": [40] * 5,
     }
     table = make(library, columns)
@@ -366,6 +380,51 @@ def test_watched_too_little(library, watched):
 def test_watched_without_a_length():
     table = pd.DataFrame({"u": 1, "i": range(3), "s": [5, 5, 50], "n": [0, 10, 10]})
     assert removed(table, watched=("s", "n")) == (2, [(1, "without a share that was watched")])
+    (gone,) = events.read(table, user="u", item="i", watched=("s", "n")).removed
+    assert gone.remedy == "fill in the columns of watched=, with lengths above 0"
+    (gone,) = events.read(table.assign(n=None), user="u", item="i", watched=("s", "n")).removed
+    assert gone.how_many == 3
+
+
+@pytest.mark.parametrize(
+    "watched, what, remedy",
+    [
+        (("end", "start", "n"), "that end before they begin", "names the right columns"),
+        (("minus", "n"), "with less than nothing watched", "names the right columns"),
+        (("start", "end", "ms"), "with less than 10% watched", "length in another unit"),
+        (("some", "n"), "with less than 10% watched", "lower min_watched to keep them"),
+    ],
+)
+def test_the_remedy_fits_what_was_watched(watched, what, remedy):
+    table = pd.DataFrame(
+        {
+            "u": 1,
+            "i": [1, 2],
+            "start": pd.Timestamp("2024-05-01 10:00"),
+            "end": pd.Timestamp("2024-05-01 10:09"),
+            "n": 600,
+            "ms": 600_000,
+            "minus": -5,
+            "some": [1, 600],
+        }
+    )
+    (gone,) = events.read(table, user="u", item="i", watched=watched).removed
+    assert gone.what == what and remedy in gone.remedy
+    assert ("unit" in gone.remedy) == ("ms" in watched)
+
+
+def test_missing_ids_are_not_to_become_a_giant():
+    table = pd.DataFrame({"u": [1.0, None], "i": ["a", "b"]})
+    (gone,) = events.read(table, user="u", item="i").removed
+    assert "an id of its own" in gone.remedy and "one giant user" in gone.remedy
+
+
+def test_a_table_with_a_column_for_each_item():
+    table = pd.DataFrame(np.eye(30), columns=[f"item {n}" for n in range(30)])
+    with pytest.raises(ValueError, match=r"'item 19' and 10 more; .*\.melt\(user, var_name=item"):
+        events.read(table, user="u", item="i")
+    with pytest.raises(ValueError, match=r"'item 4'; an index .*reset_index\(\)$"):
+        events.read(table.iloc[:, :5], user="u", item="i")
 
 
 TABLE = {
@@ -379,6 +438,7 @@ TABLE = {
     "ms": [3e4, 5e4],
     "length": [30, 50],
     "text": ["yesterday", "today, 8 am"],
+    "span": [dt.timedelta(seconds=9)] * 2,
     "list": [[1], [2]],
 }
 
@@ -388,8 +448,8 @@ TABLE = {
     [
         ({"user": "x"}, ValueError, "must have the column 'x' .the user., got the columns 'u'"),
         ({"user": "list"}, TypeError, "must hold user ids, hashable values"),
-        ({"weight": "minus"}, ValueError, "weights >= 0, got -1 in row 1 .1 such.*drop these rows"),
-        ({"weight": "huge"}, ValueError, "finite weights >= 0, got 1e.39 in row 1"),
+        ({"weight": "minus"}, ValueError, "finite weights >= 0, got -1 in row 1 .1 such.*drop"),
+        ({"weight": "huge"}, ValueError, "finite numbers that fit 32 bits, got 1e.39; put a miss"),
         ({"weight": "e"}, TypeError, "must hold numbers to be weights"),
         ({"timestamp": "text"}, ValueError, "texts of dates such as.*yesterday"),
         ({"timestamp": "list"}, TypeError, "must hold dates, numbers since 1970 or texts"),
@@ -407,6 +467,9 @@ TABLE = {
         ({"watched": ("ms", "length")}, ValueError, "one unit.*1000 in the median"),
         ({"watched": ("a", "b", "c", "d")}, ValueError, "watched must be a column of shares"),
         ({"watched": "e"}, TypeError, "must hold numbers to say what was watched"),
+        ({"watched": "span"}, TypeError, r"dtype timedelta64.*\.dt\.total_seconds\(\)"),
+        ({"watched": ["span", "span", "length"]}, TypeError, r"\.dt\.total_seconds\(\)"),
+        ({"watched": ("text", "text", "length")}, ValueError, "dates such as.*to be the start or"),
         ({"watched": "length", "min_watched": 0}, ValueError, "min_watched must be a share"),
         ({"watched": "length", "min_watched": "10%"}, TypeError, "min_watched must be a number"),
     ],

@@ -164,6 +164,12 @@ def test_with_and_without(path, options):
         same_state(twin, loaded)
 
 
+def test_what_was_watched_as_a_list(path):
+    shop = little(watched=["t", "t"], min_watched=0.5)
+    shop.save(path)
+    same_state(little(watched=("t", "t"), min_watched=0.5), Recommender.load(path))
+
+
 @pytest.mark.parametrize(
     "of",
     [model(), model(loss="softmax"), Popularity("3d"), Popularity(), Random(7), Random()],
@@ -254,6 +260,8 @@ class Unknown:
 
     def fit(self, interactions, **given):
         return self
+
+    get_user_representations = get_item_representations = None  # which saving does not ask for
 
 
 def test_what_a_file_has_nothing_for(path):

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import ast
+import datetime as dt
+import re
+import uuid
+from decimal import Decimal
 
 import numpy as np
 import pytest
 
+from lightfm_clone.data import FeatureEncoder, bins
 from lightfm_clone.data import columns as columns_of
+from lightfm_clone.persistence.datasets import keys_to_arrays
 from lightfm_clone.recommender import events
 from lightfm_clone.recommender.report import DataReport, Described
 
@@ -133,7 +139,7 @@ def test_sizes_and_what_was_removed(library):
 
 
 def test_much_removed_is_a_warning():
-    log = pd.DataFrame({"user": [1, None] * 20, "item": range(40), "time": START})
+    log = pd.DataFrame({"user": ["a", None] * 20, "item": range(40), "time": START})
     (found,) = report(log).warnings
     assert "removed 20 of 40 rows (50.0%), without a value in the column 'user'" in found.what
 
@@ -146,6 +152,63 @@ def test_a_kind_with_a_weight_that_never_comes():
     assert absent.severity == "warning" and absent.examples == ("purchase",)
     assert "there are 'view', 'buy'" in absent.what
     assert found.kinds == {"view": 1, "buy": 1, "purchase": 0}
+
+
+def test_a_table_without_rows_says_nothing_of_kinds(library):
+    log = pd.DataFrame({"user": ["a"], "item": ["b"], "kind": ["view"], "time": [START]})
+    found = report(made_of(library, log[:0]), event="kind", event_weights={"view": 1, "buy": 2})
+    assert found.findings == () and found.kinds == {"view": 0, "buy": 0}
+
+
+YEAR = 365 * DAY
+AHEAD = 4_070_908_800  # 2099
+
+
+@pytest.mark.parametrize(
+    "strays, words, examples",
+    [
+        ([AHEAD], "1 of 40,001 events (<0.1%) lie far from all others", ("2099-01-01T00:00:00",)),
+        ([0] * 900, "900 of 40,900 events (2.2%) lie far from all", ("1970-01-01T00:00:00",)),
+        ([0, AHEAD], "lie far", ("1970-01-01T00:00:00", "2099-01-01T00:00:00")),
+        ([START - 180 * DAY], "1 of 40,001 events (<0.1%) lie far", ("2024-04-30T03:33:20",)),
+    ],
+)
+def test_stray_dates_are_told(strays, words, examples):
+    log, _, _, _ = shop(n_robots=0)
+    more = pd.DataFrame({"user": "000001", "item": "00001", "kind": "view", "time": strays})
+    log = pd.concat([log, more]).sample(frac=1, random_state=0)
+    found = about(report(log), "lie far from all others")
+    assert found.severity == "warning" and found.where == "events, column 'time'"
+    assert words in found.what and found.examples == examples and found.how_many == len(strays)
+    assert "mend their dates" in found.remedy and "half_life" in found.remedy
+    # In a table as large as is looked at by samples, too.
+    large = pd.concat([log] * 6)
+    assert about(report(large), "lie far from all others").how_many == 6 * len(strays)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        START - YEAR * np.random.default_rng(0).exponential(1.0, 50_000),  # a shop that grew
+        START - 7 * DAY * np.arange(200),
+        np.append(START - DAY * np.arange(200), START - 300 * DAY),
+        [START] * 200,
+        [START - YEAR, START, START + 60, START + 120],  # too few to tell
+    ],
+)
+def test_dates_that_can_be(times):
+    log = pd.DataFrame({"user": "a", "item": range(len(times)), "time": np.asarray(times, float)})
+    assert not [f for f in report(log).findings if "lie " in f.what]
+
+
+def test_dates_to_come():
+    hour = pd.Timedelta("1h")
+    now = pd.Timestamp.now("UTC")
+    log = pd.DataFrame({"user": ["a"] * 3, "item": [1, 2, 3], "time": [now, now + 9 * hour, now]})
+    assert report(log).findings == ()
+    log.loc[0, "time"] = now + 30 * hour
+    found = about(report(log), "1 of 3 events (33.3%) lie in the future")
+    assert found.severity == "warning" and found.how_many == 1
 
 
 @pytest.mark.parametrize(
@@ -265,13 +328,49 @@ def test_odd_ids(ids, words):
     assert again.where == "users, column 'user'" and words in again.what
 
 
+@pytest.mark.parametrize(
+    "ids, kind",
+    [
+        ([uuid.UUID(int=1), uuid.UUID(int=2)], "UUID"),
+        ([dt.date(2024, 5, 1), dt.date(2024, 5, 2)], "date"),
+        ([dt.datetime(2024, 5, 1, 8), dt.datetime(2024, 5, 2)], "datetime|Timestamp"),
+        ([Decimal("1.5"), Decimal("2.5")], "Decimal"),
+        ([frozenset("ab"), frozenset("c")], "frozenset"),
+        ([("a", dt.date(2024, 5, 1)), ("b", dt.date(2024, 5, 1))], "tuple"),
+    ],
+)
+def test_ids_that_no_file_can_hold(ids, kind):
+    log = pd.DataFrame({"user": pd.Series(ids, dtype=object), "item": [1, 2], "time": START})
+    found = about(report(log), "cannot be saved")
+    assert found.severity == "warning" and found.how_many == 2
+    assert re.search(f"ids of type ({kind}) ", found.what) and "str()" in found.remedy
+    with pytest.raises(TypeError, match="cannot be saved"):
+        keys_to_arrays(ids, "user id")
+
+
+@pytest.mark.parametrize("ids", ["ab", [1, 2], [b"a", b"b"], [("a", 1), ("b", 2)], [True, False]])
+def test_ids_that_a_file_can_hold(ids):
+    log = pd.DataFrame({"user": pd.Series([*ids], dtype=object), "item": [1, 2], "time": START})
+    assert report(log).warnings == ()
+
+
+def test_whole_ids_that_are_floats(library):
+    log = pd.DataFrame({"user": [1.0, None, 3.0] * 9, "item": range(27), "time": START})
+    found = about(report(made_of(library, log)), "are whole numbers, but floats")
+    assert found.severity == "warning" and found.examples == (1.0, 3.0)
+    assert "'Int64'" in found.remedy
+    log["user"] = [0.5, 1.0, None] * 9
+    assert "but floats" not in str(report(log))
+
+
 def test_rows_of_tables_that_do_not_count(library):
     log = pd.DataFrame({"user": 1, "item": ["a", "b"], "time": START})
     items = made_of(library, pd.DataFrame({"item": ["a", "b", "a", None, "a"]}))
     found = report(log, items=items)
     repeated = about(found, "have several rows, of which the last counts: 'a'")
     assert repeated.how_many == 2 and repeated.remedy.endswith("drop_duplicates('item')")
-    assert about(found, "1 of 5 rows (20.0%) have no value in 'item'").severity == "note"
+    without = about(found, "1 of 5 rows (20.0%) have no value in 'item'")
+    assert without.severity == "note" and "one giant item" in without.remedy
 
 
 # ---- columns -------------------------------------------------------------------------------------
@@ -311,6 +410,13 @@ def test_columns_that_are_something_else(library):
         (["red, blue", "blue, green", "red, green", "red"] * 5, "parted by ','"),
         (["Godfather, The", "Matrix, The", "Alien", "Heat, Lost"], None),
         ([f"{number}.5" for number in range(20)], "numbers as texts"),
+        ([f"{number}.5" for number in range(200)], "numbers as texts"),
+        ([str(date) for date in pd.date_range("2020-01-01", periods=200)], None),
+        ([str(date) for date in pd.date_range("2020-01-01", periods=200)] + ["?"], "nearly a"),
+        ([{"a": 1}, {"a": 2}], "no rule reads"),
+        (pd.to_timedelta([1, 2], "h"), "no rule reads dtype timedelta64"),
+        ([[0.5, 0.25], [1.0, 2.0]], "lists of numbers that are no names"),
+        ([[1, 2], [2]], None),
         ([f"{number}" for number in range(1000, 1020)] * 3, None),
         ([f"{number:04d}" for number in range(20)] * 3, None),
         ([*range(1950, 2000)], None),
@@ -325,6 +431,29 @@ def test_looks(values, words):
     items = pd.DataFrame({"item": range(len(values)), "what": values})
     found = [f.what for f in report(log, items=items).findings if f.where.endswith("'what'")]
     assert (not found) if words is None else (len(found) == 1 and words in found[0])
+
+
+def test_what_is_said_of_columns_is_what_the_encoder_does():
+    columns = {
+        "price": [f"{number}.5" for number in range(200)],
+        "tags": [f"a{number}|b{number % 3}|c" for number in range(200)],
+        "spec": [{"a": 1}] * 200,
+        "vector": [[0.5, 0.25]] * 200,
+        "since": [str(date) for date in pd.date_range("2020-01-01", periods=200)],
+    }
+    items = pd.DataFrame({"item": range(200), **columns})
+    log = pd.DataFrame({"user": ["a"], "item": [0], "time": START})
+    found = report(log, items=items)
+    encoder = FeatureEncoder().fit(items, id="item")
+    left_out = {name for name, text in encoder.decisions_.items() if "left out" in text}
+    assert left_out == {"item", "price", "tags", "spec", "vector"}
+    told = {f.where: f.what + f.remedy for f in found.warnings}
+    assert {f"items, column {name!r}" for name in left_out - {"item"}} == told.keys()
+    assert not any("is taken for" in text for text in told.values())
+    # The remedy does what it says.
+    assert "columns={'price': bins(10)}" in told["items, column 'price'"]
+    priced = FeatureEncoder({"price": bins(10)}).fit(items[["price"]])
+    assert len(priced.feature_names_) == 10
 
 
 def test_columns_are_looked_at_by_their_first_rows(library):

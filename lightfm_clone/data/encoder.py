@@ -20,6 +20,8 @@ from lightfm_clone.data.rows import Entries, shown
 from lightfm_clone.data.rules import (
     Pieces,
     Rule,
+    are_dates,
+    are_vectors,
     bins,
     categories,
     cross,
@@ -49,14 +51,15 @@ class FeatureEncoder:
     ===================  ==========================================================
     texts, categories    one for each distinct value: ``"country:GB"``
     lists (tags)         one for each distinct element: ``"tags:new"``
-    booleans             one, 1 where true: ``"premium"``
-    numbers              one for each of 10 bins of equal size: ``"price:[10, 25)"``;
+    booleans, 0 and 1    one, 1 where true: ``"premium"``
+    other numbers        one for each of 10 bins of equal size: ``"price:[10, 25)"``;
                          or for each value, where there are 10 whole ones or fewer
-    dates                one for each year (month, within one year)
+    dates, ISO texts     one for each year (month, within one year): ``"since:year 2024"``
     ===================  ==========================================================
 
     Columns that tell nothing are left out: texts with nearly one value a row, such as titles, and
-    columns with one value throughout, or none. `decisions_` says so, and what to do about it.
+    columns with one value throughout, or none. So are those that no rule reads, such as dicts, and
+    vectors: lists of numbers that are not whole. `decisions_` says so, and what to do about it.
 
     Missing values make no entry.
 
@@ -506,24 +509,27 @@ def _by_type(column: Column, key: Hashable) -> tuple[Rule | None, str]:
     if kind == "other":
         return None, f"left out: no rule reads {column.dtype}; turn it into texts, numbers or lists"
     if kind == "list":
+        if are_vectors(column):
+            return None, (
+                "left out: its lists hold numbers that are no names, as those of vectors; give "
+                "each a column of its own to use them"
+            )
         return categories(), instead("None")
-    if kind == "time":
+    if kind == "time" or (kind == "category" and are_dates(column.codes().values)):
         times = moments(column)
         times = times[~np.isnat(times)]
         for of, unit in (("year", "Y"), ("month", "M")):
             if len(np.unique(times.astype(f"datetime64[{unit}]"))) > 1:
                 return part(of), instead("part('weekday')")
         return left_out("all dates are of one month", "part('day')")
-    if kind == "boolean":
-        values = column.numbers()
-        if not (values == 1).any() or (complete and values.all()):
-            return left_out(one_value, "categories()")
-        return flag(), instead("None")
-    if kind == "number":
+    if kind in ("boolean", "number"):
         values = finite(column.numbers(), column)
         distinct = np.unique(values[~np.isnan(values)])
-        if len(distinct) == 1 and complete:
+        is_set = distinct.any()
+        if (len(distinct) == 1 and complete) or (kind == "boolean" and not is_set):
             return left_out(one_value, "categories()")
+        if is_set and np.isin(distinct, (0, 1)).all():
+            return flag(), instead("None" if kind == "boolean" else "categories()")
         if len(distinct) <= _FEW and (distinct == np.trunc(distinct)).all():
             return categories(), instead("scaled()")
         return bins(10), instead("bins([...])")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ Array = npt.NDArray[Any]
 
 SCALINGS = ("standard", "minmax", None)
 PARTS = ("year", "month", "day", "weekday", "hour")
+_DATE = re.compile(r"\s*(\d{4}-\d{2}-\d{2}|$)")  # a year alone is a number
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -532,6 +534,26 @@ def moments(column: Column) -> Array:
     return np.array(read, dtype="datetime64[us]")[codes]
 
 
+def are_dates(values: Sequence[Any]) -> bool:
+    """Whether all values are texts of whole dates, as `part` reads them, or blank."""
+    if not all(isinstance(text, str) and _DATE.match(text) for text in values):
+        return False
+    try:
+        return any([moment(text, "") for text in values])
+    except ValueError:
+        return False
+
+
+def are_vectors(column: Column) -> bool:
+    """Whether the lists of a column hold numbers that are not whole, as embeddings do."""
+    _, elements = column.elements()
+    if elements.kind != "number":
+        return False
+    values = elements.numbers()
+    values = values[~np.isnan(values)]
+    return bool((values != np.trunc(values)).any())
+
+
 def _codes(column: Column, what: str) -> tuple[Array, list[Any]]:
     if column.kind != "category":
         remedy = {
@@ -539,7 +561,7 @@ def _codes(column: Column, what: str) -> tuple[Array, list[Any]]:
             if what == "dates"
             else "use bins() or categories()",
             "time": "use part('year') for dates",
-            "list": "use categories() for lists",
+            "list": "use categories() for lists of names, and a column for each number of vectors",
             "boolean": "use categories() for booleans",
         }.get(column.kind, "leave the column out with None")
         raise TypeError(f"{column.label} must hold {what}, got {column.dtype}; {remedy}")

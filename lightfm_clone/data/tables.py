@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
+from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -13,6 +14,8 @@ from lightfm_clone.data import columns as columns_of
 from lightfm_clone.data.columns import Codes, Column
 from lightfm_clone.data.encodings import Encodings
 from lightfm_clone.data.rules import SCALINGS, Rule, categories, finite, flag, scaled
+
+_MANY = 20  # columns: of numbers, a pivot table most likely
 
 # How numbers are scaled, all of them or by column.
 Scaling: TypeAlias = str | Mapping[Hashable, str | None] | None
@@ -125,10 +128,17 @@ def _features(frame: Any, side: str, name: Hashable, numeric: Scaling) -> Featur
 def column_of(columns: dict[Hashable, Column], name: Hashable, role: str, argument: str) -> Column:
     """The column of this name."""
     if name not in columns:
+        remedy = "an index of pandas becomes a column with reset_index()"
+        if sum(column.kind == "number" for column in columns.values()) > _MANY:
+            remedy = (
+                "a table with a column for each item becomes one with a row for each pair by "
+                "table.reset_index().melt(user, var_name=item, value_name=weight).dropna()"
+            )
+        listed = ", ".join(map(repr, islice(columns, _MANY))) or "none"
+        more = f" and {len(columns) - _MANY} more" if len(columns) > _MANY else ""
         raise ValueError(
             f"{argument} must have the column {name!r} (the {role}), got the columns "
-            f"{', '.join(map(repr, columns)) or 'none'}; an index of pandas becomes a column with "
-            "reset_index()"
+            f"{listed}{more}; {remedy}"
         )
     return columns[name]
 

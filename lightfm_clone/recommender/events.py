@@ -21,6 +21,7 @@ from lightfm_clone._model.losses import LOSSES
 from lightfm_clone.data import columns as columns_of
 from lightfm_clone.data import sources, tables
 from lightfm_clone.data.columns import Codes, Column
+from lightfm_clone.data.rules import finite
 from lightfm_clone.recommender.ageing import half_life_seconds
 from lightfm_clone.typing import Floats, Id, Table
 
@@ -98,7 +99,7 @@ def read(
     event_weights: Mapping[Id, float] | None = None,
     weight: Id | None = None,
     half_life: Any = None,
-    watched: Id | tuple[Id, ...] | None = None,
+    watched: Id | tuple[Id, ...] | list[Id] | None = None,
     min_watched: float = 0.1,
     known_kinds: Iterable[Id] = (),
     argument: str = "events",
@@ -126,9 +127,11 @@ def read(
         The column of what each event counts, numbers >= 0, such as ratings or quantities.
     half_life : str, number of days or timedelta, optional
         The age, from the latest event on, at which an event counts half: "30d", "12h".
-    watched : column name, or tuple of two or three, optional
+    watched : column name, or tuple or list of two or three, optional
         How much of the item was watched (heard, read): a share from 0 to 1; or (what was watched,
-        the length of all); or (start, end, the length of all).
+        the length of all); or (start, end, the length of all). Start and end are read as
+        ``timestamp``, and the length then is in seconds; positions, numbers from 0 on, are in the
+        unit of the length.
     min_watched : float, default 0.1
         Events with a lower share do not count.
     known_kinds : iterable of kinds
@@ -162,7 +165,7 @@ def read(
     kept = _Kept(len(of["user"].missing()))
     times = time_unit = None
     if timestamp is not None:
-        times, time_unit = _times(of["timestamp"])
+        times, time_unit = _times(of["timestamp"], "the timestamp")
         kept.complete(np.isnan(times), of["timestamp"])
     users, items = (_ids(of[role], role, kept) for role in ("user", "item"))
     kinds = weights = None
@@ -209,8 +212,7 @@ def of_source(source: Any, rules: Mapping[str, Any], *, known_kinds: Iterable[Id
     Of a file, only the columns that rules name are read, and nothing of them is kept.
     """
     named = [rules.get(role) for role in ("user", "item", "timestamp", "event", "weight")]
-    watched = rules.get("watched")
-    named += watched if isinstance(watched, tuple | list) else [watched]
+    named += _several(rules.get("watched"))
     columns = list(dict.fromkeys(name for name in named if name is not None))
     table = sources.read(source, "events", [rules["user"], rules["item"]], columns)
     log = read(table, **rules, known_kinds=known_kinds)
@@ -242,9 +244,14 @@ class _Kept:
             self.removed.append(Removed(what, how_many, remedy))
             self.rows &= ~bad
 
-    def complete(self, missing: npt.NDArray[np.bool_], column: Column) -> None:
+    def complete(
+        self,
+        missing: npt.NDArray[np.bool_],
+        column: Column,
+        remedy: str = "fill it in to keep them",
+    ) -> None:
         """Leave out the rows without a value in a column."""
-        self.without(missing, f"without a value in {column.label}", "fill it in to keep them")
+        self.without(missing, f"without a value in {column.label}", remedy)
 
     def of(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return values[self.rows]
@@ -253,8 +260,16 @@ class _Kept:
 def _ids(column: Column, role: str, kept: _Kept) -> Codes:
     codes, values = tables.ids_of(column, role)
     codes = codes.astype(np.int32, copy=False)
-    kept.complete(codes < 0, column)
+    kept.complete(codes < 0, column, of_missing_ids(role))
     return Codes(codes, values)
+
+
+def of_missing_ids(role: str) -> str:
+    """The remedy for rows without the id of a user (an item)."""
+    return (
+        "give each an id of its own to keep them; one for all, as fillna() makes, would be one "
+        f"giant {role}"
+    )
 
 
 def _without_gaps(ids: Codes) -> Codes:
@@ -268,22 +283,22 @@ def _without_gaps(ids: Codes) -> Codes:
     return Codes(numbers[ids.codes], values)
 
 
-def _times(column: Column) -> tuple[npt.NDArray[np.float64], str | None]:
+def _times(column: Column, role: str) -> tuple[npt.NDArray[np.float64], str | None]:
     """Seconds since 1970, NaN where there is none, and the unit that numbers were taken for."""
     if column.kind == "number":
-        return _since_1970(column.numbers(), column)
+        return _since_1970(column.numbers(), column, role)
     if column.kind == "time":
         return _of_dates(column.times()), None
     if column.kind == "category":
         codes, texts = column.codes()
         if all(isinstance(text, str) for text in texts):
-            values, unit = _of_texts(texts, column)
+            values, unit = _of_texts(texts, column, role)
             return np.append(values, np.nan)[codes], unit  # -1 is the last
     elif column.kind == "empty":
         return np.full(len(column.missing()), np.nan), None
     raise TypeError(
-        f"{column.label} must hold dates, numbers since 1970 or texts of ISO 8601 to be the "
-        f"timestamp, got {column.dtype}; convert it first, for instance with pandas.to_datetime"
+        f"{column.label} must hold dates, numbers since 1970 or texts of ISO 8601 to be {role}, "
+        f"got {column.dtype}; convert it first, for instance with pandas.to_datetime"
     )
 
 
@@ -293,9 +308,11 @@ def _of_dates(dates: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     return values
 
 
-def _of_texts(texts: list[str], column: Column) -> tuple[npt.NDArray[np.float64], str | None]:
+def _of_texts(
+    texts: list[str], column: Column, role: str
+) -> tuple[npt.NDArray[np.float64], str | None]:
     try:
-        return _since_1970(np.array(texts, dtype=np.float64), column)
+        return _since_1970(np.array(texts, dtype=np.float64), column, role)
     except ValueError:
         pass
     try:
@@ -306,19 +323,21 @@ def _of_texts(texts: list[str], column: Column) -> tuple[npt.NDArray[np.float64]
             return _of_dates(np.array(texts, dtype="datetime64[us]")), None
     except ValueError as error:
         raise ValueError(
-            f"{column.label} must hold texts of dates such as '2024-12-31 23:59:59' to be the "
-            f"timestamp: {error}; convert it first, for instance with pandas.to_datetime(..., "
+            f"{column.label} must hold texts of dates such as '2024-12-31 23:59:59' to be {role}: "
+            f"{error}; convert it first, for instance with pandas.to_datetime(..., "
             "format='%d.%m.%Y')"
         ) from None
 
 
-def _since_1970(values: npt.NDArray[Any], column: Column) -> tuple[npt.NDArray[np.float64], str]:
+def _since_1970(
+    values: npt.NDArray[Any], column: Column, role: str
+) -> tuple[npt.NDArray[np.float64], str]:
     values = values.astype(np.float64, copy=False)
     largest = max(np.fmax.reduce(values, initial=0), -np.fmin.reduce(values, initial=0))
     if largest >= 2**63:  # more nanoseconds than there are dates
         raise ValueError(
             f"{column.label} must hold finite numbers since 1970, of seconds down to nanoseconds, "
-            f"to be the timestamp, got {largest:g}"
+            f"to be {role}, got {largest:g}"
         )
     for most, unit, parts in _SINCE_1970:
         if largest < most:
@@ -396,21 +415,19 @@ def _leave_kinds_out(
 def _weights(column: Column) -> Floats:
     if column.kind not in ("number", "boolean", "empty"):
         raise TypeError(f"{column.label} must hold numbers to be weights, got {column.dtype}")
-    numbers = column.numbers()
-    with np.errstate(over="ignore"):
-        values: Floats = numbers.astype(np.float32)
-    bad = np.flatnonzero((values < 0) | np.isinf(values))
+    values: Floats = finite(column.numbers(), column, np.float32).astype(np.float32)
+    bad = np.flatnonzero(values < 0)
     if len(bad):
         raise ValueError(
-            f"{column.label} must hold finite weights >= 0, got {numbers[bad[0]]:g} in row "
-            f"{bad[0]} ({len(bad)} such rows); drop these rows, or shift the column"
+            f"{column.label} must hold finite weights >= 0, got {values[bad[0]]:g} in row {bad[0]} "
+            f"({len(bad)} such rows); drop these rows, or shift the column"
         )
     return values
 
 
 def _watch(
     columns: dict[Hashable, Column],
-    watched: Id | tuple[Id, ...],
+    watched: Id | tuple[Id, ...] | list[Id],
     min_watched: float,
     kept: _Kept,
     argument: str,
@@ -420,29 +437,36 @@ def _watch(
         raise TypeError(f"min_watched must be a number, got {type(min_watched).__name__}")
     if not 0 < min_watched <= 1:
         raise ValueError(f"min_watched must be a share above 0, up to 1, got {min_watched}")
-    names: Any = watched if isinstance(watched, tuple) and watched not in columns else (watched,)
-    if not 1 <= len(names) <= 3 or not isinstance(watched, Hashable):
+    is_one = not isinstance(watched, list) and watched in columns  # a name may be a tuple
+    names = [watched] if is_one else _several(watched)
+    if not 1 <= len(names) <= 3:
         raise ValueError(
             "watched must be a column of shares, or a tuple, (what was watched, length) or (start, "
             f"end, length), got {watched!r}"
         )
     values: list[npt.NDArray[np.float64]] = []
-    for name in names:
+    for place, name in enumerate(names):
         column = tables.column_of(columns, name, "watched", argument)
-        if column.kind == "time" and len(names) == 3 and len(values) < 2:
-            values.append(_of_dates(column.times()))
-        elif column.kind == "number":
+        if column.kind != "other" and len(names) == 3 and place < 2:
+            values.append(_times(column, "the start or the end of what was watched")[0])
+        elif column.kind in ("number", "empty"):
             values.append(column.numbers())
         else:
             raise TypeError(
                 f"{column.label} must hold numbers to say what was watched (start and end may be "
-                f"dates), got {column.dtype}"
+                f"dates), got {column.dtype}; column.dt.total_seconds() makes numbers of durations"
             )
     share = values[0]
     if len(values) > 1:
         *start, end, length = values
+        seen = end - start[0] if start else end
+        kept.without(
+            seen < 0,
+            "that end before they begin" if start else "with less than nothing watched",
+            f"look whether watched={watched!r} names the right columns, in this order",
+        )
         with np.errstate(divide="ignore", invalid="ignore"):
-            share = np.where(length > 0, (end - start[0] if start else end) / length, np.nan)
+            share = np.where(length > 0, seen / length, np.nan)
     present = share[~np.isnan(share)]
     if len(names) == 1 and len(present) and present.max() > 1:
         raise ValueError(
@@ -453,16 +477,25 @@ def _watch(
     if len(present) and np.median(present) > 10:
         raise ValueError(
             f"watched={watched!r} must have one unit for what was watched and for the length, got "
-            f"shares of {np.median(present):g} in the median; milliseconds and seconds?"
+            f"shares of {np.median(present):g} in the median; milliseconds and seconds? From date "
+            "to date, seconds count"
         )
-    kept.without(
-        np.isnan(share), "without a share that was watched", "fill in the columns of watched="
-    )
-    kept.without(
-        share < min_watched,
-        f"with less than {min_watched:.0%} watched",
-        "lower min_watched to keep them",
-    )
+    filled_in = "fill in the columns of watched="
+    little = "lower min_watched to keep them"
+    if len(names) > 1:
+        filled_in += ", with lengths above 0"
+        if present.max(initial=-np.inf) < min_watched:
+            little += (
+                "; or is the length in another unit, as none is watched further? From date to "
+                "date, seconds count"
+            )
+    kept.without(np.isnan(share), "without a share that was watched", filled_in)
+    kept.without(share < min_watched, f"with less than {min_watched:.0%} watched", little)
+
+
+def _several(names: Any) -> list[Any]:
+    """One name or several, as a list."""
+    return list(names) if isinstance(names, tuple | list) else [names]
 
 
 # ---- from events to pairs ------------------------------------------------------------------------

@@ -116,7 +116,7 @@ def update(
             f"all {n_again:,} pairs of these events were known already, and are trained on again; "
             "was this update done before?"
         )
-    fresh.report_ = _report(fresh, log, new, of_users, of_items)
+    fresh.report_ = _report(fresh, log, new, of_users, of_items, is_update=True)
     if verbose:
         print(fresh.report_)
     if isinstance(shop.model_, Baseline):  # which counts all anew
@@ -330,14 +330,20 @@ def _numbered(ids: Codes, numbers: Mapping[Hashable, int]) -> npt.NDArray[Any]:
 
 
 def _report(
-    shop: Any, log: Log, pairs: Pairs, of_users: SideTable | None, of_items: SideTable | None
+    shop: Any,
+    log: Log,
+    pairs: Pairs,
+    of_users: SideTable | None,
+    of_items: SideTable | None,
+    *,
+    is_update: bool = False,
 ) -> DataReport:
     users, items = (
         None if given is None else Described(given.table, given.ids)
         for given in (of_users, of_items)
     )
     decided = {*shop._users.rules, *shop._items.rules}
-    return DataReport.of(log, pairs, users=users, items=items, decided=decided)
+    return DataReport.of(log, pairs, users=users, items=items, decided=decided, is_update=is_update)
 
 
 def settle(shop: Any) -> None:

@@ -73,7 +73,7 @@ def find(shop: Any, users: Any, history: Any) -> People:
         kind = sources.kind_of(users)
         users = sources.read(users, "users", [shop._users.column])  # collects what is lazy, too
         if columns_of.split(users) is not None:
-            return _of_table(shop, users)._replace(kind=kind)
+            return _of_table(shop, users, kind)
     ids = listed(users, shop.dataset_.mapping()[0])
     if ids and all(isinstance(one, Mapping) for one in ids):
         return _of_table(shop, ids)
@@ -150,7 +150,7 @@ def _kind(one: Any) -> type:
     return next((of for of in (str, Number, bytes, tuple, date) if isinstance(one, of)), type(one))
 
 
-def _of_table(shop: Any, table: Any) -> People:
+def _of_table(shop: Any, table: Any, kind: str | None = None) -> People:
     side = shop._users
     by_name: Any
     if isinstance(table, list):
@@ -179,7 +179,7 @@ def _of_table(shop: Any, table: Any) -> People:
     else:
         rows = side.strangers(table, shop.dataset_)
     labels = np.arange(n) if ids is None else as_column(ids)
-    return People(labels, numbers, rows, None, None)
+    return People(labels, numbers, rows, None, kind)
 
 
 def _of_histories(shop: Any, history: Any) -> People:

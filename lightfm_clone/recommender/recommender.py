@@ -308,7 +308,7 @@ class Recommender:
                 dict(event_weights) if isinstance(event_weights, Mapping) else event_weights
             ),
             "weight": weight,
-            "watched": watched,
+            "watched": tuple(watched) if isinstance(watched, list) else watched,
             "min_watched": min_watched,
             "half_life": half_life,
         }

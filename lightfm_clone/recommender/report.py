@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import html
 import re
+import time
 from collections.abc import Callable, Container, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from lightfm_clone._tables import make
 from lightfm_clone.data import columns as columns_of
 from lightfm_clone.data.columns import Codes, Column
-from lightfm_clone.recommender.events import Log, Pairs, Removed
+from lightfm_clone.data.rules import are_dates, are_vectors
+from lightfm_clone.persistence.plain import to_plain
+from lightfm_clone.recommender.events import Log, Pairs, Removed, of_missing_ids
 from lightfm_clone.typing import Table
 
 Severity: TypeAlias = Literal["warning", "note"]
@@ -27,6 +31,8 @@ _LITTLE_SHARED = 0.1  # share of the ids of the smaller side of a join
 _ALIKE = 0.01  # share of the ids without a partner that have one in another form
 _FADED = 1e-6  # of the highest weight; some 20 half-lives
 _LONG_AGO = 315_532_800.0  # 1980: numbers that make earlier times are no times, most likely
+_ENOUGH = 100  # events, of which some can be far from the others
+_STRAY = 0.05  # share of the events at either end that may be strays
 _FAST = 10  # times the rate of the fastest hundredth of all users
 _AT_LEAST = 100  # events a day, and distinct items, for a machine
 _READ_AS_MISSING = {"", "nan", "NaN", "NaT", "None", "none", "null", "NULL", "<NA>"}
@@ -91,17 +97,28 @@ class DataReport:
         users: Described | None = None,
         items: Described | None = None,
         decided: Container[Hashable] = (),
+        is_update: bool = False,
     ) -> DataReport:
-        """The report of what was read. Columns in ``decided`` have a rule by the caller."""
+        """The report of what was read.
+
+        Columns in ``decided`` have a rule by the caller. The events of an update need not be of all
+        kinds.
+        """
         kinds: dict[Any, int] = {}
         if log.kinds is not None:
             codes, names = log.kinds
             kinds = {name: int(np.count_nonzero(codes == i)) for i, name in enumerate(names)}
+            if is_update:
+                kinds = {name: count for name, count in kinds.items() if count}
         removed = log.removed
         if pairs.n_repeats:
             removed += (Removed("told again", pairs.n_repeats, "nothing to do: each counts once"),)
         n_events = len(log.users.codes) - pairs.n_repeats
-        findings = [*_of_events(log, n_events, len(pairs.indices), kinds, removed), *_robots(log)]
+        findings = [
+            *_of_events(log, n_events, len(pairs.indices), kinds, removed),
+            *_of_times(log),
+            *_robots(log),
+        ]
         for role, ids, described in (("user", log.users, users), ("item", log.items, items)):
             name = log.columns[role]
             findings += _of_ids(ids, f"events, column {name!r}")
@@ -113,10 +130,7 @@ class DataReport:
                 findings += _of_columns(described.table, name, argument, decided)
         period = None
         if log.times is not None and len(log.times):
-            start, end = (
-                np.datetime64(int(time), "s") for time in (log.times.min(), log.times.max())
-            )
-            period = start, end
+            period = _moment(log.times.min()), _moment(log.times.max())
         return cls(
             tuple(sorted(findings, key=lambda finding: finding.severity != "warning")),
             log.n_rows,
@@ -161,7 +175,7 @@ class DataReport:
     def _summary(self) -> Iterator[str]:
         period = ""
         if self.period is not None:
-            start, end = (time.astype("datetime64[D]") for time in self.period)
+            start, end = (moment.astype("datetime64[D]") for moment in self.period)
             period = f", {start} to {end}"
         yield (
             f"{self.n_events:,} events of {self.n_users:,} users and {self.n_items:,} items make "
@@ -225,7 +239,7 @@ def _of_events(
             "duplicates= says which weight a pair of several events has",
         )
     absent = tuple(kind for kind, count in kinds.items() if not count)
-    if absent:
+    if absent and n_events:
         there = _listed([kind for kind, count in kinds.items() if count], len(kinds))
         yield Finding(
             "warning",
@@ -240,7 +254,7 @@ def _of_events(
         said = f"numbers taken for {log.time_unit} since 1970"
         is_odd = log.times.max() < _LONG_AGO
         if is_odd:
-            said += f", which makes the last {np.datetime64(int(log.times.max()), 's')}"
+            said += f", which makes the last {_moment(log.times.max())}"
         yield Finding(
             "warning" if is_odd else "note",
             f"{where}, column {log.columns['timestamp']!r}",
@@ -263,6 +277,52 @@ def _of_events(
                 (),
                 "if that is in the future, drop it; or choose a longer half_life",
             )
+
+
+def _of_times(log: Log) -> Iterator[Finding]:
+    """Events whose dates can hardly be: far from all others, or still to come."""
+    times = log.times
+    if times is None or not len(times):
+        return
+    earliest, latest = _usual(times)
+    is_far = (times < earliest) | (times > latest)
+    is_to_come = ~is_far & (times > time.time() + _DAY)
+    for bad, said in (
+        (is_far, "lie far from all others in time"),
+        (is_to_come, "lie in the future"),
+    ):
+        stray = times[bad]
+        if not len(stray):
+            continue
+        examples = tuple(str(_moment(one)) for one in sorted({stray.min(), stray.max()}))
+        yield Finding(
+            "warning",
+            f"events, column {log.columns['timestamp']!r}",
+            f"{_share_of(len(stray), len(times), 'events')} {said}: {_listed(examples)}",
+            len(stray),
+            examples,
+            "drop them, or mend their dates: the last event of all is what half_life counts from",
+        )
+
+
+def _usual(times: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """The range of times beyond which there are strays alone.
+
+    Strays are few, and lie beyond a gap that is longer than the time of nearly all events.
+    """
+    if len(times) < _ENOUGH:
+        return -np.inf, np.inf
+    some = np.sort(times[:: -(-len(times) // _LOOKED_AT)])
+    some = np.concatenate(([times.min()], some, [times.max()]))
+    low, high = np.quantile(some, [_STRAY, 1 - _STRAY])
+    span = max(high - low, _DAY)
+    middle = len(some) // 2
+    is_gap = np.diff(some) > span
+    before, after = np.flatnonzero(is_gap[:middle]), np.flatnonzero(is_gap[middle:])
+    return (
+        some[before[-1] + 1] - span if len(before) else -np.inf,
+        some[middle + after[0]] + span if len(after) else np.inf,
+    )
 
 
 def _robots(log: Log) -> Iterator[Finding]:
@@ -308,6 +368,7 @@ def _of_ids(ids: Codes, where: str) -> Iterator[Finding]:
     """What is odd about the ids of one column."""
     values = ids.values
     types = set(map(type, values))
+    first = {of: next(value for value in values if type(value) is of) for of in types}
     kinds = sorted(set(map(_kind, types)))
     if len(kinds) > 1:
         yield Finding(
@@ -315,8 +376,31 @@ def _of_ids(ids: Codes, where: str) -> Iterator[Finding]:
             where,
             f"ids of several types, {', '.join(kinds)}, of which no two are equal: 7 is not '7'",
             len(values),
-            tuple(next(value for value in values if type(value) is of) for of in types),
+            tuple(first.values()),
             "read the column as text: pandas.read_csv(path, dtype=str), or astype(str)",
+        )
+    unsaved = {of: example for of, example in first.items() if not _can_be_saved(example)}
+    if unsaved:
+        names = ", ".join(sorted(of.__name__ for of in unsaved))
+        yield Finding(
+            "warning",
+            where,
+            f"ids of type {names} cannot be saved or written into files: "
+            f"{_listed(unsaved.values())}",
+            sum(type(value) in unsaved for value in values),
+            tuple(unsaved.values()),
+            "make texts of them in all tables, with str(): column.astype(str), or column.map(str)",
+        )
+    some = values[:_LOOKED_AT]
+    if types == {float} and all(map(float.is_integer, some)):
+        yield Finding(
+            "warning",
+            where,
+            f"ids that are whole numbers, but floats, as where some are missing: {_listed(some)}",
+            len(values),
+            tuple(some[:_SHOWN]),
+            "read the column as text, or as what holds missing whole numbers: "
+            "pandas.read_csv(path, dtype={column: 'Int64'})",
         )
     missing = tuple(sorted(_READ_AS_MISSING.intersection(values)))
     if missing:
@@ -328,7 +412,6 @@ def _of_ids(ids: Codes, where: str) -> Iterator[Finding]:
             missing,
             "make them missing, so that they are no user or item: column.replace(...)",
         )
-    some = values[:_LOOKED_AT] if str in types else []
     padded = [text for text in some if isinstance(text, str) and text != text.strip()]
     if padded:
         yield Finding(
@@ -340,6 +423,14 @@ def _of_ids(ids: Codes, where: str) -> Iterator[Finding]:
             tuple(padded[:_SHOWN]),
             "take the blanks away: column.str.strip()",
         )
+
+
+def _can_be_saved(value: Any) -> bool:
+    try:
+        to_plain(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _of_rows(ids: Codes, name: Hashable, argument: str) -> Iterator[Finding]:
@@ -354,7 +445,7 @@ def _of_rows(ids: Codes, name: Hashable, argument: str) -> Iterator[Finding]:
             "left out",
             n_missing,
             (),
-            f"fill in the column {name!r} to keep them",
+            of_missing_ids(argument[:-1]),
         )
     counts = np.bincount(present, minlength=len(ids.values))
     repeated = np.flatnonzero(counts > 1)
@@ -502,7 +593,26 @@ def _of_columns(
             said = f"no value in {_share_of(n_missing, len(missing), 'rows')}"
             remedy = f"keep it if what is there tells something, or {leave_out}"
             yield Finding("note", where, said, n_missing, (), remedy)
-        if column.kind == "category":
+        if column.kind == "other":
+            yield Finding(
+                "warning",
+                where,
+                f"no rule reads {column.dtype}, so it makes no features",
+                n_present,
+                (),
+                "turn it into texts, numbers or lists (durations with column.dt.total_seconds()), "
+                f"or {leave_out}",
+            )
+        elif column.kind == "list" and are_vectors(column):
+            yield Finding(
+                "warning",
+                where,
+                "lists of numbers that are no names, as those of vectors, which make no features",
+                n_present,
+                (),
+                f"give each number a column of its own, or {leave_out}",
+            )
+        elif column.kind == "category":
             yield from _of_texts(column, name, where, n_present, leave_out)
         elif column.kind == "number":
             yield from _of_numbers(column, name, where, leave_out)
@@ -512,6 +622,8 @@ def _of_texts(
     column: Column, name: Hashable, where: str, n_present: int, leave_out: str
 ) -> Iterator[Finding]:
     values = column.codes().values
+    if are_dates(values):
+        return
     texts = [value for value in values if isinstance(value, str)]
     for separator in "|", ";", ",":
         parted = [text for text in texts if separator in text]
@@ -523,8 +635,8 @@ def _of_texts(
             yield Finding(
                 "warning",
                 where,
-                f"lists in texts, parted by {separator!r}: {_listed(parted)}; each combination is "
-                "taken for a value of its own",
+                f"lists in texts, parted by {separator!r}: {_listed(parted)}; what they have "
+                "in common is not seen",
                 len(parted),
                 tuple(parted[:_SHOWN]),
                 f"columns={{{name!r}: split({separator!r})}}",
@@ -534,10 +646,10 @@ def _of_texts(
         yield Finding(
             "warning",
             where,
-            f"numbers as texts: {_listed(texts)}; each is taken for a category",
+            f"numbers as texts: {_listed(texts)}; nothing goes by how large they are",
             len(texts),
             tuple(texts[:_SHOWN]),
-            "make them numbers first: pandas.to_numeric(column)",
+            f"columns={{{name!r}: bins(10)}}, which reads texts as numbers",
         )
     elif len(values) > 50 and 2 * len(values) > n_present:
         yield Finding(
@@ -585,6 +697,10 @@ def _of_numbers(column: Column, name: Hashable, where: str, leave_out: str) -> I
 
 
 # ---- words ---------------------------------------------------------------------------------------
+
+
+def _moment(seconds: float) -> np.datetime64:
+    return np.datetime64(int(seconds), "s")
 
 
 def _kind(of: type) -> str:
