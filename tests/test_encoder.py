@@ -443,16 +443,6 @@ def test_law(library, fitted, later):
         assert rows_of(encoder, encoder.transform(given_rows)) == expected
         assert encoder.skipped_ == skipped
 
-    # Repeated elements count as often as they are there.
-    shares = encoder.transform(later, normalize=True)
-    counts = np.array([max(sum(row.values()), 1) for row in expected])
-    dense = encoder.transform(later).toarray() / counts[:, None]
-    np.testing.assert_allclose(shares.toarray(), dense, rtol=1e-6)
-    entries = encoder.entries(later)
-    assert np.bincount(entries.row, minlength=len(later)).tolist() == [
-        sum(row.values()) for row in expected
-    ]
-
     # Growth keeps numbers, and leaves nothing unknown.
     before = list(encoder.feature_names_)
     new = encoder.grow(as_table(library, later))

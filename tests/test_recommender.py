@@ -1120,7 +1120,6 @@ def test_before_the_fit(call, path):
         ({"of": Popularity(3), "timestamp": None}, ValueError, r"y\(half_life=3\) needs times.*p="),
         ({"of": Popularity(3), "timestamps": [1]}, TypeError, "'timestamps'.*timestamp here"),
         ({"watched": "timestamp"}, ValueError, "shares from 0 to 1"),
-        ({"watched": ["never", "never"]}, ValueError, "must have the column 'never'"),
         ({"duplicates": "first"}, ValueError, "duplicates must be one of 'max', 'sum', 'last'"),
         ({"users": PRODUCTS}, ValueError, "users must have the column 'visitorid'"),
         ({"items": 7}, TypeError, "items must be a pandas or polars DataFrame"),

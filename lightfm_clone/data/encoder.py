@@ -147,9 +147,9 @@ class FeatureEncoder:
     ) -> sp.csr_matrix:
         """The same as `fit` and `transform`, reading the table once."""
         n_rows, read = self._fit(table, id)
-        return self._matrix(self._encodings.entries(read, self.skipped_), n_rows, False)
+        return self._matrix(self._encodings.entries(read, self.skipped_), n_rows)
 
-    def transform(self, table: Any, *, normalize: bool = False) -> sp.csr_matrix:
+    def transform(self, table: Any) -> sp.csr_matrix:
         """The features of rows, which the fit need not have seen.
 
         Parameters
@@ -158,9 +158,6 @@ class FeatureEncoder:
             Rows with the columns of the fit. A column that is not there is missing throughout; one
             that the fit did not know makes no difference, and is told of once. A dict is one row:
             ``{"country": "DE", "age": 31}``.
-        normalize : bool, default False
-            Divide each row by the number of its features, as `Dataset.from_frame` does; what a list
-            repeats counts as often.
 
         Returns
         -------
@@ -180,14 +177,7 @@ class FeatureEncoder:
             When a column is new.
         """
         n_rows, entries = self._entries(table)
-        return self._matrix(entries, n_rows, normalize)
-
-    def entries(self, table: Any) -> Entries:
-        """The entries of `transform` before they are added up: rows, columns and values.
-
-        They come in no particular order. Parameters and errors are those of `transform`.
-        """
-        return self._entries(table)[1]
+        return self._matrix(entries, n_rows)
 
     def grow(self, table: Table) -> list[str]:
         """Make features of the categories in a table that are none yet.
@@ -453,11 +443,9 @@ class FeatureEncoder:
                 f"{', '.join(repr(name) for name in names if name in new)}; this is said once"
             )
 
-    def _matrix(self, entries: Entries, n_rows: int, normalize: bool) -> sp.csr_matrix:
+    def _matrix(self, entries: Entries, n_rows: int) -> sp.csr_matrix:
         row, col, value = entries
         sizes = np.bincount(row, minlength=n_rows)
-        if normalize:
-            value = value / sizes.astype(np.float32)[row]
         order = np.argsort(row, kind="stable")  # which merges what the columns give in order
         indptr = np.append(0, np.cumsum(sizes)).astype(np.int32)
         matrix = sp.csr_matrix(
