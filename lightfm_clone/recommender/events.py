@@ -1,7 +1,8 @@
 """Events to one entry a pair of user and item, with counts of what was removed on the way.
 
 `read` takes the rows of a table that count, `pairs` makes one entry of all events of a pair, and
-`merge` adds the pairs of new events to old ones. Merging day by day equals all at once.
+`merge` adds the pairs of new events to old ones. Merging day by day equals all at once, but that
+events which are told again on another day are not known to be the same.
 """
 
 from __future__ import annotations

@@ -357,6 +357,7 @@ class Recommender:
             enough.
         num_threads : int or None, default None
         verbose : bool, default True
+            Print the report of the data.
 
         Returns
         -------
