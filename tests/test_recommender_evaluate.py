@@ -245,7 +245,7 @@ def test_measures_are_those_of_the_lists(shop):
     measures = result.measures["recommender"]
     assert measures["coverage@4"] == pytest.approx(catalogue_coverage(ids, len(places)))
     assert measures["novelty@4"] == pytest.approx(np.nanmean(novelty(ids, shop.interactions_)))
-    encoded = shop.item_encoder_.transform(pd.DataFrame(lists_of_products(shop)), normalize=False)
+    encoded = shop.item_encoder_.transform(pd.DataFrame(lists_of_products(shop)))
     assert measures["diversity@4"] == pytest.approx(np.nanmean(intra_list_diversity(ids, encoded)))
 
 
