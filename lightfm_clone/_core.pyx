@@ -92,6 +92,8 @@ from time import perf_counter
 
 import numpy as np
 
+from lightfm_clone import _cpus
+
 LOSSES = tuple(LOSS_NAMES[i].decode() for i in range(N_LOSSES))
 SCHEDULES = tuple(SCHEDULE_NAMES[i].decode() for i in range(N_SCHEDULES))
 
@@ -152,11 +154,7 @@ if hasattr(os, "register_at_fork"):
 
 def threads_available():
     """CPUs this process may use, 1 in a build without OpenMP and in a forked child."""
-    if single_threaded:
-        return 1
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return 1 if single_threaded else _cpus.available()
 
 
 cdef int threads_for(int64_t num_threads, int64_t n_tasks) except -1:

@@ -297,7 +297,8 @@ class LightFM:
         epochs : int, default 1
             0 only initialises.
         num_threads : int or None, default 1
-            None uses all CPUs this process may use. More than four a CPU are never started.
+            None uses all CPUs this process may use, by its affinity and the quota of its container.
+            More than four a CPU are never started.
         verbose : bool, default False
             Show a progress bar if tqdm is installed, with the loss and the last of the metrics,
             else print each epoch.
