@@ -355,3 +355,20 @@ def test_hostile_files(damage):
     described, arrays = damage(*items.to_arrays("i"))
     with pytest.raises(ValueError, match="the columns of items cannot be read"):
         ItemColumns.from_arrays(described, arrays, "i")
+
+
+def test_a_date_is_a_whole_day():
+    pd = pytest.importorskip("pandas")
+    times = ["2024-01-01 23:59:59", "2024-01-02", "2024-01-02 15:00", "2024-01-03", None]
+    frame = pd.DataFrame({"t": pd.to_datetime(times, format="ISO8601"), "text": times})
+    frame["text"] = ["2024-01-01", "2024-01-02", "2024-01-02", "2024-01-03", None]
+    items = ItemColumns.of(frame, np.arange(5), 5)
+    for day in ("2024-01-02", dt.date(2024, 1, 2)):
+        for name in ("t", "text"):
+            for where in (day, [day], between(day, day)):
+                assert items.mask({name: where}).tolist() == [False, True, True, False, False]
+    assert items.mask({"t": dt.datetime(2024, 1, 2)}).tolist() == [False, True, False, False, False]
+    assert items.mask({"t": between("2024-01-02 10:00", None)}).tolist() == [
+        False, False, True, True, False,
+    ]  # fmt: skip
+    assert items.mask({"text": between(None, "2024-01-02")}).tolist() == [True] * 3 + [False] * 2

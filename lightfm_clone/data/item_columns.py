@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -18,6 +19,7 @@ from lightfm_clone.data.rows import shown
 from lightfm_clone.data.rules import (
     Array,
     Rule,
+    are_dates,
     bins,
     moment,
     moments,
@@ -32,6 +34,8 @@ from lightfm_clone.typing import Table
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
+_DAY = 86_400_000_000  # microseconds
+
 
 @dataclass(frozen=True)
 class between:
@@ -40,7 +44,7 @@ class between:
     Parameters
     ----------
     low, high : number, date or text of a date, optional
-        None leaves an end open.
+        None leaves an end open. A date without a time is the whole day.
     """
 
     low: Any = None
@@ -233,6 +237,8 @@ def _form(column: Column, rule: Rule | None) -> str | None:
         return "integer" if "int" in column.dtype.lower() else "number"
     if column.kind in ("list", "time"):
         return column.kind
+    if rule is None and column.kind == "category" and are_dates(column.codes().values):
+        return "time"  # as the encoder takes them
     return None if column.kind == "other" else "value"
 
 
@@ -266,10 +272,14 @@ class _Numbers:
             if wanted.low is not None:
                 mask &= self.values >= self._read(wanted.low, whose)
             if wanted.high is not None:
-                mask &= self.values <= self._read(wanted.high, whose)
+                mask &= self.values <= self._last(wanted.high, whose)
             return mask
-        read = [self._read(value, whose) for value in _all_of(wanted)]
-        return np.isin(self.values, np.array(read, self.values.dtype))
+        mask = np.zeros(n_items, bool)
+        for value in _all_of(wanted):
+            mask |= (self.values >= self._read(value, whose)) & (
+                self.values <= self._last(value, whose)
+            )
+        return mask
 
     def codes(self, n_items: int, whose: str) -> npt.NDArray[np.int32]:
         codes: npt.NDArray[np.int32] = np.full(n_items, -1, np.int32)
@@ -287,6 +297,14 @@ class _Numbers:
     @property
     def _missing(self) -> Mask:
         return np.isnat(self.values) if self.form == "time" else np.isnan(self.values)
+
+    def _last(self, value: Any, whose: str) -> Any:
+        """The last number or moment that a value stands for: a day is all of it."""
+        read = self._read(value, whose)
+        is_day = isinstance(value, date) and not isinstance(value, datetime)
+        if isinstance(value, str) and self.form == "time":
+            is_day = len(value.strip()) == len("2024-03-31")
+        return read + np.timedelta64(_DAY - 1, "us") if is_day else read
 
     def _read(self, value: Any, whose: str) -> Any:
         if self.form == "time":
