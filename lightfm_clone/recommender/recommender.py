@@ -51,8 +51,12 @@ class Recommender:
         it would be noise.
     interactions_ : csr_matrix of float32, shape (n_users, n_items)
         A 1 for each pair that the recommender knows.
+    pairs_ : Pairs
+        The same with weights, kinds of events and times.
+    item_columns_ : ItemColumns, or None without a table
+        The columns of items that rules of lists go by.
     report_ : DataReport
-        What was found in the tables.
+        What was found in the tables of the last fit or update; None for a recommender from a file.
 
     Notes
     -----
