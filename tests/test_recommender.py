@@ -1375,3 +1375,13 @@ def test_one_state_for_each_request():
     shop.update(pd.DataFrame({"u": [newcomer] * len(items), "i": items}), verbose=False)
     assert len(shop.user_ids_) == len(now.user_ids_) + 1
     pd.testing.assert_frame_equal(now.recommend(k=2, num_threads=1), before)
+
+
+@pytest.mark.parametrize("loss", ["warp", "softmax", "bpr"])
+def test_histories_are_folded_in_as_the_model_does(loss):
+    shop = fitted(PAST, model(loss=loss))
+    likes = shop.interactions_[:3]
+    found = shop._serving.fold_in(likes, 1)
+    expected = shop.model_.fold_in_users(likes, item_features=shop.item_features_, random_state=0)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)

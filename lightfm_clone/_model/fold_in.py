@@ -22,6 +22,7 @@ import scipy.sparse as sp
 from lightfm_clone import _checks as checks
 from lightfm_clone._model import parameters, state
 from lightfm_clone._model.examples import Examples, check_examples
+from lightfm_clone._model.losses import SCHEDULES
 from lightfm_clone._model.progress import Reports
 from lightfm_clone._model.training import TrainedSide, Training, train
 from lightfm_clone.typing import Representations
@@ -41,19 +42,24 @@ def fold_in_users(
     epochs: int,
     num_threads: int | None,
     random_state: Any,
+    items: Representations | None = None,
 ) -> Representations:
-    """See `LightFM.fold_in_users`."""
+    """See `LightFM.fold_in_users`.
+
+    `items` are the representations of all items, for who has them at hand and asks often.
+    """
     state.check_fitted(model)
     loss = parameters.loss_of(model)
     examples = check_examples(interactions, sample_weight, loss)
     n_users, n_items = examples.shape
-    rows = state.Rows(model, "item", item_features, exact=True)
-    rows.check_n(n_items, "interactions")
-    items = rows.rankable()
+    if items is None:
+        rows = state.Rows(model, "item", item_features, exact=True)
+        rows.check_n(n_items, "interactions")
+        items = rows.rankable()
 
     fresh = state.draw_rows(model, n_users, 0, checks.check_random_state(random_state))
     for kind in ("embedding", "bias"):
-        for of in ("gradients", "momentum"):
+        for of in SCHEDULES[parameters.settings(model)["learning_schedule"]]:
             name = f"user_{kind}_{of}"
             _fill_with_median(getattr(fresh, name), getattr(model, name))
     if loss.scores_directions:  # however small, a drawn row would have a direction
@@ -61,7 +67,7 @@ def fold_in_users(
     if loss.compares_items:
         _start_at_means(fresh.user_embeddings, examples, items[1])
     nobody = items[0][:0], items[1][:0]
-    drawn = _drawn_items(model, examples, rows.n, 0)
+    drawn = _drawn_items(model, examples, len(items[0]), 0)
     counts = _counts_with_catalogue(examples, drawn) if loss.draws_by_count else None
     return _train(fresh, "user", examples, nobody, items, drawn, counts, epochs, num_threads)
 
@@ -139,7 +145,10 @@ def _start_at_means(users: Any, examples: Examples, items: Any) -> None:
     likes = sp.csr_matrix(entries, shape=(len(users), len(items)))
     totals = np.asarray(likes.sum(axis=1)).ravel()
     some = totals > 0
-    users[some] = (likes[some] @ items) / totals[some, None]
+    # Of the items, those that occur: all of a catalogue would be converted for a few likes.
+    occurs = np.zeros(len(items), dtype=bool)
+    occurs[likes.indices] = True
+    users[some] = (likes[some][:, occurs] @ items[occurs]) / totals[some, None]
 
 
 def _train(

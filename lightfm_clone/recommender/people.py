@@ -249,12 +249,7 @@ def vectors_of(shop: Any, people: People, num_threads: int | None) -> Vectors:
         return Vectors(biases, vectors, source, told)
     if people.history is not None:
         source[told] = HISTORY
-        found = model.fold_in_users(
-            rows[told] * shop._serving.liked,
-            item_features=shop.item_features_,
-            num_threads=num_threads,
-            random_state=0,
-        )
+        found = shop._serving.fold_in(rows[told] * shop._serving.liked, num_threads)
     else:
         source[told] = FEATURES
         source[is_active] = KNOWN

@@ -18,11 +18,13 @@ import scipy.sparse as sp
 
 from lightfm_clone import _checks as checks
 from lightfm_clone._checks import check_num_threads, is_integer, is_sparse
+from lightfm_clone._model.fold_in import fold_in_users
 from lightfm_clone._model.prepared import PreparedItems
 from lightfm_clone._model.state import directions
 from lightfm_clone._tables import make
 from lightfm_clone._warn import warn
 from lightfm_clone.data import sources
+from lightfm_clone.lightfm import LightFM
 from lightfm_clone.recommender import lists
 from lightfm_clone.recommender.baselines import Popularity
 from lightfm_clone.recommender.events import predicts_values
@@ -34,8 +36,10 @@ from lightfm_clone.recommender.people import (
     vectors_of,
 )
 from lightfm_clone.recommender.sides import rows_at
+from lightfm_clone.typing import Representations
 
 _BLOCK = 4096  # people whose lists are made at a time
+_PASSES = 20  # over what a stranger likes, as `LightFM.fold_in_users` makes
 _SAMPLED = 2048  # people whose scores say what a dial of popularity is worth
 
 
@@ -57,6 +61,23 @@ class Serving:
     def __init__(self, shop: Any) -> None:
         self._shop = shop
         self.items = PreparedItems.of(shop.model_, shop.item_features_)
+
+    def fold_in(self, likes: Any, num_threads: int | None) -> Representations:
+        """Vectors of strangers from what they like, CSR [n, n_items]."""
+        model = self._shop.model_
+        given = {"item_features": self._shop.item_features_, "num_threads": num_threads}
+        if getattr(type(model), "fold_in_users", None) is not LightFM.fold_in_users:
+            found: Representations = model.fold_in_users(likes, **given, random_state=0)
+            return found
+        return fold_in_users(  # which need not sum the features of all items
+            model,
+            likes,
+            **given,
+            sample_weight=None,
+            epochs=_PASSES,
+            random_state=0,
+            items=(self.items.biases, self.items.vectors),
+        )
 
     @cached_property
     def n_people(self) -> npt.NDArray[np.int64]:
