@@ -7,6 +7,7 @@ from typing import Any
 from lightfm_clone._checks import is_real
 from lightfm_clone._model import state
 from lightfm_clone._printed import Printed
+from lightfm_clone.typing import Record
 
 
 def text(model: Any) -> str:
@@ -38,10 +39,15 @@ def _facts(model: Any) -> list[tuple[str, str]]:
     if model.history_:
         seconds = sum(record.get("seconds", 0) for record in model.history_)
         facts += [("epochs", f"{len(model.history_):,}"), ("seconds", f"{seconds:.1f}")]
-        facts += [
-            # A callback may have put anything there.
-            (f"last {name}", f"{value:.4f}" if is_real(value) else str(value))
-            for name, value in model.history_[-1].items()
-            if name not in ("epoch", "seconds")
-        ]
+        facts += last_of(model.history_)
     return facts
+
+
+def last_of(history: list[Record]) -> list[tuple[str, str]]:
+    """What the last epoch of a history came to: names and values."""
+    return [
+        # A callback may have put anything there.
+        (f"last {name}", f"{value:.4f}" if is_real(value) else str(value))
+        for name, value in history[-1].items()
+        if name not in ("epoch", "seconds")
+    ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lightfm_clone._checks import is_real
+from lightfm_clone._model.reading import last_of
 from lightfm_clone._printed import Printed
 
 
@@ -63,6 +63,4 @@ def _facts(shop: Any) -> Iterator[tuple[str, str]]:
     history = getattr(shop.model_, "history_", [])
     if history:
         yield "epochs", f"{len(history):,}"
-        for name, value in history[-1].items():
-            if name not in ("epoch", "seconds"):  # a callback may have put anything there
-                yield f"last {name}", f"{value:.4f}" if is_real(value) else str(value)
+        yield from last_of(history)

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from lightfm_clone._printed import Printed
 from lightfm_clone._tables import make
 from lightfm_clone.data import columns as columns_of
 from lightfm_clone.data.columns import Codes, Column
@@ -206,16 +207,9 @@ class DataReport:
 
     def _repr_html_(self) -> str:
         columns = self._columns()
-        head = "".join(f"<th>{name}</th>" for name in columns)
-        rows = (
-            "<tr>" + "".join(f"<td>{html.escape(str(value))}</td>" for value in row) + "</tr>"
-            for row in zip(*columns.values(), strict=True)
-        )
+        rows = [list(map(str, row)) for row in zip(*columns.values(), strict=True)]
         summary = "<br>".join(map(html.escape, self._summary()))
-        return (
-            f"<p>{summary}</p><table><thead><tr>{head}</tr></thead>"
-            f"<tbody>{''.join(rows)}</tbody></table>"
-        )
+        return f"<p>{summary}</p>" + Printed([list(columns), *rows], n_left=len(columns)).html()
 
 
 # ---- events --------------------------------------------------------------------------------------
