@@ -177,9 +177,9 @@ class PreparedItems:
         0 where one of the two is all zeros.
         """
         threads = checks.check_num_threads(num_threads)
-        of_directions = self._directions
+        same = self.as_directions.biases, self.as_directions.vectors
         pairs = np.repeat(rows, others.shape[1]), others.ravel()
-        cosines: Floats = _core.score_pairs(*of_directions, *of_directions, *pairs, threads)
+        cosines: Floats = _core.score_pairs(*same, *same, *pairs, threads)
         return cosines.reshape(others.shape)
 
     @cached_property
@@ -187,8 +187,9 @@ class PreparedItems:
         return _core.Items(self.biases, self.vectors, True)
 
     @cached_property
-    def _directions(self) -> Representations:
-        return np.zeros_like(self.biases), directions(self.vectors)
+    def as_directions(self) -> PreparedItems:
+        """The same items without biases, their vectors of length 1: scores are cosines."""
+        return PreparedItems(np.zeros_like(self.biases), directions(self.vectors))
 
     def _entries(self, matrix: Any, name: str, n_users: int) -> _Entries:
         """The entries of a matrix, sorted; None has none."""

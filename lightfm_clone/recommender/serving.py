@@ -20,7 +20,6 @@ from lightfm_clone import _checks as checks
 from lightfm_clone._checks import check_num_threads, is_integer, is_sparse
 from lightfm_clone._model.fold_in import fold_in_users
 from lightfm_clone._model.prepared import PreparedItems
-from lightfm_clone._model.state import directions
 from lightfm_clone._tables import make
 from lightfm_clone._warn import warn
 from lightfm_clone.data import sources
@@ -96,11 +95,6 @@ class Serving:
     def popular(self) -> PreparedItems:
         """The items, scored by how many people have them; vectors of zeros ask for that."""
         return self.items.with_biases(np.log1p(self.n_people).astype(np.float32))
-
-    @cached_property
-    def neighbours(self) -> PreparedItems:
-        """The items, scored by the cosine of their vectors."""
-        return PreparedItems(np.zeros(self.items.n, np.float32), directions(self.items.vectors))
 
     @cached_property
     def popularity_shift(self) -> npt.NDArray[np.float32]:
@@ -316,7 +310,7 @@ def similar_items(shop: Any, items: Any, k: int, where: Any, num_threads: int | 
         candidates = np.flatnonzero(_columns(shop, "where").mask(where)).astype(np.int32)
     checks.check_k(k)
     k = min(k, len(shop.item_ids_))
-    neighbours = shop._serving.neighbours
+    neighbours = shop._serving.items.as_directions
     vectors = neighbours.vectors[rows]
     itself = sp.csr_matrix(
         (np.ones(len(rows), np.float32), rows, np.arange(len(rows) + 1)),
