@@ -9,6 +9,11 @@ if _find_spec(f"{__name__}._core") is None:
         "folder to use the package that is installed"
     )
 
+from lightfm_clone._cpus import short_spins as _short_spins
+
+with _short_spins():
+    from lightfm_clone import _core as _core
+
 from lightfm_clone import callbacks, cross_validation, data, datasets, evaluation, plots, search
 from lightfm_clone._config import show_config
 from lightfm_clone._dropin import install_as_lightfm

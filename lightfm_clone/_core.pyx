@@ -29,7 +29,6 @@ from lightfm_clone._kernels cimport (
     BAD_COLUMN,
     BAD_ROW,
     BPR,
-    CHUNK,
     DRAWS_NEGATIVES,
     LOSS_NAMES,
     MAX_CLASSES,
@@ -49,14 +48,16 @@ from lightfm_clone._kernels cimport (
     WARP_KOS,
     AliasColumn,
     Array,
+    Block,
     BlockKernel,
     Disliked,
+    Epoch,
     Finding,
     IdTable,
     Kernels,
     Known,
+    Pieces,
     Problem,
-    Queue,
     Representations,
     Scales,
     Side,
@@ -64,10 +65,8 @@ from lightfm_clone._kernels cimport (
     Sums,
     all_finite,
     are_sorted,
-    bucket_bits,
     close_gaps,
     compiler,
-    count_buckets,
     fill_alias_table,
     fill_filter,
     filter_begin,
@@ -75,14 +74,10 @@ from lightfm_clone._kernels cimport (
     group_by_item,
     levels,
     lfm_has_openmp,
-    lfm_thread,
     list_items,
     number_list,
     number_rows,
-    partition_window,
-    scatter,
     scratch_floats,
-    shuffle_bucket,
     sum_stored_features,
     swap_down,
 )
@@ -102,8 +97,9 @@ SCHEDULES = tuple(SCHEDULE_NAMES[i].decode() for i in range(N_SCHEDULES))
 # measured on MovieLens 100K, four blocks of 512 of a class in a row cost WARP 0.001 of its AUC, 128
 # nothing.
 cdef int64_t BLOCK = 512, SHARED_BLOCK = 128
-# Seconds between two looks at the keyboard, about: a round of blocks grows until it takes as long.
-cdef double ROUND_SECONDS = 0.03
+# Where fewer examples than this lie between two times that the scales of L2 are full, threads would
+# wait for each other more than they would train.
+cdef int64_t FEW_EXAMPLES = 10_000
 
 # ---- instruction levels and threads ----
 
@@ -667,7 +663,8 @@ cdef class Trainer:
     that can take longer than the arithmetic. Positives are the rows that are shared most, so the
     items are dealt into one class a thread, with about as many interactions each; within windows of
     the shuffled order interactions are grouped by class, and a thread prefers those of its own
-    (`_kernels/queue.hpp`).
+    (`_kernels/epoch.hpp`). One parallel loop makes the order and trains, because threads that
+    meet often wait long on a machine that has other work.
 
     Examples
     --------
@@ -686,16 +683,15 @@ cdef class Trainer:
     cdef object item_features
     cdef int schedule
     cdef Scales scales             # live from one settling to the next
+    cdef object order              # uint32 [nnz, 2 to 4]
     # An epoch, as `shuffle` leaves it.
     cdef uint64_t seed
     cdef int threads
-    cdef object order              # uint32 [nnz, 2 to 4]
     cdef int64_t window            # examples; 0 before there is an epoch
-    cdef int n_classes
-    cdef object begins             # int64 [n_windows * n_classes]: where the blocks begin and end
-    cdef object ends
+    cdef unique_ptr[Epoch] epoch   # none where there are no interactions
     cdef object item_classes       # uint8 [n_items], as dealt last
     cdef int n_dealt
+    cdef object interruption       # the exception that a look at the keyboard has raised
 
     def __init__(self, Interactions interactions, Parameters users, Parameters items,
                  user_features, item_features, str learning_schedule):
@@ -721,18 +717,20 @@ cdef class Trainer:
         cdef int64_t n = len(self.interactions), window
         cdef int threads = threads_for(num_threads, ceil_divide(n, SHARED_BLOCK))
         cdef int n_classes = min(threads, MAX_CLASSES)
+        cdef const uint32_t[:, ::1] words = self.interactions.words
+        cdef uint32_t[:, ::1] order = self.order
+        cdef const uint8_t[::1] classes
         self.window = 0
         self.seed = seed
         self.threads = threads
-        self.n_classes = n_classes
         window = SHARED_BLOCK * n_classes if n_classes > 1 else BLOCK
-        begins = np.repeat(np.arange(0, n, window), n_classes)
+        if n_classes > 1 and n_classes != self.n_dealt:
+            self.deal_classes(n_classes)
         if n:
-            self.put_in_order()
-        if n and n_classes > 1:
-            self.group_by_class(window, begins)
-        self.begins = begins
-        self.ends = np.append(begins[1:], n)
+            classes = self.item_classes
+            self.epoch = make_unique[Epoch](
+                &words[0, 0], <int> words.shape[1], n, self.seed, threads, window, n_classes,
+                &classes[0] if n_classes > 1 else NULL, &order[0, 0])
         self.window = window
         return window
 
@@ -849,20 +847,19 @@ cdef class Trainer:
         for thread in range(threads):
             sums[thread].usual_tries = 2.0
 
-        cdef int64_t first = begin // self.window, last = ceil_divide(end, self.window), until
-        cdef int64_t round_windows = 16
-        cdef double start, took
-        while first < last:
-            until = min(first + round_windows, last)
-            start = perf_counter()
-            self.train_round(kernel, problem, first, until, threads, scratch, sums)
-            PyErr_CheckSignals()
-            first = until
-            took = perf_counter() - start
-            if took < ROUND_SECONDS / 2:
-                round_windows *= 2
-            elif took > 2 * ROUND_SECONDS:
-                round_windows = max(round_windows // 2, 1)
+        dereference(self.epoch).offer(begin // self.window, ceil_divide(end, self.window))
+        cdef int at_work = threads
+        cdef int64_t before = 0, now
+        while self.run(kernel, problem, at_work, scratch, sums):
+            # The scales had passed their limit. They start again from 1, and every block goes on
+            # from where it was.
+            self.settle()
+            now = 0
+            for thread in range(threads):
+                now += sums[thread].examples
+            if now - before < FEW_EXAMPLES:
+                at_work = 1
+            before = now
         for thread in range(1, threads):
             sums[0].loss += sums[thread].loss
             sums[0].examples += sums[thread].examples
@@ -871,87 +868,45 @@ cdef class Trainer:
             sums[0].cut += sums[thread].cut
         return Totals(sums.loss, sums.examples, sums.violations, sums.tries, sums.cut)
 
-    cdef train_round(self, BlockKernel kernel, const Problem& problem, int64_t first, int64_t last,
-                     int threads, float[:, ::1] scratch, Sums* sums):
-        """Run the kernel over the blocks of the windows [first, last)."""
-        blocks = slice(first * self.n_classes, last * self.n_classes)
-        cdef int64_t[::1] positions = self.begins[blocks].copy()
-        cdef const int64_t[::1] ends = self.ends[blocks]
-        cdef unique_ptr[Queue] queue = make_unique[Queue](self.n_classes)
-        cdef int64_t block
+    cdef bint run(self, BlockKernel kernel, const Problem& problem, int threads,
+                  float[:, ::1] scratch, Sums* sums) except -1:
+        """Run the kernel over the blocks on offer. Returns whether some stopped because the scales
+        of L2 are full."""
+        cdef Epoch* epoch = self.epoch.get()
+        cdef int64_t[:, ::1] blocks = np.zeros((threads, 8), dtype=np.int64)  # a cache line each
+        cdef Block* block
         cdef int thread
-        while True:
-            dereference(queue).offer(0, last - first)
-            with nogil:
-                for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-                    block = dereference(queue).take(thread)
-                    while block >= 0:
-                        kernel(problem, &scratch[thread, 0], &sums[thread], &positions[block],
-                               ends[block])
-                        block = dereference(queue).take(thread)
-            if not self.scales.full:
-                break
-            # Some block stopped because a scale had passed its limit: start again from 1, and let
-            # every block go on from where it was. An L2 that does so often would keep threads
-            # waiting for each other, so one ends the round.
-            self.settle()
-            threads = 1
+        with nogil:
+            for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                epoch.enter(thread)
+                block = <Block*> &blocks[thread, 0]
+                while epoch.take(thread, block):
+                    kernel(problem, &scratch[thread, 0], &sums[thread], &block.position, block.end)
+                    if thread == 0 and epoch.is_time_to_look() and self.is_interrupted():
+                        epoch.stop()
+        interruption, self.interruption = self.interruption, None
+        if interruption is not None:
+            raise interruption
+        if not epoch.is_stopped():
+            return False
+        epoch.go_on()
+        return True
+
+    cdef bint is_interrupted(self) noexcept with gil:
+        """Look at the keyboard, from within a loop that runs without the GIL."""
+        try:
             PyErr_CheckSignals()
+        except BaseException as interruption:
+            self.interruption = interruption
+            return True
+        return False
 
-    cdef put_in_order(self):
-        """Shuffle the interactions into the epoch's order."""
-        cdef const uint32_t[:, ::1] words = self.interactions.words
-        cdef uint32_t[:, ::1] order = self.order
-        cdef int64_t n = words.shape[0]
-        cdef int width = <int> words.shape[1], bits = bucket_bits(n), threads = self.threads
-        cdef uint64_t seed = self.seed
-        cdef int64_t n_chunks = ceil_divide(n, CHUNK), n_buckets = 1 << bits, part, bucket
-        # Part p of the chunks is counted and scattered by one thread; in each bucket, the places
-        # of part p come after those of the parts before it.
-        cdef int n_parts = <int> min(threads, n_chunks)
-        cdef int64_t[::1] bounds = np.linspace(0, n_chunks, n_parts + 1).astype(np.int64)
-        counts = np.empty((n_parts, n_buckets), dtype=np.int64)
-        cdef int64_t[:, ::1] next = counts
-        with nogil:
-            for part in prange(n_parts, num_threads=n_parts, schedule="static", chunksize=1):
-                count_buckets(n, bounds[part], bounds[part + 1], bits, seed, &next[part, 0])
-        sizes = counts.sum(axis=0)
-        cdef int64_t[::1] starts = np.cumsum(sizes) - sizes
-        cdef int64_t[::1] ends = np.asarray(starts) + sizes
-        counts[:] = np.asarray(starts) + np.cumsum(counts, axis=0) - counts
-
-        with nogil:
-            for part in prange(n_parts, num_threads=n_parts, schedule="static", chunksize=1):
-                scatter(&words[0, 0], width, n, bounds[part], bounds[part + 1], bits, seed,
-                        &next[part, 0], &order[0, 0])
-            for bucket in prange(n_buckets, num_threads=threads, schedule="dynamic", chunksize=1):
-                shuffle_bucket(&order[starts[bucket], 0], width, ends[bucket] - starts[bucket],
-                               bucket, seed)
-
-    cdef group_by_class(self, int64_t size, begins):
-        """Group each window of `size` examples by class and add to its `begins` (int64 [n_windows *
-        n_classes], window by window) where in it the classes begin."""
-        cdef uint32_t[:, ::1] order = self.order
-        cdef int64_t n = order.shape[0], n_windows = ceil_divide(n, size), window
-        cdef int width = <int> order.shape[1], threads = self.threads, n_classes = self.n_classes
-        cdef int64_t[::1] block_begins = begins
-        if n_classes != self.n_dealt:
-            self.deal_classes()
-        cdef const uint8_t[::1] classes = self.item_classes
-        cdef uint32_t[:, ::1] buffers = np.empty((threads, size * width), dtype=np.uint32)
-        with nogil:
-            for window in prange(n_windows, num_threads=threads, schedule="static"):
-                partition_window(&order[window * size, 0], width, min(size, n - window * size),
-                                 &classes[0], n_classes, &block_begins[window * n_classes],
-                                 &buffers[lfm_thread(), 0])
-
-    cdef deal_classes(self):
+    cdef deal_classes(self, int n_classes):
         """Deal the items into classes with about as many interactions each."""
         counts = self.interactions.count_items()
         place = np.empty(len(counts), dtype=np.int64)
         place[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
         # To and fro, most popular first.
-        cdef int n_classes = self.n_classes
         turn, at = place // n_classes, place % n_classes
         self.item_classes = np.where(turn % 2 == 0, at, n_classes - 1 - at).astype(np.uint8)
         self.n_dealt = n_classes
@@ -992,14 +947,20 @@ def score_pairs(const float[::1] user_biases, const float[:, ::1] user_vectors,
     cdef Representations items = as_representations(item_vectors, item_biases, no_components)
     cdef int64_t n = item_ids.shape[0], n_blocks = ceil_divide(n, 1024), block, start
     cdef int64_t user_step = 0 if user_ids.shape[0] == 1 else 1
-    cdef int threads = threads_for(num_threads, n_blocks)
+    cdef int threads = threads_for(num_threads, n_blocks), thread
+    cdef unique_ptr[Pieces] pieces = make_unique[Pieces](n_blocks, threads)
     out = np.empty(n, dtype=np.float32)
     cdef float[::1] scores = out
     with nogil:
-        for block in prange(n_blocks, num_threads=threads, schedule="static"):
-            start = block * 1024
-            kernels.score_pairs(users, items, no_components, &user_ids[start * user_step],
-                                user_step, &item_ids[start], min(1024, n - start), &scores[start])
+        for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+            block = dereference(pieces).first(thread)
+            while block >= 0:
+                start = block * 1024
+                kernels.score_pairs(
+                    users, items, no_components, &user_ids[start * user_step], user_step,
+                    &item_ids[start], min(1024, n - start), &scores[start],
+                )
+                block = dereference(pieces).next(block)
     return out
 
 
@@ -1145,24 +1106,27 @@ cdef class Items:
         cdef int32_t k = <int32_t> ids.shape[1]
         if n == 0:
             return
-        cdef int threads = threads_for(num_threads, ceil_divide(n, USERS_AT_ONCE))
+        cdef int threads = threads_for(num_threads, ceil_divide(n, USERS_AT_ONCE)), thread
         # Whole groups of users, and enough blocks for all threads.
         cdef int64_t size = min(
             <int64_t> USERS_IN_BLOCK,
             ceil_divide(ceil_divide(n, threads), USERS_AT_ONCE) * USERS_AT_ONCE,
         )
-        cdef int64_t n_blocks = ceil_divide(n, size)
+        cdef unique_ptr[Pieces] pieces = make_unique[Pieces](ceil_divide(n, size), threads)
         cdef float[:, ::1] scratch = aligned_zeros((threads, USERS_AT_ONCE * TILE))
         cdef const int32_t* out = &excluded[0] if excluded.shape[0] else NULL
         with nogil:
-            for block in prange(n_blocks, num_threads=threads, schedule="dynamic", chunksize=1):
-                first = block * size
-                kernels.top_items(
-                    shifted(users, first, self.no_components), <int32_t> min(size, n - first),
-                    self.representations, self.panels, self.n_items, self.no_components,
-                    &begins[first], &ends[first], out, k, &scratch[lfm_thread(), 0],
-                    &ids[first, 0], &scores[first, 0],
-                )
+            for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                block = dereference(pieces).first(thread)
+                while block >= 0:
+                    first = block * size
+                    kernels.top_items(
+                        shifted(users, first, self.no_components), <int32_t> min(size, n - first),
+                        self.representations, self.panels, self.n_items, self.no_components,
+                        &begins[first], &ends[first], out, k, &scratch[thread, 0],
+                        &ids[first, 0], &scores[first, 0],
+                    )
+                    block = dereference(pieces).next(block)
 
     def ranks(self, const float[::1] user_biases, const float[:, ::1] user_vectors,
               const int64_t[::1] test_indptr, const int32_t[::1] test_indices,
@@ -1183,18 +1147,22 @@ cdef class Items:
         cdef int64_t n_groups = ceil_divide(n_users, USERS_AT_ONCE)
         if n_users == 0:
             return out.astype(np.float32), flags.view(np.bool_)
-        cdef int threads = threads_for(num_threads, n_groups)
+        cdef int threads = threads_for(num_threads, n_groups), thread
+        cdef unique_ptr[Pieces] pieces = make_unique[Pieces](n_groups, threads)
         cdef float[:, ::1] scratch = aligned_zeros((threads, USERS_AT_ONCE * TILE))
         cdef const int32_t* train = &train_indices[0] if train_indices.shape[0] else NULL
         with nogil:
-            for group in prange(n_groups, num_threads=threads, schedule="dynamic", chunksize=1):
-                first = group * USERS_AT_ONCE
-                kernels.rank_users(
-                    users, self.panels, self.n_items, self.no_components, &user_ids[first],
-                    <int32_t> min(USERS_AT_ONCE, n_users - first), &test_indptr[0],
-                    &test_indices[0], &train_indptr[0], train, &scratch[lfm_thread(), 0],
-                    &targets[0], &ranks[0], &in_train[0],
-                )
+            for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                group = dereference(pieces).first(thread)
+                while group >= 0:
+                    first = group * USERS_AT_ONCE
+                    kernels.rank_users(
+                        users, self.panels, self.n_items, self.no_components, &user_ids[first],
+                        <int32_t> min(USERS_AT_ONCE, n_users - first), &test_indptr[0],
+                        &test_indices[0], &train_indptr[0], train, &scratch[thread, 0],
+                        &targets[0], &ranks[0], &in_train[0],
+                    )
+                    group = dereference(pieces).next(group)
         return out.astype(np.float32), flags.view(np.bool_)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -36,6 +36,31 @@ def allowed() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+# What a user may have said of how threads of OpenMP wait.
+_OF_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+
+
+@contextmanager
+def short_spins() -> Iterator[None]:
+    """While this lasts, a run-time library of OpenMP that is loaded learns to wait politely.
+
+    GCC's has idle threads look for work for some 5 ms before they sleep, also after the last loop.
+    On a machine with other work, or with a quota, others could have used that time. A thousand
+    looks, some 30 us, is what waking a thread up costs. The library reads its environment once,
+    when it is loaded; this sets nothing where the user has said how to wait, and takes it back at
+    the end, so that no process started later sees it.
+    """
+    name = _OF_WAITING[-1]
+    if any(name in os.environ for name in _OF_WAITING):
+        yield
+        return
+    os.environ[name] = "1000"
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 @cache

@@ -5,16 +5,12 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 cdef extern from *:
     """
     #ifdef _OPENMP
-    #include <omp.h>
     static const int lfm_has_openmp = 1;
-    static inline int lfm_thread(void) { return omp_get_thread_num(); }
     #else
     static const int lfm_has_openmp = 0;
-    static inline int lfm_thread(void) { return 0; }
     #endif
     """
     int lfm_has_openmp
-    int lfm_thread() noexcept nogil
 
 cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
     cdef int N_LOSSES
@@ -149,16 +145,7 @@ cdef extern from "_kernels/dispatch.hpp" namespace "lfm" nogil:
     const char* compiler()
 
 cdef extern from "_kernels/interactions.hpp" namespace "lfm" nogil:
-    cdef int64_t CHUNK
-    int bucket_bits(int64_t n)
-    void count_buckets(int64_t n, int64_t first, int64_t last, int bits, uint64_t seed,
-                       int64_t* counts)
-    void scatter(const uint32_t* interactions, int words, int64_t n, int64_t first, int64_t last,
-                 int bits, uint64_t seed, int64_t* next, uint32_t* order)
     cdef int MAX_CLASSES
-    void shuffle_bucket(uint32_t* order, int words, int64_t n, int64_t bucket, uint64_t seed)
-    void partition_window(uint32_t* order, int words, int64_t n, const uint8_t* classes,
-                          int n_classes, int64_t* begins, uint32_t* buffer)
     void swap_down(const int32_t* partners, int64_t n, int64_t end, int32_t* order)
     void gather[T](const T* source, const int32_t* order, int64_t n, T* out)
     void fill_alias_table(const int64_t* counts, int64_t n, double total, double* shares,
@@ -206,11 +193,27 @@ cdef extern from "_kernels/features.hpp" namespace "lfm" nogil:
         float* sums
     )
 
-cdef extern from "_kernels/queue.hpp" namespace "lfm" nogil:
-    cdef cppclass Queue:
-        Queue(int n_classes) except +
-        void offer(int64_t first, int64_t last)
-        int64_t take(int thread)
+cdef extern from "_kernels/pieces.hpp" namespace "lfm" nogil:
+    cdef cppclass Pieces:
+        Pieces(int64_t n, int threads) except +
+        int64_t first(int thread)
+        int64_t next(int64_t done)
+
+cdef extern from "_kernels/epoch.hpp" namespace "lfm" nogil:
+    cdef struct Block:
+        int64_t position
+        int64_t end
+
+    cdef cppclass Epoch:
+        Epoch(const uint32_t* interactions, int words, int64_t n, uint64_t seed, int threads,
+              int64_t window, int n_classes, const uint8_t* classes, uint32_t* order) except +
+        void offer(int64_t begin, int64_t end)
+        void enter(int thread)
+        bint take(int thread, Block* block)
+        void stop()
+        bint is_stopped()
+        void go_on()
+        bint is_time_to_look()
 
 cdef extern from "_kernels/ids.hpp" namespace "lfm":
     cdef cppclass IdTable:
