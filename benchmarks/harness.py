@@ -99,19 +99,20 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        if self.least is None or self.aim is None:
+        if self.least is None:
             return ""
-        if self.ratio >= self.aim:
+        if self.aim is not None and self.ratio >= self.aim:
             return "aim reached"
         return "reached" if self.ratio >= self.least else "NOT REACHED"
 
     def __str__(self) -> str:
         low, high = self.spread
-        marks = "" if self.least is None else f"  (at least {self.least:g}, aim {self.aim:g})"
+        wanted = {"at least": self.least, "aim": self.aim}
+        marks = ", ".join(f"{name} {x:g}" for name, x in wanted.items() if x is not None)
         return (
             f"{self.name:<44} {self.other} {number(statistics.median(self.theirs)):>8}, "
             f"ours {number(statistics.median(self.ours)):>8} {self.unit}: "
-            f"{self.ratio:5.2f} x [{low:.2f}, {high:.2f}]{marks}  {self.verdict}"
+            f"{self.ratio:5.2f} x [{low:.2f}, {high:.2f}]  ({marks or 'no target'})  {self.verdict}"
         )
 
 
@@ -161,8 +162,11 @@ class Part:
     ) -> None:
         """Measure two sides, the other one first and ours second, and print the row."""
         (other, theirs), (_, ours) = interleaved(sides, rounds).items()
-        load = round(os.getloadavg()[0], 2)
-        comparison = Comparison(name, unit, other, theirs, ours, least, aim, load)
+        self.add(Comparison(name, unit, other, theirs, ours, least, aim))
+
+    def add(self, comparison: Comparison) -> None:
+        """Take in a row that was measured just now, and print it."""
+        comparison.load = round(os.getloadavg()[0], 2)
         self.comparisons.append(comparison)
         print(comparison, flush=True)
 

@@ -21,6 +21,7 @@ import floor
 import growth
 import harness
 import latency
+import load
 import losses
 import plots
 import preparation
@@ -37,6 +38,7 @@ from workloads import SIZES
 PARTS = {
     "training": training.measure,
     "threads": training.measure_threads,
+    "load": load.measure,
     "ranking": ranking.measure,
     "latency": latency.measure,
     "preparation": preparation.measure,

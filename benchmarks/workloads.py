@@ -34,6 +34,7 @@ class Size:
     examples: int  # of a timed epoch, drawn from the interactions
     rounds: int
     slow_rounds: int  # for rows whose peer takes tens of seconds
+    load: int  # interactions of the fits beside busy processes
     dataset_rows: int
     featured_items: int
     split_entries: int
@@ -55,6 +56,7 @@ class Size:
 EVERYTHING = (
     "training",
     "threads",
+    "load",
     "ranking",
     "latency",
     "preparation",
@@ -75,6 +77,7 @@ QUICK = Size(
     examples=50_000,
     rounds=3,
     slow_rounds=1,
+    load=50_000,
     dataset_rows=100_000,
     featured_items=10_000,
     split_entries=1_000_000,
@@ -100,6 +103,7 @@ DAILY = Size(
     examples=1_000_000,
     rounds=5,
     slow_rounds=3,
+    load=680_000,
     dataset_rows=5_000_000,
     featured_items=100_000,
     split_entries=20_000_000,

@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import floor  # noqa: E402
 import harness  # noqa: E402
+import load  # noqa: E402
 import models  # noqa: E402
 import ranking  # noqa: E402
 import recommender  # noqa: E402
@@ -46,6 +47,7 @@ def test_ratio_is_of_medians_and_spread_of_rounds():
 def test_verdict(ours, verdict):
     assert comparison(ours=[ours] * 3).verdict == verdict
     assert comparison(ours=[ours] * 3, least=None, aim=None).verdict == ""
+    assert comparison(ours=[ours] * 3, aim=None).verdict == verdict.removeprefix("aim ")
 
 
 def test_rounds_are_interleaved():
@@ -205,6 +207,44 @@ def test_traces_are_served():
         library = floor.compiled(10, folder)
         assert 0 < floor.served(library, rows, 1000) < 1
         assert 0 < floor.served(library, rows | floor.READ_ONLY, 1000) < 1
+
+
+# ---- load --------------------------------------------------------------------------------------
+
+
+def test_busy_processes_end_with_the_block():
+    with load.busy(2) as processes:
+        assert [process.poll() for process in processes] == [None, None]
+    assert all(process.returncode for process in processes)
+    with pytest.raises(KeyError), load.busy(1) as processes:
+        raise KeyError
+    assert all(process.returncode for process in processes)
+
+
+def test_busy_processes_end_by_themselves(monkeypatch):
+    monkeypatch.setattr(load, "BUSY", load.BUSY.replace(f" {load.BUSY_SECONDS}", " 0"))
+    with pytest.raises(RuntimeError, match="took longer"), load.busy(1) as processes:
+        assert processes[0].wait(timeout=60) == 0
+
+
+def test_gains_beside_busy_processes(monkeypatch):
+    """Calls that take 6 s on one thread, 4 s on two and 5 s on eight."""
+    monkeypatch.setattr(load._cpus, "available", lambda: 2)
+    monkeypatch.setattr(load, "mean_seconds", lambda call, least: call())
+    ours = {1: 6.0, 2: 4.0, 8: 5.0}.__getitem__
+    theirs = {1: 8.0, 2: 4.0}.__getitem__
+    calls = {"a": lambda size: {"ours": ours}, "b": lambda size: {load.PEER: theirs, "ours": ours}}
+    monkeypatch.setattr(load, "CASES", calls)
+    part = load.measure(workloads.QUICK, lambda row: "quiet" in row or row.startswith("a, 1"))
+    names = ["a, quiet", "a, 1 busy process", "b, quiet"]
+    assert [row.name for row in part.comparisons] == names
+    assert [row.verdict for row in part.comparisons] == ["", "reached", ""]
+    gains, oversubscribed = part.tables
+    assert gains.rows == [[names[0], 1.5, "-"], [names[1], 1.5, "-"], [names[2], 1.5, 2.0]]
+    assert oversubscribed.rows[0] == [names[0], 4, 5, 1.25, "1.25 - 1.25", 1.15, "NOT REACHED"]
+    assert not part.notes[2:]
+    monkeypatch.setattr(load._cpus, "available", lambda: 1)
+    assert not load.measure(workloads.QUICK, lambda row: True).comparisons
 
 
 # ---- scale --------------------------------------------------------------------------------------
