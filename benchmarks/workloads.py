@@ -52,6 +52,10 @@ class Size:
     shop: tuple[int, int, int]  # visitors, products, events
     requests: tuple[int, int, int]  # users, items, events behind a loaded file
 
+    def matrix(self) -> sp.coo_matrix:
+        """The synthetic interactions that training is timed on."""
+        return interactions(self.users, self.items, self.interactions)
+
 
 EVERYTHING = (
     "training",

@@ -21,6 +21,8 @@ import floor  # noqa: E402
 import harness  # noqa: E402
 import load  # noqa: E402
 import models  # noqa: E402
+import pages  # noqa: E402
+import ranges  # noqa: E402
 import ranking  # noqa: E402
 import recommender  # noqa: E402
 import scale  # noqa: E402
@@ -107,6 +109,103 @@ def test_report_survives_saving(tmp_path):
     assert "![Training](training.png)" in page
     assert page.count("CPU: some") == 1
     assert "Measured on the same machine, later." in page
+
+
+def test_floor_stands_beside_the_rows_that_have_one():
+    part = Part("training", "Training")
+    sides = {"peer": lambda: 10.0, "ours": lambda: 3.0}
+    part.compare("with", "ns", {**sides, "floor": lambda: 2.0}, rounds=2)
+    part.compare("without", "ns", sides, rounds=2)
+    assert [row.floor for row in part.comparisons] == [[2.0, 2.0], []]
+    with_floor, without = harness.comparison_table(part.comparisons).splitlines()[2:]
+    assert with_floor.endswith("| 2 ns | 1.50 |")
+    assert without.endswith("|  |  |")
+    assert "floor" not in harness.comparison_table(part.comparisons[1:])
+
+
+# ---- processors side by side --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cpu", "name"),
+    [
+        ("AMD EPYC (family 25, model 17)", "amd-epyc-25-17"),
+        (
+            "Intel(R) Xeon(R) Platinum 8370C CPU @ 2.80GHz (family 6, model 106)",
+            "intel-xeon-platinum-8370c-6-106",
+        ),
+        ("arm", "arm"),
+        ("", "unknown"),
+    ],
+)
+def test_names_of_processors(cpu, name):
+    assert pages.processor({"CPU": cpu}) == name
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A row measured on both of two processors, another on one, of ratios 5, 2 and 4."""
+    shared = comparison(name="shared", other="1 thread")
+    for cpu, rows in (
+        ("A 1", [shared, comparison(name="alone", ours=[2.5] * 3)]),
+        ("B 2", [comparison(name="shared", other="1 thread", ours=[5.0] * 3)]),
+    ):
+        part = Part("threads", "Threads", comparisons=rows)
+        part.machine = {"CPU": cpu, "date": "2026-11-30 02:00 UTC"}
+        harness.save(part, tmp_path / "daily" / pages.processor(part.machine))
+    return tmp_path / "daily"
+
+
+def test_ratios_of_all_processors_worst_first(results):
+    shared, alone = pages.worst_first(pages.saved(results))
+    assert (shared.name, shared.lowest, shared.highest) == ("shared", 2, 5)
+    assert shared.by_processor == {"a-1": 5, "b-2": 2}
+    assert (alone.name, alone.lowest, alone.by_processor) == ("alone", 4, {"a-1": 4})
+
+
+def test_pages_of_processors_and_the_one_of_all(results):
+    pages.write(results, with_plots=False)
+    page = results.with_suffix(".md").read_text()
+    assert "| shared | 1 thread | **2.00** | 5.00 | 5.00 | 2.00 |" in page
+    assert "| alone | peer | **4.00** | 4.00 | 4.00 | - |" in page
+    assert "- [A 1](daily/a-1.md), 2026-11-30 to 2026-11-30: threads." in page
+    assert "A 1" in (results / "a-1.md").read_text()
+    assert "| alone |" not in (results / "b-2.md").read_text()
+
+
+def test_ranges_are_over_all_processors(results):
+    table = ranges.table(pages.saved(results))
+    assert table.splitlines()[2:] == ["| two threads, against one | 2.0 - 5.0 | 2 |"]
+    start, end = ranges.MARKS
+    page = f"before\n{start}\nold\n{end}\nafter\n"
+    assert ranges.with_ranges(page, "new") == page.replace("old", "new")
+    with pytest.raises(ValueError, match="each once"):
+        ranges.with_ranges("no marks", "new")
+
+
+@pytest.fixture(scope="module")
+def measured():
+    if not (harness.RESULTS / "daily").is_dir():
+        pytest.skip("the results are not here")
+    return pages.saved(harness.RESULTS / "daily")
+
+
+def test_every_line_of_the_ranges_has_rows(measured):
+    """Of a part that was measured; so no pattern is left behind when rows are renamed."""
+    names = {part.name for parts in measured.values() for part in parts}
+    lines = {line for line, (part, _) in ranges.LINES.items() if part in names}
+    table = ranges.table(measured)
+    assert {line for line in ranges.LINES if f"| {line} |" in table} == lines
+
+
+def test_readme_quotes_the_ranges_as_measured(measured):
+    page = (ROOT / "README.md").read_text()
+    if ranges.MARKS[0] in page:
+        assert ranges.with_ranges(page, ranges.table(measured)) == page
+
+
+def test_pages_are_those_of_the_saved_results(measured):
+    assert (harness.RESULTS / "daily.md").read_text() == pages.overview("daily", measured)
 
 
 def test_machine_is_described():
