@@ -54,11 +54,11 @@ def table(results: Results) -> str:
             continue
         ends = of_line[0].lowest, max(row.highest for row in of_line)
         lowest, highest = (f"{math.floor(10 * end) / 10:.1f}" for end in ends)
-        machines = {name for row in of_line for name in row.by_processor}
+        machines = ", ".join(sorted({name for row in of_line for name in row.by_processor}))
         shown = lowest if lowest == highest else f"{lowest} - {highest}"
-        rows.append((ends[0], [line, shown, len(machines)]))
+        rows.append((ends[0], [line, shown, machines]))
     rows.sort()
-    return harness.markdown_table(["", "times faster", "processors"], (row for _, row in rows))
+    return harness.markdown_table(["", "times faster", "measured on"], (row for _, row in rows))
 
 
 def with_ranges(page: str, ranges: str) -> str:

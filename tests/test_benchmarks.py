@@ -175,7 +175,7 @@ def test_pages_of_processors_and_the_one_of_all(results):
 
 def test_ranges_are_over_all_processors(results):
     table = ranges.table(pages.saved(results))
-    assert table.splitlines()[2:] == ["| two threads, against one | 2.0 - 5.0 | 2 |"]
+    assert table.splitlines()[2:] == ["| two threads, against one | 2.0 - 5.0 | a-1, b-2 |"]
     start, end = ranges.MARKS
     page = f"before\n{start}\nold\n{end}\nafter\n"
     assert ranges.with_ranges(page, "new") == page.replace("old", "new")
@@ -306,6 +306,19 @@ def test_traces_are_served():
         library = floor.compiled(10, folder)
         assert 0 < floor.served(library, rows, 1000) < 1
         assert 0 < floor.served(library, rows | floor.READ_ONLY, 1000) < 1
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+def test_floors_of_losses_and_of_random_rows(trained, tmp_path):
+    matrix, state = trained
+    floors = {loss: floor.Floor(loss, state, matrix, str(tmp_path)) for loss in floor.LOSSES}
+    assert all(0 < each.nanoseconds() < 1e6 for each in floors.values())
+    assert 1 <= floors["warp"].tries <= floor.MAX_SAMPLED
+    assert floors["bpr"].tries is floors["logistic"].tries is None
+    table = floor.random_rows()
+    for no_components in (8, 20, 8):
+        floor.add_random_row(table, no_components, 500, str(tmp_path))
+    assert [row[:2] for row in table.rows] == [[8, 128], [20, 256]]
 
 
 # ---- load --------------------------------------------------------------------------------------
