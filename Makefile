@@ -15,8 +15,9 @@
 #   make test-wheel         the suite on what `make wheel` made, in fresh environments
 #   make audit              known vulnerabilities of the pinned dependencies
 #   make lock               renew the pins in requirements/
-#   make bench              speed and quality beside LightFM's, 20 minutes; also bench-quick
-#                           (2 minutes) and bench-full (20 and 32 million interactions)
+#   make bench              speed and quality beside LightFM's, half an hour; keeps the last results
+#                           of each processor; also bench-quick (3 minutes) and bench-full (20
+#                           and 32 million interactions)
 #   make build              build and install in place, for development
 #   make clean              remove all that was built
 

@@ -11,29 +11,22 @@ elsewhere.
 from __future__ import annotations
 
 import ctypes
-import statistics
-import tempfile
-from collections.abc import Callable
-from functools import partial
+from functools import cache
 from pathlib import Path
 
 import harness
 import numpy as np
 import scipy.sparse as sp
 import workloads
-from harness import Part, Table, interleaved
+from harness import Table
 from models import State
-from training import Case, prepared
-from workloads import Size
-
-from lightfm_clone import LightFM
 
 LOSSES = ("warp", "bpr", "logistic")
-DIMENSIONS = (10, 64, 128)
 MAX_SAMPLED = 10  # LightFM's default
 BLOCK = 10_000  # examples simulated at a time
 AHEAD = (16, 64)  # accesses that rows are asked for in advance
 ROUNDS = 3
+EXAMPLES = 200_000  # of a trace, at most
 READ_ONLY = np.uint32(0x80000000)
 SOURCE = Path(__file__).with_suffix(".c")
 
@@ -92,6 +85,7 @@ def trace(
 # ---- how fast it is served --------------------------------------------------------------------
 
 
+@cache
 def compiled(no_components: int, folder: str) -> ctypes.CDLL:
     """`floor.c` for rows of this length, which is rounded up to cache lines."""
     lines = -(-no_components // 16)
@@ -121,62 +115,42 @@ def served(library: ctypes.CDLL, rows: np.ndarray, n_rows: int) -> float:
     return min(fastest)
 
 
-# ---- the part ---------------------------------------------------------------------------------
+class Floor:
+    """The floor of a loss on a state: what `n` of its examples cost in memory traffic alone.
+
+    `tries` is the mean number of negatives that WARP draws for an example, None of other losses.
+    """
+
+    def __init__(self, loss: str, state: State, matrix: sp.coo_matrix, folder: str) -> None:
+        no_components = state["item_embeddings"].shape[1]
+        self._library, self._n_rows = compiled(no_components, folder), sum(matrix.shape)
+        self._n = min(matrix.nnz, EXAMPLES)
+        self._rows, self.tries = trace(loss, state, matrix, self._n)
+
+    def nanoseconds(self) -> float:
+        """Time per example on one thread."""
+        return 1e9 * served(self._library, self._rows, self._n_rows) / self._n
 
 
-def measure(size: Size, wanted: Callable[[str], bool]) -> Part:
-    part = Part("floor", "Distance to the machine, 1 thread")
-    part.notes = [
-        "The floor is the time in which this machine serves the rows that the examples touch, "
-        f"and nothing else; measured on a table of {size.users + size.items:,} rows. Rows of "
-        "examples follow the popularity of the data, WARP's negatives are uniform, and their "
-        "number is that of WARP's law on the model as it is after 5 epochs.",
-    ]
-    losses = Table(
-        "Time per example over its floor",
-        ["loss", "no_components", "tries", "floor ns", "ours ns", "ours / floor"],
-        [],
-    )
-    bandwidth = Table(
+def random_rows() -> Table:
+    """What a row costs that is drawn uniformly, to be filled by `add_random_row`."""
+    return Table(
         "Random rows, uniformly drawn",
         ["no_components", "bytes a row", "read ns", "read GB/s", "update ns", "update GB/s"],
         [],
         ["Read: the values, half of a row. Update: values and state, read and written; the bytes "
          "are counted both ways."],
     )  # fmt: skip
-    n_rows, n = size.users + size.items, min(size.examples, 200_000)
-    matrix = workloads.interactions(size.users, size.items, size.interactions)
-    uniform = np.random.default_rng(0).integers(n_rows, size=4 * n).astype(np.uint32)
-    with tempfile.TemporaryDirectory() as folder:
-        for no_components in DIMENSIONS:
-            library = compiled(no_components, folder)
-            of_row = 8 * (-(-no_components // 16) * 16)
-            read, update = (
-                1e9 * served(library, rows, n_rows) / len(rows)
-                for rows in (uniform | READ_ONLY, uniform)
-            )
-            bandwidth.rows.append(
-                [no_components, of_row, read, of_row / 2 / read, update, 2 * of_row / update]
-            )
-            for loss in LOSSES:
-                case = Case(f"{loss} d={no_components}", 0, 0, loss, no_components)
-                if not wanted(case.name):
-                    continue
-                epoch = prepared(case, size)
-                rows, tries = trace(loss, epoch.state, matrix, n)
-                sides = {
-                    "floor": lambda rows=rows, library=library: (
-                        1e9 * served(library, rows, n_rows) / n
-                    ),
-                    "ours": partial(epoch.nanoseconds, LightFM),
-                }
-                floor, ours = map(statistics.median, interleaved(sides, size.rounds).values())
-                shown = "" if tries is None else tries
-                losses.rows.append([loss, no_components, shown, floor, ours, ours / floor])
-                print(
-                    f"{case.name:<20} floor {floor:6.1f}, ours {ours:6.1f} ns/example: "
-                    f"{ours / floor:.2f} x the floor",
-                    flush=True,
-                )
-    part.tables = [losses, bandwidth]
-    return part
+
+
+def add_random_row(table: Table, no_components: int, n_rows: int, folder: str) -> None:
+    """Measure rows of this length, in a table of `n_rows`, unless the table has them already."""
+    if no_components in (row[0] for row in table.rows):
+        return
+    library = compiled(no_components, folder)
+    drawn = np.random.default_rng(0).integers(n_rows, size=4 * EXAMPLES).astype(np.uint32)
+    read, update = (
+        1e9 * served(library, rows, n_rows) / len(rows) for rows in (drawn | READ_ONLY, drawn)
+    )
+    of_row = 8 * (-(-no_components // 16) * 16)
+    table.rows.append([no_components, of_row, read, of_row / 2 / read, update, 2 * of_row / update])

@@ -85,6 +85,8 @@ class Comparison:
     least: float | None = None
     aim: float | None = None
     load: float = 0.0  # load average of the machine after the last round
+    # What the memory traffic of ours costs by itself, where that was measured.
+    floor: list[float] = field(default_factory=list)
 
     @property
     def ratio(self) -> float:
@@ -98,20 +100,27 @@ class Comparison:
         return min(ratios), max(ratios)
 
     @property
+    def over_floor(self) -> float | None:
+        """How many times the floor ours takes."""
+        return statistics.median(self.ours) / statistics.median(self.floor) if self.floor else None
+
+    @property
     def verdict(self) -> str:
-        if self.least is None or self.aim is None:
+        if self.least is None:
             return ""
-        if self.ratio >= self.aim:
+        if self.aim is not None and self.ratio >= self.aim:
             return "aim reached"
         return "reached" if self.ratio >= self.least else "NOT REACHED"
 
     def __str__(self) -> str:
         low, high = self.spread
-        marks = "" if self.least is None else f"  (at least {self.least:g}, aim {self.aim:g})"
+        wanted = {"at least": self.least, "aim": self.aim}
+        marks = ", ".join(f"{name} {x:g}" for name, x in wanted.items() if x is not None)
         return (
             f"{self.name:<44} {self.other} {number(statistics.median(self.theirs)):>8}, "
             f"ours {number(statistics.median(self.ours)):>8} {self.unit}: "
-            f"{self.ratio:5.2f} x [{low:.2f}, {high:.2f}]{marks}  {self.verdict}"
+            f"{self.ratio:5.2f} x [{low:.2f}, {high:.2f}]  ({marks or 'no target'})  {self.verdict}"
+            + (f"  {self.over_floor:.2f} x the floor" if self.floor else "")
         )
 
 
@@ -159,10 +168,17 @@ class Part:
         least: float | None = None,
         aim: float | None = None,
     ) -> None:
-        """Measure two sides, the other one first and ours second, and print the row."""
-        (other, theirs), (_, ours) = interleaved(sides, rounds).items()
-        load = round(os.getloadavg()[0], 2)
-        comparison = Comparison(name, unit, other, theirs, ours, least, aim, load)
+        """Measure the other side, ours and, where it is known, the floor, and print the row."""
+        (other, theirs), (_, ours), *floor = interleaved(sides, rounds).items()
+        self.add(
+            Comparison(
+                name, unit, other, theirs, ours, least, aim, floor=dict(floor).get("floor", [])
+            )
+        )
+
+    def add(self, comparison: Comparison) -> None:
+        """Take in a row that was measured just now, and print it."""
+        comparison.load = round(os.getloadavg()[0], 2)
         self.comparisons.append(comparison)
         print(comparison, flush=True)
 
@@ -201,8 +217,9 @@ def markdown_table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def comparison_table(comparisons: Iterable[Comparison]) -> str:
+def comparison_table(comparisons: list[Comparison]) -> str:
     rows = []
+    has_floor = any(each.floor for each in comparisons)
     for each in comparisons:
         low, high = each.spread
         rows.append(
@@ -217,10 +234,17 @@ def comparison_table(comparisons: Iterable[Comparison]) -> str:
                 "" if each.aim is None else f"{each.aim:g}",
                 each.verdict,
                 f"{each.load:.1f}",
+                *(_floor_cells(each) if has_floor else ()),
             ]
         )
     header = "case,against,theirs,ours,ratio,of rounds,at least,aim,verdict,load".split(",")
-    return markdown_table(header, rows)
+    return markdown_table([*header, *(("floor", "ours / floor") if has_floor else ())], rows)
+
+
+def _floor_cells(row: Comparison) -> tuple[str, str]:
+    if not row.floor:
+        return "", ""
+    return f"{number(statistics.median(row.floor))} {row.unit}", f"{row.over_floor:.2f}"
 
 
 def curve_table(curve: Curve) -> str:

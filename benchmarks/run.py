@@ -1,14 +1,15 @@
 """Run the benchmarks: every row of the table of targets, and the measurements beside it.
 
-    python benchmarks/run.py quick                 # two minutes: does everything run?
-    python benchmarks/run.py daily                 # twenty minutes, 1M interactions
+    python benchmarks/run.py quick                 # three minutes: does everything run?
+    python benchmarks/run.py daily                 # half an hour, 1M interactions
     python benchmarks/run.py full                  # 20M and 32M interactions
     python benchmarks/run.py daily --only ranking --only floor
     python benchmarks/run.py daily --rows "WARP d=64"   # prints, and writes nothing
 
-The results are written to `benchmarks/results/SIZE/PART.json`, and from all that lie there,
-`benchmarks/results/SIZE.md` with its plots. Run it in an environment that has this library and
-`benchmarks/requirements.txt`, on a machine with nothing else to do.
+The results are written to `benchmarks/results/SIZE/PROCESSOR/PART.json`, so that the last ones of
+each processor are kept, and from all that lie there, the pages (`pages.py`). Run it in an
+environment that has this library and `benchmarks/requirements.txt`, on a machine with nothing else
+to do.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ import argparse
 import time
 from pathlib import Path
 
-import floor
 import growth
 import harness
 import latency
+import load
 import losses
-import plots
+import pages
 import preparation
 import quality
 import ranking
@@ -37,10 +38,11 @@ from workloads import SIZES
 PARTS = {
     "training": training.measure,
     "threads": training.measure_threads,
+    "load": load.measure,
     "ranking": ranking.measure,
     "latency": latency.measure,
     "preparation": preparation.measure,
-    "floor": floor.measure,
+    "floor": training.measure_floor,
     "growth": growth.measure,
     "quality": quality.measure,
     "losses": losses.measure,
@@ -66,6 +68,7 @@ def main() -> None:
     facts = harness.machine()
     print(*(f"{name}: {fact}" for name, fact in facts.items()), sep="\n")
     folder = given.results / size.name
+    own = folder / pages.processor(facts)
     start = time.perf_counter()
     for name in given.only or size.parts:
         print(f"\n{name}", flush=True)
@@ -76,22 +79,9 @@ def main() -> None:
         part.machine = facts
         print(f"({name} took {time.perf_counter() - begun:.0f} s)", flush=True)
         if given.rows is None:
-            harness.save(part, folder)
-            write_report(size.name, folder, with_plots=not given.no_plots)
+            harness.save(part, own)
+            pages.write(folder, with_plots=not given.no_plots)
     print(f"\nAll took {time.perf_counter() - start:.0f} s.")
-
-
-def write_report(size: str, folder: Path, with_plots: bool) -> None:
-    """The page and the plots of all parts whose results lie in the folder."""
-    paths = [folder / f"{name}.json" for name in PARTS]
-    parts = [harness.load(path) for path in paths if path.is_file()]
-    images = {
-        part.name: [f"{folder.name}/{image}" for image in plots.draw(part, folder)]
-        for part in parts
-        if with_plots
-    }
-    title = f"Benchmarks, {size} size"
-    (folder.parent / f"{size}.md").write_text(harness.report(title, parts, images))
 
 
 if __name__ == "__main__":

@@ -10,15 +10,21 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
+import floor
 import harness
 import workloads
-from harness import Part, Table, seconds
+from floor import Floor
+from harness import Part, Table, interleaved, seconds
 from models import Epoch, both_libraries, peer_library, state_of
 from workloads import Size
 
 from lightfm_clone import LightFM
 
 UNIT = "ns/example"
+FLOOR_NOTE = (
+    "Floor: what the rows that the examples touch cost by themselves, one thread, in the same "
+    "rounds; the rows of tags and of other state than adagrad's are not traced."
+)
 CORES = Path(__file__).with_name("cores.c")
 HANDOVERS = 20_000
 
@@ -38,6 +44,12 @@ class Case:
     weighted: bool = False
     alpha: float = 0.0
     learning_schedule: str = "adagrad"
+
+    @property
+    def has_floor(self) -> bool:
+        """Do its examples touch one row for each user and item, with adagrad's state?"""
+        tags = self.item_tags or self.user_tags
+        return self.loss in floor.LOSSES and not tags and self.learning_schedule == "adagrad"
 
 
 WARP_LEAST = {10: (7, 4), 30: (8, 5), 64: (5.5, 5), 128: (4.5, 4)}  # late and first epoch
@@ -66,6 +78,7 @@ THREADS = [
     for loss in ("warp", "bpr")
     for alpha in (0.0, 1e-6)
 ]
+FLOOR_DIMENSIONS = (10, 64, 128)
 WHOLE_FIT = "whole fit, WARP d=30, 20 epochs of ML-100K"
 IMPLICIT = "BPR d=64 against implicit's"
 
@@ -73,7 +86,7 @@ IMPLICIT = "BPR d=64 against implicit's"
 @lru_cache(maxsize=1)
 def prepared(case: Case, size: Size) -> Epoch:
     """The epoch to time: warmed up with ours, on all interactions."""
-    matrix = workloads.interactions(size.users, size.items, size.interactions)
+    matrix = size.matrix()
     features = {
         f"{side}_features": workloads.tagged(n_rows, n_tags)
         for side, n_rows, n_tags in (
@@ -107,6 +120,14 @@ def unnamed(case: Case) -> Case:
     return replace(case, name="", least=0, aim=0)
 
 
+def floor_of(case: Case, size: Size, folder: str) -> dict[str, Callable[[], float]]:
+    """The side to measure beside the others, where the case has a floor."""
+    if not case.has_floor:
+        return {}
+    state = prepared(unnamed(case), size).state
+    return {"floor": Floor(case.loss, state, size.matrix(), folder).nanoseconds}
+
+
 def measure(size: Size, wanted: Callable[[str], bool]) -> Part:
     part = Part("training", "Training, 1 thread")
     part.notes = [
@@ -117,13 +138,19 @@ def measure(size: Size, wanted: Callable[[str], bool]) -> Part:
         "The state, after 5 epochs where nothing else is said, is trained with ours and given to "
         "both. Time per example is that of a one-epoch `fit_partial`, less that of one with 1,000 "
         "examples, which packs the same arrays and passes the same checks.",
+        FLOOR_NOTE,
     ]
+    rows = floor.random_rows()
+    part.tables = [rows]
     libraries = both_libraries()
-    for case in filter(lambda case: wanted(case.name), CASES):
-        epoch = prepared(unnamed(case), size)
-        sides = {name: partial(epoch.nanoseconds, make) for name, make in libraries.items()}
-        rounds = size.slow_rounds if case.item_tags else size.rounds
-        part.compare(case.name, UNIT, sides, rounds, case.least, case.aim)
+    with tempfile.TemporaryDirectory() as folder:
+        for case in filter(lambda case: wanted(case.name), CASES):
+            epoch = prepared(unnamed(case), size)
+            sides = {name: partial(epoch.nanoseconds, make) for name, make in libraries.items()}
+            rounds = size.slow_rounds if case.item_tags else size.rounds
+            sides |= floor_of(case, size, folder)
+            part.compare(case.name, UNIT, sides, rounds, case.least, case.aim)
+            floor.add_random_row(rows, case.no_components, size.users + size.items, folder)
     if wanted(IMPLICIT):
         _against_implicit(part, size)
     if wanted(WHOLE_FIT):
@@ -178,7 +205,8 @@ def _whole_fit(part: Part, size: Size) -> None:
 def measure_threads(size: Size, wanted: Callable[[str], bool]) -> Part:
     part = Part("threads", "Two threads over one")
     part.notes = [
-        "Ours alone, measured as above, wall clock.",
+        "Ours alone, measured as the training is, wall clock.",
+        FLOOR_NOTE,
         "The second table says what the machine gave at that time, before and after each row: how "
         "long a cache line that one thread has written takes to the other, and how much faster two "
         "threads do arithmetic that shares nothing. Where the two CPUs have a cache in common a "
@@ -191,21 +219,60 @@ def measure_threads(size: Size, wanted: Callable[[str], bool]) -> Part:
     part.tables = [speeds, cores]
     with tempfile.TemporaryDirectory() as folder:
         library = harness.compiled(CORES, folder, "cores", "-fopenmp")
-    for function in (library.handover, library.arithmetic):
-        function.restype = ctypes.c_double
-    for case in filter(lambda case: wanted(case.name), THREADS):
-        epoch = prepared(unnamed(case), size)
-        sides = {
-            name: partial(epoch.nanoseconds, LightFM, n)
-            for n, name in enumerate(speeds.columns[1:], start=1)
-        }
-        before = library.handover(HANDOVERS)
-        part.compare(case.name, UNIT, sides, size.rounds, case.least, case.aim)
-        after = library.handover(HANDOVERS)
-        arithmetic = 2 * library.arithmetic(1) / library.arithmetic(2)
-        cores.rows.append([case.name, before, after, arithmetic])
-        print("   ", *cores.rows[-1])
-        row = part.comparisons[-1]
-        one, two = (1e9 / statistics.median(times) for times in (row.theirs, row.ours))
-        speeds.rows.append([case.name, one, two])
+        for function in (library.handover, library.arithmetic):
+            function.restype = ctypes.c_double
+        for case in filter(lambda case: wanted(case.name), THREADS):
+            epoch = prepared(unnamed(case), size)
+            sides = {
+                name: partial(epoch.nanoseconds, LightFM, n)
+                for n, name in enumerate(speeds.columns[1:], start=1)
+            }
+            sides |= floor_of(case, size, folder)
+            before = library.handover(HANDOVERS)
+            part.compare(case.name, UNIT, sides, size.rounds, case.least, case.aim)
+            after = library.handover(HANDOVERS)
+            arithmetic = 2 * library.arithmetic(1) / library.arithmetic(2)
+            cores.rows.append([case.name, before, after, arithmetic])
+            print("   ", *cores.rows[-1])
+            row = part.comparisons[-1]
+            one, two = (1e9 / statistics.median(times) for times in (row.theirs, row.ours))
+            speeds.rows.append([case.name, one, two])
+    return part
+
+
+def measure_floor(size: Size, wanted: Callable[[str], bool]) -> Part:
+    """The losses by the number of components, each beside its floor, without the peer."""
+    part = Part("floor", "Distance to the machine, 1 thread")
+    n_rows = size.users + size.items
+    part.notes = [
+        "The floor is the time in which this machine serves the rows that the examples touch, "
+        f"and nothing else; measured on a table of {n_rows:,} rows. Rows of "
+        "examples follow the popularity of the data, WARP's negatives are uniform, and their "
+        "number is that of WARP's law on the model as it is after 5 epochs.",
+    ]
+    losses = Table(
+        "Time per example over its floor",
+        ["loss", "no_components", "tries", "floor ns", "ours ns", "ours / floor"],
+        [],
+    )
+    rows = floor.random_rows()
+    part.tables = [losses, rows]
+    with tempfile.TemporaryDirectory() as folder:
+        for no_components in FLOOR_DIMENSIONS:
+            floor.add_random_row(rows, no_components, n_rows, folder)
+            for loss in floor.LOSSES:
+                case = Case(f"{loss} d={no_components}", 0, 0, loss, no_components)
+                if not wanted(case.name):
+                    continue
+                epoch = prepared(unnamed(case), size)
+                lowest = Floor(loss, epoch.state, size.matrix(), folder)
+                sides = {"floor": lowest.nanoseconds, "ours": partial(epoch.nanoseconds, LightFM)}
+                least, ours = map(statistics.median, interleaved(sides, size.rounds).values())
+                tries = "" if lowest.tries is None else lowest.tries
+                losses.rows.append([loss, no_components, tries, least, ours, ours / least])
+                print(
+                    f"{case.name:<20} floor {least:6.1f}, ours {ours:6.1f} ns/example: "
+                    f"{ours / least:.2f} x the floor",
+                    flush=True,
+                )
     return part

@@ -34,6 +34,7 @@ class Size:
     examples: int  # of a timed epoch, drawn from the interactions
     rounds: int
     slow_rounds: int  # for rows whose peer takes tens of seconds
+    load: int  # interactions of the fits beside busy processes
     dataset_rows: int
     featured_items: int
     split_entries: int
@@ -51,10 +52,15 @@ class Size:
     shop: tuple[int, int, int]  # visitors, products, events
     requests: tuple[int, int, int]  # users, items, events behind a loaded file
 
+    def matrix(self) -> sp.coo_matrix:
+        """The synthetic interactions that training is timed on."""
+        return interactions(self.users, self.items, self.interactions)
+
 
 EVERYTHING = (
     "training",
     "threads",
+    "load",
     "ranking",
     "latency",
     "preparation",
@@ -75,6 +81,7 @@ QUICK = Size(
     examples=50_000,
     rounds=3,
     slow_rounds=1,
+    load=50_000,
     dataset_rows=100_000,
     featured_items=10_000,
     split_entries=1_000_000,
@@ -100,6 +107,7 @@ DAILY = Size(
     examples=1_000_000,
     rounds=5,
     slow_rounds=3,
+    load=680_000,
     dataset_rows=5_000_000,
     featured_items=100_000,
     split_entries=20_000_000,

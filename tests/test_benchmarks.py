@@ -19,7 +19,10 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import floor  # noqa: E402
 import harness  # noqa: E402
+import load  # noqa: E402
 import models  # noqa: E402
+import pages  # noqa: E402
+import ranges  # noqa: E402
 import ranking  # noqa: E402
 import recommender  # noqa: E402
 import scale  # noqa: E402
@@ -46,6 +49,7 @@ def test_ratio_is_of_medians_and_spread_of_rounds():
 def test_verdict(ours, verdict):
     assert comparison(ours=[ours] * 3).verdict == verdict
     assert comparison(ours=[ours] * 3, least=None, aim=None).verdict == ""
+    assert comparison(ours=[ours] * 3, aim=None).verdict == verdict.removeprefix("aim ")
 
 
 def test_rounds_are_interleaved():
@@ -105,6 +109,103 @@ def test_report_survives_saving(tmp_path):
     assert "![Training](training.png)" in page
     assert page.count("CPU: some") == 1
     assert "Measured on the same machine, later." in page
+
+
+def test_floor_stands_beside_the_rows_that_have_one():
+    part = Part("training", "Training")
+    sides = {"peer": lambda: 10.0, "ours": lambda: 3.0}
+    part.compare("with", "ns", {**sides, "floor": lambda: 2.0}, rounds=2)
+    part.compare("without", "ns", sides, rounds=2)
+    assert [row.floor for row in part.comparisons] == [[2.0, 2.0], []]
+    with_floor, without = harness.comparison_table(part.comparisons).splitlines()[2:]
+    assert with_floor.endswith("| 2 ns | 1.50 |")
+    assert without.endswith("|  |  |")
+    assert "floor" not in harness.comparison_table(part.comparisons[1:])
+
+
+# ---- processors side by side --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cpu", "name"),
+    [
+        ("AMD EPYC (family 25, model 17)", "amd-epyc-25-17"),
+        (
+            "Intel(R) Xeon(R) Platinum 8370C CPU @ 2.80GHz (family 6, model 106)",
+            "intel-xeon-platinum-8370c-6-106",
+        ),
+        ("arm", "arm"),
+        ("", "unknown"),
+    ],
+)
+def test_names_of_processors(cpu, name):
+    assert pages.processor({"CPU": cpu}) == name
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A row measured on both of two processors, another on one, of ratios 5, 2 and 4."""
+    shared = comparison(name="shared", other="1 thread")
+    for cpu, rows in (
+        ("A 1", [shared, comparison(name="alone", ours=[2.5] * 3)]),
+        ("B 2", [comparison(name="shared", other="1 thread", ours=[5.0] * 3)]),
+    ):
+        part = Part("threads", "Threads", comparisons=rows)
+        part.machine = {"CPU": cpu, "date": "2026-11-30 02:00 UTC"}
+        harness.save(part, tmp_path / "daily" / pages.processor(part.machine))
+    return tmp_path / "daily"
+
+
+def test_ratios_of_all_processors_worst_first(results):
+    shared, alone = pages.worst_first(pages.saved(results))
+    assert (shared.name, shared.lowest, shared.highest) == ("shared", 2, 5)
+    assert shared.by_processor == {"a-1": 5, "b-2": 2}
+    assert (alone.name, alone.lowest, alone.by_processor) == ("alone", 4, {"a-1": 4})
+
+
+def test_pages_of_processors_and_the_one_of_all(results):
+    pages.write(results, with_plots=False)
+    page = results.with_suffix(".md").read_text()
+    assert "| shared | 1 thread | **2.00** | 5.00 | 5.00 | 2.00 |" in page
+    assert "| alone | peer | **4.00** | 4.00 | 4.00 | - |" in page
+    assert "- [A 1](daily/a-1.md), 2026-11-30 to 2026-11-30: threads." in page
+    assert "A 1" in (results / "a-1.md").read_text()
+    assert "| alone |" not in (results / "b-2.md").read_text()
+
+
+def test_ranges_are_over_all_processors(results):
+    table = ranges.table(pages.saved(results))
+    assert table.splitlines()[2:] == ["| two threads, against one | 2.0 - 5.0 | a-1, b-2 |"]
+    start, end = ranges.MARKS
+    page = f"before\n{start}\nold\n{end}\nafter\n"
+    assert ranges.with_ranges(page, "new") == page.replace("old", "new")
+    with pytest.raises(ValueError, match="each once"):
+        ranges.with_ranges("no marks", "new")
+
+
+@pytest.fixture(scope="module")
+def measured():
+    if not (harness.RESULTS / "daily").is_dir():
+        pytest.skip("the results are not here")
+    return pages.saved(harness.RESULTS / "daily")
+
+
+def test_every_line_of_the_ranges_has_rows(measured):
+    """Of a part that was measured; so no pattern is left behind when rows are renamed."""
+    names = {part.name for parts in measured.values() for part in parts}
+    lines = {line for line, (part, _) in ranges.LINES.items() if part in names}
+    table = ranges.table(measured)
+    assert {line for line in ranges.LINES if f"| {line} |" in table} == lines
+
+
+def test_readme_quotes_the_ranges_as_measured(measured):
+    page = (ROOT / "README.md").read_text()
+    if ranges.MARKS[0] in page:
+        assert ranges.with_ranges(page, ranges.table(measured)) == page
+
+
+def test_pages_are_those_of_the_saved_results(measured):
+    assert (harness.RESULTS / "daily.md").read_text() == pages.overview("daily", measured)
 
 
 def test_machine_is_described():
@@ -205,6 +306,57 @@ def test_traces_are_served():
         library = floor.compiled(10, folder)
         assert 0 < floor.served(library, rows, 1000) < 1
         assert 0 < floor.served(library, rows | floor.READ_ONLY, 1000) < 1
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+def test_floors_of_losses_and_of_random_rows(trained, tmp_path):
+    matrix, state = trained
+    floors = {loss: floor.Floor(loss, state, matrix, str(tmp_path)) for loss in floor.LOSSES}
+    assert all(0 < each.nanoseconds() < 1e6 for each in floors.values())
+    assert 1 <= floors["warp"].tries <= floor.MAX_SAMPLED
+    assert floors["bpr"].tries is floors["logistic"].tries is None
+    table = floor.random_rows()
+    for no_components in (8, 20, 8):
+        floor.add_random_row(table, no_components, 500, str(tmp_path))
+    assert [row[:2] for row in table.rows] == [[8, 128], [20, 256]]
+
+
+# ---- load --------------------------------------------------------------------------------------
+
+
+def test_busy_processes_end_with_the_block():
+    with load.busy(2) as processes:
+        assert [process.poll() for process in processes] == [None, None]
+    assert all(process.returncode for process in processes)
+    with pytest.raises(KeyError), load.busy(1) as processes:
+        raise KeyError
+    assert all(process.returncode for process in processes)
+
+
+def test_busy_processes_end_by_themselves(monkeypatch):
+    monkeypatch.setattr(load, "BUSY", load.BUSY.replace(f" {load.BUSY_SECONDS}", " 0"))
+    with pytest.raises(RuntimeError, match="took longer"), load.busy(1) as processes:
+        assert processes[0].wait(timeout=60) == 0
+
+
+def test_gains_beside_busy_processes(monkeypatch):
+    """Calls that take 6 s on one thread, 4 s on two and 5 s on eight."""
+    monkeypatch.setattr(load._cpus, "available", lambda: 2)
+    monkeypatch.setattr(load, "mean_seconds", lambda call, least: call())
+    ours = {1: 6.0, 2: 4.0, 8: 5.0}.__getitem__
+    theirs = {1: 8.0, 2: 4.0}.__getitem__
+    calls = {"a": lambda size: {"ours": ours}, "b": lambda size: {load.PEER: theirs, "ours": ours}}
+    monkeypatch.setattr(load, "CASES", calls)
+    part = load.measure(workloads.QUICK, lambda row: "quiet" in row or row.startswith("a, 1"))
+    names = ["a, quiet", "a, 1 busy process", "b, quiet"]
+    assert [row.name for row in part.comparisons] == names
+    assert [row.verdict for row in part.comparisons] == ["", "reached", ""]
+    gains, oversubscribed = part.tables
+    assert gains.rows == [[names[0], 1.5, "-"], [names[1], 1.5, "-"], [names[2], 1.5, 2.0]]
+    assert oversubscribed.rows[0] == [names[0], 4, 5, 1.25, "1.25 - 1.25", 1.15, "NOT REACHED"]
+    assert not part.notes[2:]
+    monkeypatch.setattr(load._cpus, "available", lambda: 1)
+    assert not load.measure(workloads.QUICK, lambda row: True).comparisons
 
 
 # ---- scale --------------------------------------------------------------------------------------
