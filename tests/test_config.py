@@ -134,6 +134,32 @@ def test_threads_go_by_the_quota(monkeypatch):
         assert _cpus.available() == min(expected, _cpus.allowed())
 
 
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+
+
+@pytest.mark.parametrize("name", [None, *WAITING])
+def test_how_threads_wait(name, monkeypatch):
+    """OpenMP is told while it is loaded; what the user says stays, and counts."""
+    for each in WAITING:
+        monkeypatch.delenv(each, raising=False)
+    if name:
+        monkeypatch.setenv(name, "7")
+    with _cpus.short_spins():
+        assert {each: os.environ.get(each) for each in WAITING} == (
+            {name: "7", **{each: None for each in WAITING if each != name}}
+            if name
+            else {"OMP_WAIT_POLICY": None, "GOMP_SPINCOUNT": "1000"}
+        )
+    assert [each for each in WAITING if each in os.environ] == ([name] if name else [])
+
+
+def test_loading_the_core_leaves_the_environment_as_it_is(monkeypatch):
+    for each in WAITING:
+        monkeypatch.delenv(each, raising=False)
+    code = "import os; before = dict(os.environ); import lightfm_clone; print(before == os.environ)"
+    assert output_of(code) == "True"
+
+
 def test_nothing_optional_is_imported():
     """NumPy and SciPy are all that a plain fit takes."""
     code = """

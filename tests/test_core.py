@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -132,9 +133,11 @@ def test_parts_are_the_epoch(loss, schedule, alpha):
         assert alpha == 0 or not np.array_equal(before[0], whole.unpack()[0])
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3, 4])
-def test_parts_hold_every_example_once(threads):
-    run = run_of("logistic")
+# Without a stop, and with many of them, when the scales of L2 are full.
+@pytest.mark.parametrize("alpha", [0.0, 0.05, 0.5])
+@pytest.mark.parametrize("threads", [1, 2, 3, 4, 8])
+def test_parts_hold_every_example_once(threads, alpha):
+    run = run_of("logistic", user_alpha=alpha)
     window = run.trainer.shuffle(1, threads)
     bounds = [*range(0, run.n, window), run.n]
     parts = [run.part(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
@@ -233,16 +236,79 @@ def millions_of(n: int) -> sp.coo_matrix:
     return sp.coo_matrix((np.ones(n, np.float32), (rows, cols)), shape=(2000, 2000))
 
 
-def test_an_interrupted_part_is_settled(alarm):
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_every_example_is_trained_on_once_in_many_buckets(threads):
+    """Of an epoch of logistic loss at a rate of almost nothing, which adds up their gradients."""
+    interactions = millions_of(300_000)
+    run = run_of("logistic", interactions=interactions, learning_rate=1e-12)
+    window = run.trainer.shuffle(1, threads)
+    middle = 150_000 // window * window
+    # The later part first: it needs buckets from the middle on.
+    parts = [run.part(middle, run.n), run.part(0, middle)]
+    assert [part.examples for part in parts] == [run.n - middle, middle]
+    (vectors, *_), (biases, gradients), (item_vectors, *_), (item_biases, *_) = (
+        kind for of_side in run.arrays for kind in of_side
+    )
+    run.settled()
+    row, col = interactions.row, interactions.col
+    scores = (vectors[row] * item_vectors[col]).sum(axis=1) + biases[row] + item_biases[col]
+    squares = (1 / (1 + np.exp(scores))) ** 2  # of the bias's gradient, sigma - 1
+    expected = 1 + np.bincount(row, squares, minlength=2000)  # adagrad adds them up, from 1 on
+    if threads == 1:
+        np.testing.assert_allclose(gradients, expected, rtol=1e-4)
+    # Where two threads write to one user at a time, one example is lost.
+    assert (gradients < 1.001 * expected).all()
+    assert gradients.sum() > 0.95 * expected.sum()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_interrupted_part_is_settled(alarm, threads):
     interactions = millions_of(2_000_000)
     run = run_of("logistic", interactions=interactions, user_alpha=1e-5, learning_schedule="sgd")
-    run.trainer.shuffle(1, 1)
+    run.trainer.shuffle(1, threads)
     alarm(signal.default_int_handler, 0.05)
     with pytest.raises(KeyboardInterrupt):
         for _ in range(100):
             run.part(0, run.n)
     left = [array.copy() for array in run.unpack()]
     assert_equal(run.settled(), left)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_keyboard_is_heard_within_a_part(alarm, threads):
+    run = run_of("logistic", interactions=millions_of(4_000_000))
+    run.trainer.shuffle(1, threads)
+    heard = []
+    alarm(lambda *_: heard.append(1), 0.005, 0.005)
+    run.part(0, run.n)
+    assert len(heard) > 2
+
+
+def test_after_an_interrupt_the_next_part_trains(alarm):
+    run = run_of("logistic", interactions=millions_of(2_000_000))
+    run.trainer.shuffle(1, 2)
+    alarm(signal.default_int_handler, 0.02)
+    with pytest.raises(KeyboardInterrupt):
+        for _ in range(100):
+            run.part(0, run.n)
+    run.trainer.shuffle(2, 2)
+    assert run.part(0, run.n).examples == run.n
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux's /proc")
+def test_threads_may_run_where_they_might_before():
+    """Those that move apart take no CPU from each other for good."""
+
+    def allowed():
+        statuses = [path.read_text() for path in Path("/proc/self/task").glob("*/status")]
+        return {line for text in statuses for line in text.splitlines() if "Cpus_allowed:" in line}
+
+    before = allowed()
+    run = run_of("logistic", interactions=millions_of(100_000))
+    for seed in range(20):
+        run.trainer.shuffle(seed, 8)
+        run.part(0, run.n)
+    assert allowed() == before
 
 
 def test_the_keyboard_is_heard_while_known_items_are_found(alarm):
