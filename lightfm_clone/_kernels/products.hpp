@@ -32,22 +32,39 @@ struct PanelSums {
 
 constexpr int ROWS_AT_ONCE = 6;
 
-// out[r][i] (rows of out_stride floats) = sum over s of a(r, s) * b(s, i), for n_rows rows and
-// n_columns columns, a multiple of PANEL; a(r, s) = a[r * a_row + s * a_step],
-// b(s, i) = b[s * b_step + i], or, where panel_size is not 0, b packed in panels of that many floats.
+// out[r][i] (rows of out_stride floats) = sum over s of a(r, s) * b(s, i), for ROWS rows from a and
+// PANEL columns from b.
+template <int ROWS>
+LFM_INLINE void multiply_rows(const float* a, int64_t a_row, int64_t a_step, const float* b,
+                              int64_t b_step, int64_t steps, float* out, int64_t out_stride) {
+    const float* rows[ROWS];
+    for (int r = 0; r < ROWS; ++r) rows[r] = a + r * a_row;
+    const PanelSums<ROWS> product(rows, a_step, b, b_step, steps);
+    for (int r = 0; r < ROWS; ++r)
+        for (int v = 0; v < product.VECTORS; ++v)
+            product.sums[r][v].store(out + r * out_stride + v * Vec::N);
+}
+
 inline void multiply(const float* a, int64_t a_row, int64_t a_step, const float* b, int64_t b_step,
                      int64_t panel_size, int64_t n_rows, int64_t n_columns, int64_t steps,
                      float* out, int64_t out_stride) {
-    for (int64_t first = 0; first < n_rows; first += ROWS_AT_ONCE) {
-        const int64_t n = n_rows - first < ROWS_AT_ONCE ? n_rows - first : ROWS_AT_ONCE;
-        const float* rows[ROWS_AT_ONCE];  // a short group is filled up with its last row
-        for (int r = 0; r < ROWS_AT_ONCE; ++r) rows[r] = a + (first + (r < n ? r : n - 1)) * a_row;
-        for (int64_t column = 0; column < n_columns; column += PANEL) {
-            const float* panel = b + (panel_size ? column / PANEL * panel_size : column);
-            const PanelSums<ROWS_AT_ONCE> product(rows, a_step, panel, b_step, steps);
-            for (int64_t r = 0; r < n; ++r)
-                for (int v = 0; v < product.VECTORS; ++v)
-                    product.sums[r][v].store(out + (first + r) * out_stride + column + v * Vec::N);
+    const int64_t n_groups = (n_rows + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
+    for (int64_t column = 0; column < n_columns; column += PANEL) {
+        const float* panel = b + column / PANEL * panel_size;
+        int64_t first = 0;
+        for (int64_t group = 0; group < n_groups; ++group) {
+            const int64_t end = n_rows * (group + 1) / n_groups;
+            const float* rows = a + first * a_row;
+            float* place = out + first * out_stride + column;
+            switch (end - first) {
+                case 6: multiply_rows<6>(rows, a_row, a_step, panel, b_step, steps, place, out_stride); break;
+                case 5: multiply_rows<5>(rows, a_row, a_step, panel, b_step, steps, place, out_stride); break;
+                case 4: multiply_rows<4>(rows, a_row, a_step, panel, b_step, steps, place, out_stride); break;
+                case 3: multiply_rows<3>(rows, a_row, a_step, panel, b_step, steps, place, out_stride); break;
+                case 2: multiply_rows<2>(rows, a_row, a_step, panel, b_step, steps, place, out_stride); break;
+                default: multiply_rows<1>(rows, a_row, a_step, panel, b_step, steps, place, out_stride); break;
+            }
+            first = end;
         }
     }
 }

@@ -143,6 +143,35 @@ using Vec = Plain<8>;
 
 static_assert(PANEL % Vec::N == 0, "a panel is a whole number of vectors");
 
+// to[c * to_row + r] = from[r * from_row + c], for r and c in [0, Vec::N).
+#if defined(__AVX2__)
+inline void transpose(const float* from, int64_t from_row, float* to, int64_t to_row) {
+    // Rows r and r + 4 share a register, so no step but the loads crosses its halves.
+    __m256 x[8], y[8];
+    for (int half = 0; half < 2; ++half)
+        for (int r = 0; r < 4; ++r)
+            x[4 * half + r] = _mm256_insertf128_ps(
+                _mm256_castps128_ps256(_mm_loadu_ps(from + r * from_row + 4 * half)),
+                _mm_loadu_ps(from + (r + 4) * from_row + 4 * half), 1);
+    for (int half = 0; half < 8; half += 4) {
+        y[half] = _mm256_unpacklo_ps(x[half], x[half + 1]);
+        y[half + 1] = _mm256_unpackhi_ps(x[half], x[half + 1]);
+        y[half + 2] = _mm256_unpacklo_ps(x[half + 2], x[half + 3]);
+        y[half + 3] = _mm256_unpackhi_ps(x[half + 2], x[half + 3]);
+        float* out = to + half * to_row;
+        _mm256_storeu_ps(out, _mm256_shuffle_ps(y[half], y[half + 2], 0x44));
+        _mm256_storeu_ps(out + to_row, _mm256_shuffle_ps(y[half], y[half + 2], 0xEE));
+        _mm256_storeu_ps(out + 2 * to_row, _mm256_shuffle_ps(y[half + 1], y[half + 3], 0x44));
+        _mm256_storeu_ps(out + 3 * to_row, _mm256_shuffle_ps(y[half + 1], y[half + 3], 0xEE));
+    }
+}
+#else
+inline void transpose(const float* from, int64_t from_row, float* to, int64_t to_row) {
+    for (int c = 0; c < Vec::N; ++c)
+        for (int r = 0; r < Vec::N; ++r) to[c * to_row + r] = from[r * from_row + c];
+}
+#endif
+
 // The inner product of two vectors of any length.
 inline float dot_product(const float* a, const float* b, int32_t n) {
     const int32_t whole = n / Vec::N * Vec::N;
