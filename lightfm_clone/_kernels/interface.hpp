@@ -148,8 +148,8 @@ inline int64_t scratch_floats(int loss, const Problem& problem, int64_t n_kept) 
     if (loss == WARP_KOS) floats += 2 * n_kept;
     if (loss == SOFTMAX) {
         const int64_t n = whole_panels(problem.n_negatives), row = odd_lines(lanes);
-        floats += MAX_EXAMPLES * (3 * row + odd_lines(n)) + n * (2 * row + lanes + 6) +
-                  problem.n_items + problem.n_items / 32 + 63;
+        floats += MAX_EXAMPLES * (3 * row + odd_lines(n)) + n * (2 * row + 6) + problem.n_items +
+                  problem.n_items / 32 + 63;
     }
     return (floats + 15) / 16 * 16;
 }

@@ -47,9 +47,8 @@ class SoftmaxBlock {
         };
         float** const of_examples[] = {&users, &positives, &user_sums};
         for (float** rows : of_examples) *rows = take(MAX_EXAMPLES * row);
-        float** const of_negatives[] = {&negatives, &negative_sums};
-        for (float** rows : of_negatives) *rows = take(padded * row);
-        panels = take(padded * lanes);
+        negatives = take(padded * row);
+        negative_sums = panels = take(padded * row);
         coefficients = take(MAX_EXAMPLES * stride);
         float** const per_negative[] = {&norms, &biases, &sum_g};
         for (float** values : per_negative) *values = take(padded);
@@ -65,13 +64,16 @@ class SoftmaxBlock {
         draw_negatives(begin);
         gather(begin, end);
         if (n_examples) {
-            multiply(users, row, 1, panels, PANEL, int64_t{PANEL} * lanes, n_examples, padded,
+            multiply({users, row, 1}, {panels, PANEL, int64_t{PANEL} * lanes}, n_examples, padded,
                      problem.no_components, coefficients, stride);
             for (int64_t j = 0; j < padded; ++j) sum_g[j] = 0.0f;
-            for (int e = 0; e < n_examples; ++e) differentiate(e);
-            multiply(coefficients, stride, 1, negatives, row, PANEL, n_examples, lanes, n,
+            for (int e = 0; e < n_examples; ++e) {
+                if (e + LISTS_AHEAD < n_examples) prefetch_list(examples[e + LISTS_AHEAD].user);
+                differentiate(e);
+            }
+            multiply({coefficients, stride, 1}, {negatives, row, PANEL}, n_examples, lanes, n,
                      user_sums, row);
-            multiply(coefficients, 1, stride, users, row, PANEL, n, lanes, n_examples,
+            multiply({coefficients, 1, stride}, {users, row, PANEL}, n, lanes, n_examples,
                      negative_sums, row);
             update();
         }
@@ -82,6 +84,8 @@ class SoftmaxBlock {
     }
 
   private:
+    static constexpr int LISTS_AHEAD = 4;  // examples whose users' lists are asked for early
+
     Lanes lanes;
     const int32_t n;
     const int64_t padded;  // n, rounded up to whole panels
@@ -100,11 +104,11 @@ class SoftmaxBlock {
 
     // Directions, [example or negative][lane]; the bias's lane is 0.
     float *users, *positives, *negatives;
-    float* panels;        // negatives, component-major in panels
+    float* panels;        // negatives, component-major in panels, until their cosines are known
     float* coefficients;  // [example][negative]: the cosine, then the term of Z, then g
-    float *user_sums, *negative_sums;
-    float *norms, *biases;  // of the negatives, norms inverse
-    float* sum_g;           // over the examples
+    float *user_sums, *negative_sums;  // the latter in the place of the panels
+    float *norms, *biases;             // of the negatives, norms inverse
+    float* sum_g;                      // over the examples
     int32_t* ids;
     int32_t* same;    // the place before of the same item among the negatives, counted from 1
     int32_t* masked;  // negatives that an example's user knows
@@ -116,6 +120,7 @@ class SoftmaxBlock {
         for (int32_t j = 0; j < n; ++j) {
             ids[j] = draw_candidate(problem, rng);
             prefetch_place(problem.items, ids[j]);
+            prefetch(places + ids[j]);
         }
         for (int32_t j = 0; j < n; ++j) prefetch_features(problem.items, ids[j]);
         for (int32_t j = 0; j < n && j < ROWS_AHEAD; ++j) prefetch_all(problem.items, ids[j]);
@@ -135,8 +140,16 @@ class SoftmaxBlock {
                     transpose(negatives + (first + half) * row + l, row, panel + half, PANEL);
     }
 
-    static void prefetch_all(const Side& side, int32_t row) {
-        prefetch_row(side, row, 0, side.row_stride);
+    static void prefetch_all(const Side& side, int32_t id) {
+        prefetch_row(side, id, 0, side.row_stride);
+    }
+
+    // The items that the user knows, as many as are not fetched by themselves once they are read.
+    void prefetch_list(int32_t user) const {
+        constexpr int64_t MOST = 128, IN_LINE = 16;
+        const int64_t begin = problem.known.indptr[user], known = n_known(problem.known, user);
+        for (int64_t at = 0; at < known && at < MOST; at += IN_LINE)
+            prefetch(problem.known.items + begin + at);
     }
 
     void gather(int64_t begin, int64_t end) {
@@ -183,9 +196,8 @@ class SoftmaxBlock {
         for (float x : lane) highest = x > highest ? x : highest;
         Vec sums = Vec::all(0.0f);
         for (int64_t j = 0; j < padded; j += Vec::N) {
-            const Vec term =
-                exponential((Vec::load(g + j) + Vec::load(biases + j) + Vec::all(-highest)) *
-                            Vec::all(rate));
+            const Vec term = exponential(
+                (Vec::load(g + j) + Vec::load(biases + j) + Vec::all(-highest)) * Vec::all(rate));
             sums = sums + term;
             term.store(g + j);
         }
@@ -236,13 +248,19 @@ class SoftmaxBlock {
     }
 
     void update() {
+        // A block's matrices have pushed out what was read when it began.
         for (int32_t j = 0; j < n; ++j) {
+            if (j + ROWS_AHEAD < n) prefetch_all(problem.items, ids[j + ROWS_AHEAD]);
             if (sum_g[j] == 0.0f) continue;
             float *gradient = negative_sums + j * row, *negative = negatives + j * row;
             subtract_and_scale(gradient, dot(gradient, negative, lanes), negative, norms[j]);
             step.update_item(ids[j], gradient, BIAS_RATE * sum_g[j]);
         }
         for (int e = 0; e < n_examples; ++e) {
+            if (e + ROWS_AHEAD < n_examples) {
+                prefetch_all(problem.items, examples[e + ROWS_AHEAD].item);
+                prefetch_all(problem.users, examples[e + ROWS_AHEAD].user);
+            }
             const BlockExample& example = examples[e];
             if (example.g == 0.0f) continue;
             float* user = users + e * row;
