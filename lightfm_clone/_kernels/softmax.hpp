@@ -156,7 +156,8 @@ class SoftmaxBlock {
         n_examples = 0;
         for (int64_t i = begin; i < end; ++i) {
             prefetch_pair(problem, i);
-            prefetch_known(problem, i);
+            if (i + 2 * ROWS_AHEAD < problem.n_interactions)
+                prefetch(problem.known.indptr + read_example(problem, i + 2 * ROWS_AHEAD).user);
             const Example example = read_example(problem, i);
             if (!example.positive || knows_everything(step, example.user)) continue;
             BlockExample& e = examples[n_examples];
@@ -196,8 +197,8 @@ class SoftmaxBlock {
         for (float x : lane) highest = x > highest ? x : highest;
         Vec sums = Vec::all(0.0f);
         for (int64_t j = 0; j < padded; j += Vec::N) {
-            const Vec term = exponential(
-                (Vec::load(g + j) + Vec::load(biases + j) + Vec::all(-highest)) * Vec::all(rate));
+            const Vec above = Vec::load(g + j) + Vec::load(biases + j) - Vec::all(highest);
+            const Vec term = power_of_two(above * Vec::all(rate * 1.44269504f));
             sums = sums + term;
             term.store(g + j);
         }

@@ -74,6 +74,11 @@ inline Plain<L> operator+(Plain<L> a, Plain<L> b) {
     return a;
 }
 template <int L>
+inline Plain<L> operator-(Plain<L> a, Plain<L> b) {
+    for (int i = 0; i < L; ++i) a.v[i] -= b.v[i];
+    return a;
+}
+template <int L>
 inline Plain<L> operator*(Plain<L> a, Plain<L> b) {
     for (int i = 0; i < L; ++i) a.v[i] *= b.v[i];
     return a;
@@ -128,6 +133,7 @@ struct Vec {
     }
 };
 inline Vec operator+(Vec a, Vec b) { return {_mm256_add_ps(a.v, b.v)}; }
+inline Vec operator-(Vec a, Vec b) { return {_mm256_sub_ps(a.v, b.v)}; }
 inline Vec operator*(Vec a, Vec b) { return {_mm256_mul_ps(a.v, b.v)}; }
 inline Vec operator/(Vec a, Vec b) { return {_mm256_div_ps(a.v, b.v)}; }
 inline Vec multiply_add(Vec a, Vec b, Vec c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
@@ -206,30 +212,34 @@ LFM_INLINE float exponential(float x) {
     return multiply_add(p, r2, r + 1.0f) * power;
 }
 
-#if defined(__AVX2__)
-// The same, lane by lane.
-inline Vec exponential(Vec x) {
-    x.v = _mm256_min_ps(_mm256_max_ps(x.v, _mm256_set1_ps(-87.0f)), _mm256_set1_ps(88.0f));
-    const Vec shift = Vec::all(12582912.0f);
-    const Vec shifted = multiply_add(x, Vec::all(1.44269504f), shift);
-    const Vec n = {_mm256_sub_ps(shifted.v, shift.v)};
-    const Vec r =
-        multiply_add(n, Vec::all(2.12194440e-4f), multiply_add(n, Vec::all(-0.693359375f), x));
-    const Vec r2 = r * r;
-    const Vec low = multiply_add(Vec::all(1.6666665459e-1f), r, Vec::all(5.0000001201e-1f));
-    const Vec middle = multiply_add(Vec::all(8.3334519073e-3f), r, Vec::all(4.1665795894e-2f));
-    const Vec high = multiply_add(Vec::all(1.9875691500e-4f), r, Vec::all(1.3981999507e-3f));
-    const Vec p = multiply_add(multiply_add(high, r2, middle), r2, low);
-    const __m256i bits = _mm256_slli_epi32(
-        _mm256_add_epi32(_mm256_castps_si256(shifted.v), _mm256_set1_epi32(127)), 23);
-    return multiply_add(p, r2, r + Vec::all(1.0f)) * Vec{_mm256_castsi256_ps(bits)};
-}
-#else
-inline Vec exponential(Vec x) {
-    for (int i = 0; i < Vec::N; ++i) x.v[i] = exponential(x.v[i]);
+// 2^n for a float whose last bits are n, of [-126, 127].
+template <int L>
+inline Plain<L> power_of_last_bits(Plain<L> x) {
+    uint32_t bits[L];
+    memcpy(bits, x.v, sizeof bits);
+    for (int i = 0; i < L; ++i) bits[i] = (bits[i] + 127) << 23;
+    memcpy(x.v, bits, sizeof bits);
     return x;
 }
+#if defined(__AVX2__)
+inline Vec power_of_last_bits(Vec x) {
+    const __m256i bits = _mm256_add_epi32(_mm256_castps_si256(x.v), _mm256_set1_epi32(127));
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(bits, 23))};
+}
 #endif
+
+// 2^x lane by lane, for x <= 0, within 1 unit in the last place; 2^-126 for all x below -126. As
+// `exponential`, but the remainder of the nearest integer is exact.
+inline Vec power_of_two(Vec x) {
+    x = maximum(x, Vec::all(-126.0f));
+    const Vec shift = Vec::all(12582912.0f), shifted = x + shift;
+    const Vec r = x - (shifted - shift), r2 = r * r;
+    const Vec low = multiply_add(Vec::all(2.402264791e-1f), r, Vec::all(6.931472029e-1f));
+    const Vec middle = multiply_add(Vec::all(9.618437358e-3f), r, Vec::all(5.550332471e-2f));
+    const Vec high = multiply_add(Vec::all(1.535336188e-4f), r, Vec::all(1.339887440e-3f));
+    const Vec p = multiply_add(multiply_add(high, r2, middle), r2, low);
+    return multiply_add(p, r, Vec::all(1.0f)) * power_of_last_bits(shifted);
+}
 
 }  // namespace
 }  // namespace lfm
