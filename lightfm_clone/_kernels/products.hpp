@@ -48,10 +48,11 @@ constexpr int ROWS_AT_ONCE = 6;
 template <int ROWS>
 LFM_INLINE void multiply_group(LeftFactor a, const float* panel, int64_t panel_step, int64_t n_rows,
                                int64_t steps, float* out, int64_t out_row) {
-    if (ROWS > 1 && n_rows < ROWS) {
-        multiply_group<(ROWS > 1 ? ROWS - 1 : 1)>(a, panel, panel_step, n_rows, steps, out,
-                                                  out_row);
-        return;
+    if constexpr (ROWS > 1) {
+        if (n_rows < ROWS) {
+            multiply_group<ROWS - 1>(a, panel, panel_step, n_rows, steps, out, out_row);
+            return;
+        }
     }
     const float* rows[ROWS];
     for (int r = 0; r < ROWS; ++r) rows[r] = a.at + r * a.row;

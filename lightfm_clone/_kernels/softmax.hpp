@@ -131,7 +131,7 @@ class SoftmaxBlock {
             places[ids[j]] = j + 1;
             drawn[ids[j] / 32] |= 1u << ids[j] % 32;
         }
-        // What fills up the last panel stays zero: its cosine is 0, and its term e^-infinity.
+        // What fills up the last panel stays zero, and its term next to nothing.
         for (int64_t j = n; j < padded; ++j) biases[j] = -INFINITY;
         float* panel = panels;
         for (int64_t first = 0; first < padded; first += PANEL)
