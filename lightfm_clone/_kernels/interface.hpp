@@ -132,15 +132,25 @@ struct Problem {
 typedef void (*BlockKernel)(const Problem& problem, float* scratch, Sums* sums, int64_t* position,
                             int64_t end);
 
-constexpr int MAX_EXAMPLES = 160;  // in a block of the softmax
+constexpr int64_t MAX_EXAMPLES = 160;  // in a block of the softmax
+constexpr int PANEL = 16;              // columns of a small matrix product that grow side by side
+
+inline int64_t whole_panels(int64_t n) { return (n + PANEL - 1) / PANEL * PANEL; }
+
+// From one row of a matrix of the softmax to the next: rows of an even number of cache lines would
+// all begin in a few sets of the L1 cache, and push one another out.
+inline int64_t odd_lines(int64_t floats) { return floats | 16; }
 
 // Floats of scratch that a kernel needs. WARP_KOS keeps at most n_kept positives of an example.
 inline int64_t scratch_floats(int loss, const Problem& problem, int64_t n_kept) {
-    const int64_t lanes = problem.lanes, n = (problem.n_negatives + 15) / 16 * 16;
+    const int64_t lanes = problem.lanes;
     int64_t floats = 5 * lanes;
     if (loss == WARP_KOS) floats += 2 * n_kept;
-    if (loss == SOFTMAX)
-        floats += MAX_EXAMPLES * (3 * lanes + n) + n * (3 * lanes + 8) + problem.n_items + 31;
+    if (loss == SOFTMAX) {
+        const int64_t n = whole_panels(problem.n_negatives), row = odd_lines(lanes);
+        floats += MAX_EXAMPLES * (3 * row + odd_lines(n)) + n * (2 * row + 6) + problem.n_items +
+                  problem.n_items / 32 + 63;
+    }
     return (floats + 15) / 16 * 16;
 }
 
@@ -177,7 +187,6 @@ struct Kernels {
                       int32_t k, float* scratch, int32_t* ids, float* scores);
 };
 
-constexpr int PANEL = 16;         // items scored side by side
 constexpr int USERS_AT_ONCE = 6;  // users scored side by side: 6 x 16 sums fill the AVX2 registers
 constexpr int USERS_IN_BLOCK = 96;  // users who go over a tile of items while it is in the cache
 constexpr int TILE = 512;           // items whose scores are held at once

@@ -30,24 +30,52 @@ struct PanelSums {
     }
 };
 
+// The factors of a product: a(r, s) = at[r * row + s * step], and
+// b(s, i) = at[i / PANEL * panel + s * step + i % PANEL], which are rows where `panel` is PANEL, or
+// packed panels of that many floats.
+struct LeftFactor {
+    const float* at;
+    int64_t row, step;
+};
+struct RightFactor {
+    const float* at;
+    int64_t step, panel;
+};
+
 constexpr int ROWS_AT_ONCE = 6;
 
-// out[r][i] (rows of out_stride floats) = sum over s of a(r, s) * b(s, i), for n_rows rows and
-// n_columns columns, a multiple of PANEL; a(r, s) = a[r * a_row + s * a_step],
-// b(s, i) = b[s * b_step + i], or, where panel_size is not 0, b packed in panels of that many floats.
-inline void multiply(const float* a, int64_t a_row, int64_t a_step, const float* b, int64_t b_step,
-                     int64_t panel_size, int64_t n_rows, int64_t n_columns, int64_t steps,
-                     float* out, int64_t out_stride) {
-    for (int64_t first = 0; first < n_rows; first += ROWS_AT_ONCE) {
-        const int64_t n = n_rows - first < ROWS_AT_ONCE ? n_rows - first : ROWS_AT_ONCE;
-        const float* rows[ROWS_AT_ONCE];  // a short group is filled up with its last row
-        for (int r = 0; r < ROWS_AT_ONCE; ++r) rows[r] = a + (first + (r < n ? r : n - 1)) * a_row;
-        for (int64_t column = 0; column < n_columns; column += PANEL) {
-            const float* panel = b + (panel_size ? column / PANEL * panel_size : column);
-            const PanelSums<ROWS_AT_ONCE> product(rows, a_step, panel, b_step, steps);
-            for (int64_t r = 0; r < n; ++r)
-                for (int v = 0; v < product.VECTORS; ++v)
-                    product.sums[r][v].store(out + (first + r) * out_stride + column + v * Vec::N);
+// PANEL columns of a product, for n_rows <= ROWS rows.
+template <int ROWS>
+LFM_INLINE void multiply_group(LeftFactor a, const float* panel, int64_t panel_step, int64_t n_rows,
+                               int64_t steps, float* out, int64_t out_row) {
+    if constexpr (ROWS > 1) {
+        if (n_rows < ROWS) {
+            multiply_group<ROWS - 1>(a, panel, panel_step, n_rows, steps, out, out_row);
+            return;
+        }
+    }
+    const float* rows[ROWS];
+    for (int r = 0; r < ROWS; ++r) rows[r] = a.at + r * a.row;
+    const PanelSums<ROWS> product(rows, a.step, panel, panel_step, steps);
+    for (int r = 0; r < ROWS; ++r)
+        for (int v = 0; v < product.VECTORS; ++v)
+            product.sums[r][v].store(out + r * out_row + v * Vec::N);
+}
+
+// out[r * out_row + i] = sum over s of a(r, s) * b(s, i), for n_rows rows and n_columns columns, a
+// multiple of PANEL. A panel of b stays in the L1 cache while all rows go over it, in groups of
+// nearly equal size: a small one at the end would leave the multipliers waiting for its few sums.
+inline void multiply(LeftFactor a, RightFactor b, int64_t n_rows, int64_t n_columns, int64_t steps,
+                     float* out, int64_t out_row) {
+    const int64_t n_groups = (n_rows + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
+    for (int64_t column = 0; column < n_columns; column += PANEL, b.at += b.panel) {
+        int64_t first = 0;
+        for (int64_t group = 1; group <= n_groups; ++group) {
+            const int64_t end = n_rows * group / n_groups;
+            multiply_group<ROWS_AT_ONCE>({a.at + first * a.row, a.row, a.step}, b.at, b.step,
+                                         end - first, steps, out + first * out_row + column,
+                                         out_row);
+            first = end;
         }
     }
 }

@@ -37,7 +37,7 @@ class SoftmaxBlock {
 
     SoftmaxBlock(const Problem& p, float* scratch, const Sums* totals, int64_t position)
         : problem(p), step(p, scratch, totals, position), lanes(p.lanes), n(p.n_negatives),
-          stride(p.n_negatives + (-p.n_negatives & (PANEL - 1))) {
+          padded(whole_panels(p.n_negatives)), row(odd_lines(p.lanes)), stride(odd_lines(padded)) {
         // The same places as in scratch_floats (interface.hpp).
         float* next = scratch + 5 * lanes;
         const auto take = [&next](int64_t size) {
@@ -46,16 +46,17 @@ class SoftmaxBlock {
             return place;
         };
         float** const of_examples[] = {&users, &positives, &user_sums};
-        for (float** rows : of_examples) *rows = take(int64_t{MAX_EXAMPLES} * lanes);
-        float** const of_negatives[] = {&negatives, &panels, &negative_sums};
-        for (float** rows : of_negatives) *rows = take(stride * lanes);
-        coefficients = take(int64_t{MAX_EXAMPLES} * stride);
-        float** const per_negative[] = {&norms, &biases, &sum_g, &sum_g_cosine, &terms};
-        for (float** row : per_negative) *row = take(stride);
-        ids = reinterpret_cast<int32_t*>(take(stride));
-        same = reinterpret_cast<int32_t*>(take(stride));
-        masked = reinterpret_cast<int32_t*>(take(stride + 1));
+        for (float** rows : of_examples) *rows = take(MAX_EXAMPLES * row);
+        negatives = take(padded * row);
+        negative_sums = panels = take(padded * row);
+        coefficients = take(MAX_EXAMPLES * stride);
+        float** const per_negative[] = {&norms, &biases, &sum_g};
+        for (float** values : per_negative) *values = take(padded);
+        ids = reinterpret_cast<int32_t*>(take(padded));
+        same = reinterpret_cast<int32_t*>(take(padded));
+        masked = reinterpret_cast<int32_t*>(take(padded + 1));
         places = reinterpret_cast<int32_t*>(take(problem.n_items));
+        drawn = reinterpret_cast<uint32_t*>(take(problem.n_items / 32 + 1));
     }
 
     // Trains on the positives among the examples [begin, end), at most MAX_EXAMPLES.
@@ -63,23 +64,33 @@ class SoftmaxBlock {
         draw_negatives(begin);
         gather(begin, end);
         if (n_examples) {
-            multiply(users, lanes, 1, panels, PANEL, int64_t{PANEL} * problem.no_components,
-                     n_examples, stride, problem.no_components, coefficients, stride);
-            for (int64_t j = 0; j < stride; ++j) sum_g[j] = sum_g_cosine[j] = 0.0f;
-            for (int e = 0; e < n_examples; ++e) differentiate(e);
-            multiply(coefficients, stride, 1, negatives, lanes, 0, n_examples, lanes, n, user_sums,
-                     lanes);
-            multiply(coefficients, 1, stride, users, lanes, 0, n, lanes, n_examples, negative_sums,
-                     lanes);
+            multiply({users, row, 1}, {panels, PANEL, int64_t{PANEL} * lanes}, n_examples, padded,
+                     problem.no_components, coefficients, stride);
+            for (int64_t j = 0; j < padded; ++j) sum_g[j] = 0.0f;
+            for (int e = 0; e < n_examples; ++e) {
+                if (e + LISTS_AHEAD < n_examples) prefetch_list(examples[e + LISTS_AHEAD].user);
+                differentiate(e);
+            }
+            multiply({coefficients, stride, 1}, {negatives, row, PANEL}, n_examples, lanes, n,
+                     user_sums, row);
+            multiply({coefficients, 1, stride}, {users, row, PANEL}, n, lanes, n_examples,
+                     negative_sums, row);
             update();
         }
-        for (int32_t j = 0; j < n; ++j) places[ids[j]] = 0;
+        for (int32_t j = 0; j < n; ++j) {
+            places[ids[j]] = 0;
+            drawn[ids[j] / 32] = 0;
+        }
     }
 
   private:
+    static constexpr int LISTS_AHEAD = 4;  // examples whose users' lists are asked for early
+
     Lanes lanes;
     const int32_t n;
-    const int64_t stride;  // n, rounded up to whole panels
+    const int64_t padded;  // n, rounded up to whole panels
+    const int64_t row;     // floats from one direction to the next
+    const int64_t stride;  // floats from one example's coefficients to the next's
 
     struct BlockExample {
         int32_t user, item;
@@ -93,57 +104,68 @@ class SoftmaxBlock {
 
     // Directions, [example or negative][lane]; the bias's lane is 0.
     float *users, *positives, *negatives;
-    float* panels;        // negatives, component-major in panels
-    float* coefficients;  // [example][negative]: the cosine, then g
-    float *user_sums, *negative_sums;
-    float *norms, *biases;        // of the negatives, norms inverse
-    float *sum_g, *sum_g_cosine;  // over the examples
-    float* terms;                 // of one example's Z
+    float* panels;        // negatives, component-major in panels, until their cosines are known
+    float* coefficients;  // [example][negative]: the cosine, then the term of Z, then g
+    float *user_sums, *negative_sums;  // the latter in the place of the panels
+    float *norms, *biases;             // of the negatives, norms inverse
+    float* sum_g;                      // over the examples
     int32_t* ids;
     int32_t* same;    // the place before of the same item among the negatives, counted from 1
     int32_t* masked;  // negatives that an example's user knows
     int32_t* places;  // by item: its last place among the negatives, counted from 1; 0 if none
+    uint32_t* drawn;  // by item: whether it has a place, one bit each, to be found in the L1 cache
 
     void draw_negatives(int64_t begin) {
         Rng rng(problem.seed, static_cast<uint64_t>(begin));
         for (int32_t j = 0; j < n; ++j) {
             ids[j] = draw_candidate(problem, rng);
             prefetch_place(problem.items, ids[j]);
+            prefetch(places + ids[j]);
         }
         for (int32_t j = 0; j < n; ++j) prefetch_features(problem.items, ids[j]);
         for (int32_t j = 0; j < n && j < ROWS_AHEAD; ++j) prefetch_all(problem.items, ids[j]);
         for (int32_t j = 0; j < n; ++j) {
             if (j + ROWS_AHEAD < n) prefetch_all(problem.items, ids[j + ROWS_AHEAD]);
-            step.load_direction(problem.items, ids[j], negatives + j * lanes, &norms[j],
-                                &biases[j]);
+            step.load_direction(problem.items, ids[j], negatives + j * row, &norms[j], &biases[j]);
             same[j] = places[ids[j]];
             places[ids[j]] = j + 1;
+            drawn[ids[j] / 32] |= 1u << ids[j] % 32;
         }
-        for (int64_t j = n; j < stride; ++j) biases[j] = 0.0f;
+        // What fills up the last panel stays zero, and its term next to nothing.
+        for (int64_t j = n; j < padded; ++j) biases[j] = -INFINITY;
         float* panel = panels;
-        for (int64_t first = 0; first < stride; first += PANEL)
-            for (int32_t c = 0; c < problem.no_components; ++c)
-                for (int64_t j = first; j < first + PANEL; ++j)
-                    *panel++ = j < n ? negatives[j * lanes + c] : 0.0f;
+        for (int64_t first = 0; first < padded; first += PANEL)
+            for (int l = 0; l < lanes; l += Vec::N, panel += PANEL * Vec::N)
+                for (int half = 0; half < PANEL; half += Vec::N)
+                    transpose(negatives + (first + half) * row + l, row, panel + half, PANEL);
     }
 
-    static void prefetch_all(const Side& side, int32_t row) {
-        prefetch_row(side, row, 0, side.row_stride);
+    static void prefetch_all(const Side& side, int32_t id) {
+        prefetch_row(side, id, 0, side.row_stride);
+    }
+
+    // The items that the user knows, as many as are not fetched by themselves once they are read.
+    void prefetch_list(int32_t user) const {
+        constexpr int64_t MOST = 128, IN_LINE = 16;
+        const int64_t begin = problem.known.indptr[user], known = n_known(problem.known, user);
+        for (int64_t at = 0; at < known && at < MOST; at += IN_LINE)
+            prefetch(problem.known.items + begin + at);
     }
 
     void gather(int64_t begin, int64_t end) {
         n_examples = 0;
         for (int64_t i = begin; i < end; ++i) {
             prefetch_pair(problem, i);
-            prefetch_known(problem, i);
+            if (i + 2 * ROWS_AHEAD < problem.n_interactions)
+                prefetch(problem.known.indptr + read_example(problem, i + 2 * ROWS_AHEAD).user);
             const Example example = read_example(problem, i);
             if (!example.positive || knows_everything(step, example.user)) continue;
             BlockExample& e = examples[n_examples];
             e.user = example.user;
             e.item = example.item;
             e.weight = example.weight;
-            float* user = users + n_examples * lanes;
-            float* positive = positives + n_examples * lanes;
+            float* user = users + n_examples * row;
+            float* positive = positives + n_examples * row;
             float unused;
             step.load_direction(problem.users, e.user, user, &e.user_norm, &unused);
             step.load_direction(problem.items, e.item, positive, &e.item_norm, &e.item_bias);
@@ -155,33 +177,32 @@ class SoftmaxBlock {
     // Turns the cosines of example e into its coefficients g.
     void differentiate(int e) {
         BlockExample& example = examples[e];
-        float* row = coefficients + e * stride;
+        float* g = coefficients + e * stride;
         const float score = example.cosine + example.item_bias, rate = 1.0f / problem.temperature;
 
         const int n_masked = find_masked(example.user);
         if (n_masked == n) {
-            for (int64_t j = 0; j < stride; ++j) row[j] = 0.0f;
+            for (int64_t j = 0; j < padded; ++j) g[j] = 0.0f;
             example.g = 0.0f;
             return;
         }
-        // A masked negative, or one that only fills up a panel, is given the positive's score until
-        // its term is struck out, so that it cannot decide the maximum.
-        for (int m = 0; m < n_masked; ++m) row[masked[m]] = score - biases[masked[m]];
-        for (int64_t j = n; j < stride; ++j) row[j] = score;
+        // A masked negative cannot decide the maximum. Its term is next to nothing in the sum, and
+        // struck out afterwards.
+        for (int m = 0; m < n_masked; ++m) g[masked[m]] = -INFINITY;
         Vec highest_of_lane = Vec::all(score);
-        for (int64_t j = 0; j < stride; j += Vec::N)
-            highest_of_lane = maximum(highest_of_lane, Vec::load(row + j) + Vec::load(biases + j));
+        for (int64_t j = 0; j < padded; j += Vec::N)
+            highest_of_lane = maximum(highest_of_lane, Vec::load(g + j) + Vec::load(biases + j));
         float lane[Vec::N], highest = score;
         highest_of_lane.store(lane);
         for (float x : lane) highest = x > highest ? x : highest;
-        for (int64_t j = 0; j < stride; j += Vec::N)
-            exponential((Vec::load(row + j) + Vec::load(biases + j) + Vec::all(-highest)) *
-                        Vec::all(rate))
-                .store(terms + j);
-        for (int64_t j = n; j < stride; ++j) terms[j] = 0.0f;
-        for (int m = 0; m < n_masked; ++m) terms[masked[m]] = 0.0f;
         Vec sums = Vec::all(0.0f);
-        for (int64_t j = 0; j < stride; j += Vec::N) sums = sums + Vec::load(terms + j);
+        for (int64_t j = 0; j < padded; j += Vec::N) {
+            const Vec above = Vec::load(g + j) + Vec::load(biases + j) - Vec::all(highest);
+            const Vec term = power_of_two(above * Vec::all(rate * 1.44269504f));
+            sums = sums + term;
+            term.store(g + j);
+        }
+        for (int m = 0; m < n_masked; ++m) g[masked[m]] = 0.0f;
 
         const float share = static_cast<float>(problem.n_candidates) / static_cast<float>(n);
         const float rest = share * sums.sum(), own = exponential((score - highest) * rate);
@@ -192,12 +213,10 @@ class SoftmaxBlock {
         const float scale = example.weight * rate / z;
         example.g = -scale * rest;
         const Vec factor = Vec::all(scale * share);
-        for (int64_t j = 0; j < stride; j += Vec::N) {
-            const Vec g = factor * Vec::load(terms + j);
-            (Vec::load(sum_g + j) + g).store(sum_g + j);
-            multiply_add(g, Vec::load(row + j), Vec::load(sum_g_cosine + j))
-                .store(sum_g_cosine + j);
-            g.store(row + j);
+        for (int64_t j = 0; j < padded; j += Vec::N) {
+            const Vec its_g = factor * Vec::load(g + j);
+            (Vec::load(sum_g + j) + its_g).store(sum_g + j);
+            its_g.store(g + j);
         }
     }
 
@@ -213,33 +232,41 @@ class SoftmaxBlock {
             }
             return count;
         }
-        // Without a branch that nothing could predict. First the last place of each item, then
-        // those before it.
+        // Without a branch that nothing could predict. First the items, then the last place of
+        // each and those before it.
         for (int64_t at = known.indptr[user]; at < known.indptr[user + 1]; ++at) {
-            const int32_t place = places[known.items[at]];
-            masked[count] = place - 1;
-            count += place != 0;
+            const int32_t item = known.items[at];
+            masked[count] = item;
+            count += drawn[item / 32] >> item % 32 & 1;
         }
         const int n_items = count;
-        for (int m = 0; m < n_items; ++m)
+        for (int m = 0; m < n_items; ++m) {
+            masked[m] = places[masked[m]] - 1;
             for (int32_t place = same[masked[m]]; place; place = same[place - 1])
                 masked[count++] = place - 1;
+        }
         return count;
     }
 
     void update() {
+        // A block's matrices have pushed out what was read when it began.
         for (int32_t j = 0; j < n; ++j) {
+            if (j + ROWS_AHEAD < n) prefetch_all(problem.items, ids[j + ROWS_AHEAD]);
             if (sum_g[j] == 0.0f) continue;
-            float* direction = negative_sums + j * lanes;
-            subtract_and_scale(direction, sum_g_cosine[j], negatives + j * lanes, norms[j]);
-            step.update_item(ids[j], direction, BIAS_RATE * sum_g[j]);
+            float *gradient = negative_sums + j * row, *negative = negatives + j * row;
+            subtract_and_scale(gradient, dot(gradient, negative, lanes), negative, norms[j]);
+            step.update_item(ids[j], gradient, BIAS_RATE * sum_g[j]);
         }
         for (int e = 0; e < n_examples; ++e) {
+            if (e + ROWS_AHEAD < n_examples) {
+                prefetch_all(problem.items, examples[e + ROWS_AHEAD].item);
+                prefetch_all(problem.users, examples[e + ROWS_AHEAD].user);
+            }
             const BlockExample& example = examples[e];
             if (example.g == 0.0f) continue;
-            float* user = users + e * lanes;
-            float* positive = positives + e * lanes;
-            float* user_sum = user_sums + e * lanes;
+            float* user = users + e * row;
+            float* positive = positives + e * row;
+            float* user_sum = user_sums + e * row;
             for (int l = 0; l < lanes; l += Vec::N)
                 multiply_add(Vec::all(example.g), Vec::load(positive + l), Vec::load(user_sum + l))
                     .store(user_sum + l);

@@ -74,6 +74,11 @@ inline Plain<L> operator+(Plain<L> a, Plain<L> b) {
     return a;
 }
 template <int L>
+inline Plain<L> operator-(Plain<L> a, Plain<L> b) {
+    for (int i = 0; i < L; ++i) a.v[i] -= b.v[i];
+    return a;
+}
+template <int L>
 inline Plain<L> operator*(Plain<L> a, Plain<L> b) {
     for (int i = 0; i < L; ++i) a.v[i] *= b.v[i];
     return a;
@@ -128,6 +133,7 @@ struct Vec {
     }
 };
 inline Vec operator+(Vec a, Vec b) { return {_mm256_add_ps(a.v, b.v)}; }
+inline Vec operator-(Vec a, Vec b) { return {_mm256_sub_ps(a.v, b.v)}; }
 inline Vec operator*(Vec a, Vec b) { return {_mm256_mul_ps(a.v, b.v)}; }
 inline Vec operator/(Vec a, Vec b) { return {_mm256_div_ps(a.v, b.v)}; }
 inline Vec multiply_add(Vec a, Vec b, Vec c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
@@ -142,6 +148,35 @@ using Vec = Plain<8>;
 #endif
 
 static_assert(PANEL % Vec::N == 0, "a panel is a whole number of vectors");
+
+// to[c * to_row + r] = from[r * from_row + c], for r and c in [0, Vec::N).
+#if defined(__AVX2__)
+inline void transpose(const float* from, int64_t from_row, float* to, int64_t to_row) {
+    // Rows r and r + 4 share a register, so no step but the loads crosses its halves.
+    __m256 x[8], y[8];
+    for (int half = 0; half < 2; ++half)
+        for (int r = 0; r < 4; ++r)
+            x[4 * half + r] = _mm256_insertf128_ps(
+                _mm256_castps128_ps256(_mm_loadu_ps(from + r * from_row + 4 * half)),
+                _mm_loadu_ps(from + (r + 4) * from_row + 4 * half), 1);
+    for (int half = 0; half < 8; half += 4) {
+        y[half] = _mm256_unpacklo_ps(x[half], x[half + 1]);
+        y[half + 1] = _mm256_unpackhi_ps(x[half], x[half + 1]);
+        y[half + 2] = _mm256_unpacklo_ps(x[half + 2], x[half + 3]);
+        y[half + 3] = _mm256_unpackhi_ps(x[half + 2], x[half + 3]);
+        float* out = to + half * to_row;
+        _mm256_storeu_ps(out, _mm256_shuffle_ps(y[half], y[half + 2], 0x44));
+        _mm256_storeu_ps(out + to_row, _mm256_shuffle_ps(y[half], y[half + 2], 0xEE));
+        _mm256_storeu_ps(out + 2 * to_row, _mm256_shuffle_ps(y[half + 1], y[half + 3], 0x44));
+        _mm256_storeu_ps(out + 3 * to_row, _mm256_shuffle_ps(y[half + 1], y[half + 3], 0xEE));
+    }
+}
+#else
+inline void transpose(const float* from, int64_t from_row, float* to, int64_t to_row) {
+    for (int c = 0; c < Vec::N; ++c)
+        for (int r = 0; r < Vec::N; ++r) to[c * to_row + r] = from[r * from_row + c];
+}
+#endif
 
 // The inner product of two vectors of any length.
 inline float dot_product(const float* a, const float* b, int32_t n) {
@@ -177,30 +212,34 @@ LFM_INLINE float exponential(float x) {
     return multiply_add(p, r2, r + 1.0f) * power;
 }
 
-#if defined(__AVX2__)
-// The same, lane by lane.
-inline Vec exponential(Vec x) {
-    x.v = _mm256_min_ps(_mm256_max_ps(x.v, _mm256_set1_ps(-87.0f)), _mm256_set1_ps(88.0f));
-    const Vec shift = Vec::all(12582912.0f);
-    const Vec shifted = multiply_add(x, Vec::all(1.44269504f), shift);
-    const Vec n = {_mm256_sub_ps(shifted.v, shift.v)};
-    const Vec r =
-        multiply_add(n, Vec::all(2.12194440e-4f), multiply_add(n, Vec::all(-0.693359375f), x));
-    const Vec r2 = r * r;
-    const Vec low = multiply_add(Vec::all(1.6666665459e-1f), r, Vec::all(5.0000001201e-1f));
-    const Vec middle = multiply_add(Vec::all(8.3334519073e-3f), r, Vec::all(4.1665795894e-2f));
-    const Vec high = multiply_add(Vec::all(1.9875691500e-4f), r, Vec::all(1.3981999507e-3f));
-    const Vec p = multiply_add(multiply_add(high, r2, middle), r2, low);
-    const __m256i bits = _mm256_slli_epi32(
-        _mm256_add_epi32(_mm256_castps_si256(shifted.v), _mm256_set1_epi32(127)), 23);
-    return multiply_add(p, r2, r + Vec::all(1.0f)) * Vec{_mm256_castsi256_ps(bits)};
-}
-#else
-inline Vec exponential(Vec x) {
-    for (int i = 0; i < Vec::N; ++i) x.v[i] = exponential(x.v[i]);
+// 2^n for a float whose last bits are n, of [-126, 127].
+template <int L>
+inline Plain<L> power_of_last_bits(Plain<L> x) {
+    uint32_t bits[L];
+    memcpy(bits, x.v, sizeof bits);
+    for (int i = 0; i < L; ++i) bits[i] = (bits[i] + 127) << 23;
+    memcpy(x.v, bits, sizeof bits);
     return x;
 }
+#if defined(__AVX2__)
+inline Vec power_of_last_bits(Vec x) {
+    const __m256i bits = _mm256_add_epi32(_mm256_castps_si256(x.v), _mm256_set1_epi32(127));
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(bits, 23))};
+}
 #endif
+
+// 2^x lane by lane, for x <= 0, within 1 unit in the last place; 2^-126 for all x below -126. As
+// `exponential`, but the remainder of the nearest integer is exact.
+inline Vec power_of_two(Vec x) {
+    x = maximum(x, Vec::all(-126.0f));
+    const Vec shift = Vec::all(12582912.0f), shifted = x + shift;
+    const Vec r = x - (shifted - shift), r2 = r * r;
+    const Vec low = multiply_add(Vec::all(2.402264791e-1f), r, Vec::all(6.931472029e-1f));
+    const Vec middle = multiply_add(Vec::all(9.618437358e-3f), r, Vec::all(5.550332471e-2f));
+    const Vec high = multiply_add(Vec::all(1.535336188e-4f), r, Vec::all(1.339887440e-3f));
+    const Vec p = multiply_add(multiply_add(high, r2, middle), r2, low);
+    return multiply_add(p, r, Vec::all(1.0f)) * power_of_last_bits(shifted);
+}
 
 }  // namespace
 }  // namespace lfm
