@@ -46,8 +46,7 @@ class Epoch {
           n_parts(std::min<int64_t>(n_chunks, int64_t{PARTS_A_THREAD} * threads)),
           next_in_parts(n_parts << bits), bucket_begins((int64_t{1} << bits) + 1),
           bucket_taken(new std::atomic<bool>[int64_t{1} << bits]()),
-          block_begins(n_windows * n_classes),
-          window_state(new std::atomic<int32_t>[n_windows]()),
+          block_begins(n_windows * n_classes), window_state(new std::atomic<int32_t>[n_windows]()),
           buffers(n_classes > 1 ? threads * window * words : 0), counting(n_parts, threads),
           placing(1, threads), scattering(n_parts, threads), next(new Next[n_classes]) {
         unfinished.reserve(threads);  // nothing that runs in a thread asks for memory
@@ -159,8 +158,8 @@ class Epoch {
 
     int64_t first = 0, last = 0;
     std::atomic<int64_t> next_bucket{0};
-    std::unique_ptr<Next[]> next;                // of each class, the window of its next block
-    alignas(64) std::atomic<int64_t> floor{0};   // no class is at a window before this one
+    std::unique_ptr<Next[]> next;               // of each class, the window of its next block
+    alignas(64) std::atomic<int64_t> floor{0};  // no class is at a window before this one
     alignas(64) std::atomic<bool> stopped{false};
     std::atomic<bool> some_unfinished{false};
     std::mutex unfinished_mutex;

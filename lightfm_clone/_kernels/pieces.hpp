@@ -39,7 +39,9 @@ class Meeting {
     void tell() {
         std::atomic_thread_fence(std::memory_order_seq_cst);
         if (sleepers.load() == 0) return;
-        { std::lock_guard<std::mutex> lock(mutex); }
+        {
+            std::lock_guard<std::mutex> lock(mutex);
+        }
         wake_up.notify_all();
     }
 

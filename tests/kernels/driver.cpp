@@ -16,9 +16,9 @@
 #include <vector>
 
 #include "_kernels/dispatch.hpp"
+#include "_kernels/epoch.hpp"
 #include "_kernels/features.hpp"
 #include "_kernels/interactions.hpp"
-#include "_kernels/queue.hpp"
 
 using namespace lfm;
 
@@ -338,11 +338,19 @@ int main(int argc, char** argv) {
     rank(*kernels, stored);
 
     // Every block is taken once, whichever thread asks.
-    Queue queue(2);
-    queue.offer(0, 3);
+    // Two buckets, and blocks of two classes.
+    const int64_t n_examples = 20000;
+    std::vector<uint32_t> words, order(2 * n_examples);
+    std::vector<uint8_t> classes;
+    for (uint32_t i = 0; i < n_examples; ++i) words.insert(words.end(), {i, i % N_ITEMS});
+    for (int32_t item = 0; item < N_ITEMS; ++item) classes.push_back(item % 3 == 0);
+    Epoch epoch(words.data(), 2, n_examples, SEED, 1, 256, 2, classes.data(), order.data());
+    epoch.offer(0, (n_examples + 255) / 256);
+    epoch.enter(0);
     std::vector<int64_t> taken;
-    for (int thread = 0; taken.size() < 6; thread = 1 - thread) taken.push_back(queue.take(thread));
-    std::sort(taken.begin(), taken.end());
-    print("queue", taken);
+    for (Block block{0, 0}; epoch.take(0, &block); block.position = block.end)
+        taken.insert(taken.end(), {block.position, block.end});
+    print("order", order);
+    print("blocks", taken);
     return 0;
 }
