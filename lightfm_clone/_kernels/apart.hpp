@@ -2,7 +2,8 @@
 //
 // Linux wakes a thread up where it last ran, or beside the one that wakes it. Where another process
 // is busy on the other CPU, two threads then share one, and the system evens that out only after a
-// tenth of a second or so: longer than a short fit takes. Compiled at the baseline level.
+// tenth of a second or so: longer than a short fit takes. Elsewhere nothing is done.
+// Compiled at the baseline level.
 #pragma once
 
 #include <atomic>
@@ -13,24 +14,25 @@
 
 namespace lfm {
 
+#if defined(__linux__)
+
 class Apart {
   public:
     explicit Apart(int threads) : threads(threads), cpus(new std::atomic<int>[threads]) {
         for (int t = 0; t < threads; ++t) cpus[t].store(NOWHERE);
     }
 
-    // Called by each thread when it begins. A thread on the CPU of one that came before leaves that
-    // CPU, for one of those it may run on where none of the others is. What it may run on stays as it is.
+    // Called by each thread when it begins. A thread on the CPU of one that came before leaves it, for
+    // one of those it may run on where none of the others is. What it may run on stays as it is.
     void settle(int thread) {
-#if defined(__linux__)
         const int here = sched_getcpu();
         cpus[thread].store(here);
         bool is_shared = false;
         for (int t = 0; t < threads; ++t) is_shared |= t != thread && cpus[t].load() == here;
         if (!is_shared) return;
-        cpu_set_t allowed, free;
+        cpu_set_t allowed;
         if (sched_getaffinity(0, sizeof allowed, &allowed)) return;  // more CPUs than it can say
-        free = allowed;
+        cpu_set_t free = allowed;
         for (int t = 0; t < threads; ++t) {
             const int cpu = cpus[t].load();
             if (cpu >= 0 && cpu < CPU_SETSIZE) CPU_CLR(cpu, &free);
@@ -38,15 +40,22 @@ class Apart {
         if (CPU_COUNT(&free) == 0 || sched_setaffinity(0, sizeof free, &free)) return;
         sched_setaffinity(0, sizeof allowed, &allowed);
         cpus[thread].store(sched_getcpu());
-#else
-        (void)thread;
-#endif
     }
 
   private:
     static constexpr int NOWHERE = -1;
-    int threads;
-    std::unique_ptr<std::atomic<int>[]> cpus;
+    const int threads;
+    const std::unique_ptr<std::atomic<int>[]> cpus;
 };
+
+#else
+
+class Apart {
+  public:
+    explicit Apart(int) {}
+    void settle(int) {}
+};
+
+#endif
 
 }  // namespace lfm
