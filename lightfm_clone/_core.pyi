@@ -95,6 +95,10 @@ def sum_features(
 ) -> Representations: ...
 
 @final
+class Codes:
+    def __init__(self, vectors: Floats) -> None: ...
+
+@final
 class Items:
     def __init__(self, biases: Floats, vectors: Floats, packed: bool) -> None: ...
     def best(
@@ -107,6 +111,7 @@ class Items:
         ids: _Int32s,
         scores: Floats,
         num_threads: int,
+        codes: Codes | None = None,
     ) -> None: ...
     def ranks(
         self,

@@ -22,7 +22,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from cython cimport final
 from cython.operator cimport dereference
 from cython.parallel cimport prange
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libcpp.memory cimport make_unique, unique_ptr
 
 from lightfm_clone._kernels cimport (
@@ -1096,6 +1096,40 @@ cdef raise_fault(name, Finding finding, row, n_rows, n_stored, n_features):
 
 
 @final
+cdef class Codes:
+    """8-bit copies of vectors, which say what items a list of few users need not look at.
+
+    They take 4 bytes an item, and one for each component, whose number is rounded up to a multiple
+    of 4 (`_kernels/codes.hpp`).
+
+    Parameters
+    ----------
+    vectors : float32 [n_items, no_components]
+    """
+
+    cdef int32_t n_items
+    cdef int32_t n_coded
+    cdef double limits[2]
+    cdef object array
+    cdef const char* panels
+
+    def __init__(self, const float[:, ::1] vectors):
+        cdef int32_t n_items = <int32_t> vectors.shape[0]
+        cdef int32_t no_components = <int32_t> vectors.shape[1]
+        cdef int64_t n_panels = ceil_divide(n_items, PANEL)
+        self.n_items = n_items
+        self.n_coded = <int32_t> ceil_divide(no_components, 4) * 4
+        cdef float[::1] array = aligned_zeros((n_panels * PANEL * (self.n_coded // 4 + 1),))
+        self.panels = NULL
+        if n_items:
+            with nogil:
+                kernels.code_items(&vectors[0, 0] if no_components else NULL, n_items,
+                                   no_components, self.n_coded, <char*> &array[0], self.limits)
+            self.panels = <const char*> &array[0]
+        self.array = array
+
+
+@final
 cdef class Items:
     """Representations of items, and a copy of them packed for the ranking kernels.
 
@@ -1133,10 +1167,11 @@ cdef class Items:
 
     def best(self, const float[::1] user_biases, const float[:, ::1] user_vectors,
              const int64_t[::1] begins, const int64_t[::1] ends, const int32_t[::1] excluded,
-             int32_t[:, ::1] ids, float[:, ::1] scores, num_threads):
+             int32_t[:, ::1] ids, float[:, ::1] scores, num_threads, Codes codes=None):
         """Write the best items of n users to `ids` and `scores`, int32 and float32 [n, k].
 
-        User u does not get excluded[begins[u] .. ends[u]), which are sorted.
+        User u does not get excluded[begins[u] .. ends[u]), which are sorted. Codes of the same
+        vectors change nothing but the time.
         """
         cdef Representations users = as_representations(
             user_vectors, user_biases, self.no_components
@@ -1154,15 +1189,29 @@ cdef class Items:
         cdef int64_t n_blocks = ceil_divide(n, size)
         cdef float[:, ::1] scratch = aligned_zeros((threads, USERS_AT_ONCE * TILE))
         cdef const int32_t* out = &excluded[0] if excluded.shape[0] else NULL
+        cdef int16_t[:, ::1] user_codes
+        if codes is not None:
+            if codes.n_items != self.n_items or codes.n_coded < self.no_components:
+                raise ValueError("codes and items do not fit each other")
+            user_codes = np.empty((threads, size * codes.n_coded + 1), dtype=np.int16)
         with nogil:
             for block in prange(n_blocks, num_threads=threads, schedule="dynamic", chunksize=1):
                 first = block * size
-                kernels.top_items(
-                    shifted(users, first, self.no_components), <int32_t> min(size, n - first),
-                    self.representations, self.panels, self.n_items, self.no_components,
-                    &begins[first], &ends[first], out, k, &scratch[lfm_thread(), 0],
-                    &ids[first, 0], &scores[first, 0],
-                )
+                if codes is None:
+                    kernels.top_items(
+                        shifted(users, first, self.no_components), <int32_t> min(size, n - first),
+                        self.representations, self.panels, self.n_items, self.no_components,
+                        &begins[first], &ends[first], out, k, &scratch[lfm_thread(), 0],
+                        &ids[first, 0], &scores[first, 0],
+                    )
+                else:
+                    kernels.top_items_by_codes(
+                        shifted(users, first, self.no_components), <int32_t> min(size, n - first),
+                        self.representations, codes.panels, codes.limits, self.n_items,
+                        self.no_components, codes.n_coded, &begins[first], &ends[first], out, k,
+                        &scratch[lfm_thread(), 0], &user_codes[lfm_thread(), 0], &ids[first, 0],
+                        &scores[first, 0],
+                    )
 
     def ranks(self, const float[::1] user_biases, const float[:, ::1] user_vectors,
               const int64_t[::1] test_indptr, const int32_t[::1] test_indices,

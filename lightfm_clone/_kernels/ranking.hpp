@@ -177,6 +177,11 @@ struct Best {
 
     float threshold() const { return size == k ? scores[0] : -INFINITY; }
 
+    // Whether an item belongs to the best, in whatever order they come.
+    bool has_place_for(int32_t id, float score) const {
+        return size < k ? score > -INFINITY : is_worse(scores[0], ids[0], score, id);
+    }
+
     void add(int32_t id, float score) {
         if (size < k) {
             ids[size] = id;
@@ -223,13 +228,18 @@ inline void add_best(const float* scores, int n_scores, int32_t first, Best* bes
     }
 }
 
-// The scores of one tile for one user, from item vectors as they lie in memory.
+// A score from an item's vector as it lies in memory.
+inline float score_row(const float* user_vector, float user_bias, const Representations& items,
+                       int64_t item, int32_t no_components) {
+    return dot_product(user_vector, items.vectors + item * no_components, no_components) +
+           items.biases[item] + user_bias;
+}
+
+// The scores of one tile for one user.
 inline void score_rows(const float* user_vector, float user_bias, const Representations& items,
                        int32_t first, int32_t end, int32_t no_components, float* scores) {
     for (int32_t i = first; i < end; ++i)
-        scores[i - first] =
-            dot_product(user_vector, items.vectors + int64_t{i} * no_components, no_components) +
-            items.biases[i] + user_bias;
+        scores[i - first] = score_row(user_vector, user_bias, items, i, no_components);
     for (int32_t i = end - first; i % Vec::N; ++i) scores[i] = NAN;
 }
 
