@@ -187,14 +187,19 @@ cdef inline int64_t ceil_divide(int64_t a, int64_t b) noexcept nogil:
     return (a + b - 1) // b
 
 
-cdef aligned_zeros(shape):
-    """A float32 array of zeros that starts on a cache line."""
+cdef aligned_empty(shape):
+    """A float32 array that starts on a cache line."""
     size = int(np.prod(shape))
     # NumPy asks for huge pages in `empty`, not in `zeros`; rows are read at random, and without
     # huge pages most of the time goes into address translation.
     buffer = np.empty(size + 16, dtype=np.float32)
     start = -buffer.ctypes.data % 64 // 4
-    aligned = buffer[start:start + size].reshape(shape)
+    return buffer[start:start + size].reshape(shape)
+
+
+cdef aligned_zeros(shape):
+    """The same, of zeros."""
+    aligned = aligned_empty(shape)
     aligned[...] = 0
     return aligned
 
@@ -1119,7 +1124,7 @@ cdef class Codes:
         cdef int64_t n_panels = ceil_divide(n_items, PANEL)
         self.n_items = n_items
         self.n_coded = <int32_t> ceil_divide(no_components, 4) * 4
-        cdef float[::1] array = aligned_zeros((n_panels * PANEL * (self.n_coded // 4 + 1),))
+        cdef float[::1] array = aligned_empty((n_panels * PANEL * (self.n_coded // 4 + 1),))
         self.panels = NULL
         if n_items:
             with nogil:

@@ -15,6 +15,11 @@
 // what differs between them. Rounding, here and in the score itself, is added to the bound.
 #pragma once
 
+#if !defined(__AVX2__) && (defined(__SSE2__) || defined(_M_X64))
+#include <emmintrin.h>
+#endif
+
+#include "prefetch.hpp"
 #include "ranking.hpp"
 
 namespace lfm {
@@ -25,7 +30,7 @@ constexpr float LARGEST_CODED = 1e15f;  // beyond it a square could overflow
 constexpr float SMALLEST_CODED = 1e-30f;
 constexpr float LOWEST = -3.402823466e+38f;
 
-// Codes of a panel: 16 scales, then for each pair of components the pairs of the 16 items.
+// Codes of a panel: 16 scales, then for every 4 components those of the 16 items, one cache line.
 inline int64_t code_bytes(int32_t n_coded) {
     return static_cast<int64_t>(PANEL) * (n_coded + static_cast<int64_t>(sizeof(float)));
 }
@@ -45,10 +50,10 @@ inline float largest_size(const float* values, int32_t n) {
     return largest;
 }
 
-// Codes of the items [first, end) of a panel into `panel`, which holds zeros. `limits` grow to the
-// largest |r|^2 and |c|^2.
+// Codes of the items [first, end) of a panel. `limits` grow to the largest |r|^2 and |c|^2.
 inline void code_panel(const float* vectors, int64_t first, int64_t end, int32_t no_components,
-                       char* panel, double* limits) {
+                       int32_t n_coded, char* panel, double* limits) {
+    memset(panel, 0, static_cast<size_t>(code_bytes(n_coded)));
     const Vec shift = Vec::all(12582912.0f), back = Vec::all(-12582912.0f);  // rounds, as in vec.hpp
     const Vec minus = Vec::all(-1.0f);
     for (int64_t i = first; i < end; ++i) {
@@ -61,12 +66,13 @@ inline void code_panel(const float* vectors, int64_t first, int64_t end, int32_t
         if (scale == 0.0f || scale == INFINITY) continue;
         const Vec inverse = Vec::all(1.0f / scale);
         Vec residuals = Vec::all(0.0f), squares = Vec::all(0.0f);
-        char* pairs = panel + PANEL * sizeof scale + (i - first) * 2;
+        char* fours = panel + PANEL * sizeof scale + (i - first) * 4;
         for (int32_t begin = 0; begin < no_components; begin += CODES_AT_ONCE) {
             const int64_t rest = no_components - begin;
             const int64_t n = rest < CODES_AT_ONCE ? rest : CODES_AT_ONCE;
-            float part[CODES_AT_ONCE] = {};
+            float part[CODES_AT_ONCE];
             memcpy(part, vector + begin, static_cast<size_t>(n) * sizeof(float));
+            for (int64_t c = n; c < CODES_AT_ONCE; ++c) part[c] = 0.0f;
             for (int64_t c = 0; c < CODES_AT_ONCE; c += Vec::N) {
                 const Vec exact = Vec::load(part + c) * inverse;
                 const Vec rounded = exact + shift + back;
@@ -78,7 +84,7 @@ inline void code_panel(const float* vectors, int64_t first, int64_t end, int32_t
             int8_t codes[CODES_AT_ONCE];
             for (int64_t c = 0; c < CODES_AT_ONCE; ++c)
                 codes[c] = static_cast<int8_t>(static_cast<int32_t>(part[c]));
-            for (int64_t c = 0; c < n; c += 2, pairs += 2 * PANEL) memcpy(pairs, codes + c, 2);
+            for (int64_t c = 0; c < n; c += 4, fours += 4 * PANEL) memcpy(fours, codes + c, 4);
         }
         const double of_residuals = residuals.sum(), of_squares = squares.sum();
         limits[0] = of_residuals > limits[0] ? of_residuals : limits[0];
@@ -86,14 +92,14 @@ inline void code_panel(const float* vectors, int64_t first, int64_t end, int32_t
     }
 }
 
-// Codes of all items into `panels`, which holds zeros; n_coded is no_components rounded up to a
+// Codes of all items into `panels`; n_coded is no_components rounded up to a
 // multiple of 4, so that panels are whole cache lines. limits: what |r| and |c| are at most.
 inline void code_items(const float* vectors, int32_t n_items, int32_t no_components,
                        int32_t n_coded, char* panels, double* limits) {
     limits[0] = limits[1] = 0.0;
     for (int64_t first = 0; first < n_items; first += PANEL, panels += code_bytes(n_coded)) {
         const int64_t end = n_items - first < PANEL ? n_items : first + PANEL;
-        code_panel(vectors, first, end, no_components, panels, limits);
+        code_panel(vectors, first, end, no_components, n_coded, panels, limits);
     }
     // Residuals are those of rounded quotients, each off by less than 1e-4, and sums are rounded.
     const double rounding = 1.0 + 1e-7 * no_components + 1e-6;
@@ -114,6 +120,8 @@ constexpr float UNIT = 5.9604645e-8f;  // 2^-24, a rounding's share of what is r
 // A bias is added to, and a sum with it rounded, some few times, in the score and in the bound.
 constexpr float ROUNDING = 16 * UNIT;
 
+constexpr int PLACES[4] = {0, 2, 1, 3};  // of the components among each 4 codes of a user
+
 inline CodedUser code_user(const float* vector, float bias, int32_t no_components, int32_t n_coded,
                            const double* limits, int16_t* codes) {
     for (int32_t c = 0; c < n_coded; ++c) codes[c] = 0;
@@ -129,7 +137,7 @@ inline CodedUser code_user(const float* vector, float bias, int32_t no_component
     for (int32_t c = 0; c < no_components; ++c) {
         const double step = user.step;
         const double code = step > 0.0 ? floor(vector[c] / step + 0.5) : 0.0;
-        codes[c] = static_cast<int16_t>(code);
+        codes[c / 4 * 4 + PLACES[c % 4]] = static_cast<int16_t>(code);
         const double residual = vector[c] - code * step;
         squares += static_cast<double>(vector[c]) * vector[c];
         residuals += residual * residual;
@@ -145,53 +153,93 @@ inline CodedUser code_user(const float* vector, float bias, int32_t no_component
     return user;
 }
 
-// bounds[i] of n items whose codes begin at `panels`, and -infinity up to whole panels.
-inline void bound_items(const CodedUser& user, const char* panels, const float* biases, int32_t n,
-                        int32_t n_coded, float* bounds) {
+// t · c of N items, side by side. The codes of a user come by fours, too: those of components 0, 2,
+// 1, 3, because the bytes of 16 bits are spread apart by shifts, the low ones and the high ones.
+#if defined(__AVX2__)
+struct CodeProducts {
+    static constexpr int N = 8;
+    __m256i sums = _mm256_setzero_si256();
+    LFM_INLINE void add(const char* items, const int16_t* user) {
+        int32_t low, high;
+        memcpy(&low, user, sizeof low);
+        memcpy(&high, user + 2, sizeof high);
+        const __m256i both = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(items));
+        const __m256i lows = _mm256_srai_epi16(_mm256_slli_epi16(both, 8), 8);
+        const __m256i highs = _mm256_srai_epi16(both, 8);
+        sums = _mm256_add_epi32(sums, _mm256_madd_epi16(lows, _mm256_set1_epi32(low)));
+        sums = _mm256_add_epi32(sums, _mm256_madd_epi16(highs, _mm256_set1_epi32(high)));
+    }
+    void store(float* out) const { _mm256_storeu_ps(out, _mm256_cvtepi32_ps(sums)); }
+};
+#elif defined(__SSE2__) || defined(_M_X64)
+struct CodeProducts {
+    static constexpr int N = 4;
+    __m128i sums = _mm_setzero_si128();
+    LFM_INLINE void add(const char* items, const int16_t* user) {
+        int32_t low, high;
+        memcpy(&low, user, sizeof low);
+        memcpy(&high, user + 2, sizeof high);
+        const __m128i both = _mm_loadu_si128(reinterpret_cast<const __m128i*>(items));
+        const __m128i lows = _mm_srai_epi16(_mm_slli_epi16(both, 8), 8);
+        const __m128i highs = _mm_srai_epi16(both, 8);
+        sums = _mm_add_epi32(sums, _mm_madd_epi16(lows, _mm_set1_epi32(low)));
+        sums = _mm_add_epi32(sums, _mm_madd_epi16(highs, _mm_set1_epi32(high)));
+    }
+    void store(float* out) const { _mm_storeu_ps(out, _mm_cvtepi32_ps(sums)); }
+};
+#else
+struct CodeProducts {
+    static constexpr int N = 4;
+    int32_t sums[N] = {};
+    LFM_INLINE void add(const char* items, const int16_t* user) {
+        signed char codes[4 * N];
+        memcpy(codes, items, sizeof codes);
+        for (int i = 0; i < N; ++i)
+            sums[i] += codes[4 * i] * user[0] + codes[4 * i + 2] * user[1] +
+                       codes[4 * i + 1] * user[2] + codes[4 * i + 3] * user[3];
+    }
+    void store(float* out) const {
+        for (int i = 0; i < N; ++i) out[i] = static_cast<float>(sums[i]);
+    }
+};
+#endif
+
+// bounds[i] of n items whose codes begin at `panels`, and -infinity up to whole panels. `next` is
+// where the codes lie that will be read after these; null where these are in the cache.
+inline void bound_items(const CodedUser& user, const char* panels, const char* next,
+                        const float* biases, int32_t n, int32_t n_coded, float* bounds) {
+    constexpr int AHEAD = 4;  // panels
+    constexpr int GROUPS = PANEL / CodeProducts::N;
     const Vec step = Vec::all(user.step), slack = Vec::all(user.slack), bias = Vec::all(user.bias);
     const Vec rounding = Vec::all(ROUNDING), minus = Vec::all(-1.0f);
-    for (int32_t first = 0; first < n; first += PANEL, panels += code_bytes(n_coded)) {
+    const int64_t size = code_bytes(n_coded);
+    for (int32_t first = 0; first < n; first += PANEL, panels += size) {
+        if (next) {
+            const int32_t left = n - first - AHEAD * PANEL;
+            const char* soon = left > 0 ? panels + AHEAD * size : next + -left / PANEL * size;
+            for (int64_t line = 0; line < size; line += 64) prefetch_to_read(soon + line);
+        }
         const float* biases_here = biases + first;
         float last[PANEL];
         if (n - first < PANEL) {
             for (int32_t i = 0; i < PANEL; ++i) last[i] = first + i < n ? biases_here[i] : 0.0f;
             biases_here = last;
         }
-        const char* pairs = panels + PANEL * sizeof(float);
-        Vec products[PANEL / Vec::N];
-#if defined(__AVX2__)
-        __m256i sums[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-        for (int32_t c = 0; c < n_coded; c += 2, pairs += 2 * PANEL) {
-            int32_t both;
-            memcpy(&both, user.codes + c, sizeof both);
-            const __m256i of_user = _mm256_set1_epi32(both);
-            for (int half = 0; half < 2; ++half) {
-                const __m128i codes =
-                    _mm_loadu_si128(reinterpret_cast<const __m128i*>(pairs + half * PANEL));
-                sums[half] = _mm256_add_epi32(
-                    sums[half], _mm256_madd_epi16(_mm256_cvtepi8_epi16(codes), of_user));
-            }
-        }
-        for (int half = 0; half < 2; ++half) products[half] = {_mm256_cvtepi32_ps(sums[half])};
-#else
-        int32_t sums[PANEL] = {};
-        for (int32_t c = 0; c < n_coded; c += 2, pairs += 2 * PANEL) {
-            const int32_t one = user.codes[c], other = user.codes[c + 1];
-            for (int i = 0; i < PANEL; ++i)
-                sums[i] += one * static_cast<signed char>(pairs[2 * i]) +
-                           other * static_cast<signed char>(pairs[2 * i + 1]);
-        }
-        float as_floats[PANEL];
-        for (int i = 0; i < PANEL; ++i) as_floats[i] = static_cast<float>(sums[i]);
-        for (int v = 0; v < PANEL / Vec::N; ++v) products[v] = Vec::load(as_floats + v * Vec::N);
-#endif
+        const char* fours = panels + PANEL * sizeof(float);
+        CodeProducts groups[GROUPS];
+        for (int32_t c = 0; c < n_coded; c += 4, fours += 4 * PANEL)
+            for (int g = 0; g < GROUPS; ++g)
+                groups[g].add(fours + g * 4 * CodeProducts::N, user.codes + c);
+        float products[PANEL];
+        for (int g = 0; g < GROUPS; ++g) groups[g].store(products + g * CodeProducts::N);
         for (int v = 0; v < PANEL / Vec::N; ++v) {
             float scales[Vec::N];
             memcpy(scales, panels + v * sizeof scales, sizeof scales);
             const Vec of_item = Vec::load(biases_here + v * Vec::N);
             const Vec above =
                 multiply_add(maximum(of_item, of_item * minus), rounding, of_item) + bias;
-            multiply_add(multiply_add(products[v], step, slack), Vec::load(scales), above)
+            const Vec product = Vec::load(products + v * Vec::N);
+            multiply_add(multiply_add(product, step, slack), Vec::load(scales), above)
                 .store(bounds + first + v * Vec::N);
         }
     }
@@ -252,13 +300,16 @@ inline void top_items_by_codes(const Representations& users, int32_t n,
     }
     const int32_t n_tiles = (n_items + TILE - 1) / TILE;
     const int32_t stride = coprime_from(static_cast<int32_t>(0.618 * n_tiles) + 1, n_tiles);
-    int64_t turn = 0;
-    for (int32_t t = 0; t < n_tiles; ++t, turn = (turn + stride) % n_tiles) {
+    int64_t turn = 0, next_turn = 0;
+    for (int32_t t = 0; t < n_tiles; ++t, turn = next_turn) {
+        next_turn = (turn + stride) % n_tiles;
         const int32_t tile = static_cast<int32_t>(turn) * TILE;
         const int32_t n_here = n_items - tile < TILE ? n_items - tile : TILE;
-        const char* panels_here = panels + tile / PANEL * code_bytes(n_coded);
+        const char* panels_here = panels + turn * (TILE / PANEL) * code_bytes(n_coded);
+        const char* next = panels + next_turn * (TILE / PANEL) * code_bytes(n_coded);
         for (int32_t u = 0; u < n; ++u) {
-            bound_items(coded[u], panels_here, items.biases + tile, n_here, n_coded, bounds);
+            bound_items(coded[u], panels_here, u == 0 ? next : nullptr, items.biases + tile, n_here,
+                        n_coded, bounds);
             int64_t at = first_from(excluded, begins[u], ends[u], tile);
             for (; at < ends[u] && excluded[at] - tile < n_here; ++at)
                 bounds[excluded[at] - tile] = -INFINITY;
