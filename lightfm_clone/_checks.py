@@ -482,6 +482,8 @@ def check_ids(ids: Any, name: str, n_rows: int, noun: str, side: str) -> Any:
     Lists, tuples, ranges, pandas Series and Index, arrays of any integer dtype, and floats that
     are whole numbers are accepted. `noun` says what the rows are, `side` whose.
     """
+    if type(ids) is int and 0 <= ids < n_rows:  # as a service asks: it shall not wait for NumPy
+        return np.array([ids], dtype=np.int32)
     if isinstance(ids, np.ma.MaskedArray) and np.ma.is_masked(ids):
         # The values behind the mask would escape the checks below.
         raise ValueError(f"{name} must not be masked; leave out what is missing")

@@ -87,10 +87,17 @@ BlockKernel block_kernel(int loss, int schedule, const Problem& problem) {
 void score_pairs(const Representations& users, const Representations& items, int32_t no_components,
                  const int32_t* user_ids, int64_t user_step, const int32_t* item_ids, int64_t n,
                  float* out) {
+    const auto item = [=](int64_t i) { return int64_t{item_ids[i]}; };
+    if (!user_step) {
+        const int64_t user = user_ids[0];
+        score_items(users.vectors + user * no_components, users.biases[user], items, item, n,
+                    no_components, out);
+        return;
+    }
     for (int64_t i = 0; i < n; ++i) {
         const int64_t user = user_ids[i * user_step];
-        out[i] = score_row(users.vectors + user * no_components, users.biases[user], items,
-                           item_ids[i], no_components);
+        out[i] = score_row(users.vectors + user * no_components, users.biases[user], items, item(i),
+                           no_components);
     }
 }
 

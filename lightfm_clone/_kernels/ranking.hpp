@@ -235,11 +235,28 @@ inline float score_row(const float* user_vector, float user_bias, const Represen
            items.biases[item] + user_bias;
 }
 
+// scores[i] of n items for one user, those that `item(i)` gives, each as score_row makes it.
+template <class Item>
+inline void score_items(const float* user_vector, float user_bias, const Representations& items,
+                        Item item, int64_t n, int32_t no_components, float* scores) {
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        const float* vectors[4];
+        for (int r = 0; r < 4; ++r) vectors[r] = items.vectors + item(i + r) * no_components;
+        float products[4];
+        four_products(user_vector, vectors, no_components, products);
+        for (int r = 0; r < 4; ++r)
+            scores[i + r] = products[r] + items.biases[item(i + r)] + user_bias;
+    }
+    for (; i < n; ++i)
+        scores[i] = score_row(user_vector, user_bias, items, item(i), no_components);
+}
+
 // The scores of one tile for one user.
 inline void score_rows(const float* user_vector, float user_bias, const Representations& items,
                        int32_t first, int32_t end, int32_t no_components, float* scores) {
-    for (int32_t i = first; i < end; ++i)
-        scores[i - first] = score_row(user_vector, user_bias, items, i, no_components);
+    score_items(user_vector, user_bias, items, [=](int64_t i) { return first + i; }, end - first,
+                no_components, scores);
     for (int32_t i = end - first; i % Vec::N; ++i) scores[i] = NAN;
 }
 
