@@ -597,7 +597,8 @@ class LightFM:
         Notes
         -----
         Beside the result and two copies of the item vectors, memory does not grow with the number
-        of users: their vectors are made for some thousand at a time.
+        of users: their vectors are made for some thousand at a time. Who asks for a list at a time,
+        often, asks what `prepare` returns.
 
         Examples
         --------

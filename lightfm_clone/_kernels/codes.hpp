@@ -25,7 +25,7 @@
 namespace lfm {
 namespace {
 
-constexpr int64_t CODES_AT_ONCE = 64;  // components that are coded at a time
+constexpr int64_t CODES_AT_ONCE = 64;   // components that are coded at a time
 constexpr float LARGEST_CODED = 1e15f;  // beyond it a square could overflow
 constexpr float SMALLEST_CODED = 1e-30f;
 constexpr float LOWEST = -3.402823466e+38f;
@@ -54,7 +54,8 @@ inline float largest_size(const float* values, int32_t n) {
 inline void code_panel(const float* vectors, int64_t first, int64_t end, int32_t no_components,
                        int32_t n_coded, char* panel, double* limits) {
     memset(panel, 0, static_cast<size_t>(code_bytes(n_coded)));
-    const Vec shift = Vec::all(12582912.0f), back = Vec::all(-12582912.0f);  // rounds, as in vec.hpp
+    const Vec shift = Vec::all(12582912.0f),
+              back = Vec::all(-12582912.0f);  // rounds, as in vec.hpp
     const Vec minus = Vec::all(-1.0f);
     for (int64_t i = first; i < end; ++i) {
         const float* vector = vectors + i * no_components;
@@ -320,9 +321,8 @@ inline void top_items_by_codes(const Representations& users, int32_t n,
                 for (int32_t j = 0; may >> j; ++j) {
                     if (!(may >> j & 1)) continue;
                     const int32_t item = tile + i + j;
-                    const float score =
-                        score_row(users.vectors + int64_t{u} * no_components, users.biases[u],
-                                  items, item, no_components);
+                    const float score = score_row(users.vectors + int64_t{u} * no_components,
+                                                  users.biases[u], items, item, no_components);
                     if (best[u].has_place_for(item, score)) best[u].add(item, score);
                 }
             }

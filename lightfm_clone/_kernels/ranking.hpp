@@ -248,15 +248,15 @@ inline void score_items(const float* user_vector, float user_bias, const Represe
         for (int r = 0; r < 4; ++r)
             scores[i + r] = products[r] + items.biases[item(i + r)] + user_bias;
     }
-    for (; i < n; ++i)
-        scores[i] = score_row(user_vector, user_bias, items, item(i), no_components);
+    for (; i < n; ++i) scores[i] = score_row(user_vector, user_bias, items, item(i), no_components);
 }
 
 // The scores of one tile for one user.
 inline void score_rows(const float* user_vector, float user_bias, const Representations& items,
                        int32_t first, int32_t end, int32_t no_components, float* scores) {
-    score_items(user_vector, user_bias, items, [=](int64_t i) { return first + i; }, end - first,
-                no_components, scores);
+    score_items(
+        user_vector, user_bias, items, [=](int64_t i) { return first + i; }, end - first,
+        no_components, scores);
     for (int32_t i = end - first; i % Vec::N; ++i) scores[i] = NAN;
 }
 
