@@ -154,7 +154,7 @@ def test_rules_and_codes_together():
 # ---- prepared models -----------------------------------------------------------------------------
 
 N_USERS, N_ITEMS = 40, 70
-KNOWN = random_interactions(300, (N_USERS, N_ITEMS), 3).tocsr()
+KNOWN = random_interactions(3, (N_USERS, N_ITEMS), 300).tocsr()
 USERS, ITEMS = random_features(N_USERS, 7, seed=2), random_features(N_ITEMS, 9, seed=1)
 
 
@@ -205,7 +205,7 @@ def test_what_a_prepared_model_refuses():
         ({"user_features": USERS, "user_ids": 40}, "must be below 40"),
         ({"user_features": USERS, "items": [70]}, "must be below 70"),
         ({"user_features": USERS, "k": 0}, "k must"),
-        ({"user_features": USERS, "exclude": KNOWN[:, :4]}, "exclude"),
+        ({"user_features": USERS, "exclude": KNOWN[:9]}, "exclude"),
         ({"user_features": USERS, "user_representations": (0, 0)}, "pass one of them"),
     ):
         with pytest.raises(ValueError, match=text):
