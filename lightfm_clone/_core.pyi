@@ -84,6 +84,7 @@ def score_pairs(
     item_ids: _Int32s,
     num_threads: int,
 ) -> Floats: ...
+def rows_of_ids(ids: _Int32s | _Int64s, n_rows: int) -> _Int32s | None: ...
 def sum_features(
     name: str,
     indptr: _Int32s | _Int64s,

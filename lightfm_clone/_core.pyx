@@ -1015,6 +1015,25 @@ ctypedef fused Number:
     double
 
 
+cdef as_rows(const Number[::1] ids, int64_t n_rows):
+    cdef int64_t n = ids.shape[0], i, high = 0
+    cdef int32_t row, largest = 0
+    rows = np.empty(n, dtype=np.int32)
+    cdef int32_t[::1] out = rows
+    with nogil:
+        for i in range(n):
+            row = <int32_t> ids[i]
+            high |= <int64_t> ids[i] ^ (row & 0x7FFFFFFF)
+            largest = max(largest, row)
+            out[i] = row
+    return None if high or largest >= n_rows else rows
+
+
+def rows_of_ids(ids, int64_t n_rows):
+    """Ids, a contiguous int32 or int64 array, as int32; None where one is not in [0, n_rows)."""
+    return as_rows[int64_t](ids, n_rows) if ids.itemsize == 8 else as_rows[int32_t](ids, n_rows)
+
+
 # The numbers of an array, which the caller keeps alive.
 cdef Array as_array(const Number[::1] numbers):
     cdef Array array

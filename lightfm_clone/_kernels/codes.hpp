@@ -19,7 +19,6 @@
 #include <emmintrin.h>
 #endif
 
-#include "prefetch.hpp"
 #include "ranking.hpp"
 
 namespace lfm {
@@ -54,8 +53,8 @@ inline float largest_size(const float* values, int32_t n) {
 inline void code_panel(const float* vectors, int64_t first, int64_t end, int32_t no_components,
                        int32_t n_coded, char* panel, double* limits) {
     memset(panel, 0, static_cast<size_t>(code_bytes(n_coded)));
-    const Vec shift = Vec::all(12582912.0f),
-              back = Vec::all(-12582912.0f);  // rounds, as in vec.hpp
+    // Rounds, as in vec.hpp.
+    const Vec shift = Vec::all(12582912.0f), back = Vec::all(-12582912.0f);
     const Vec minus = Vec::all(-1.0f);
     for (int64_t i = first; i < end; ++i) {
         const float* vector = vectors + i * no_components;
@@ -205,21 +204,13 @@ struct CodeProducts {
 };
 #endif
 
-// bounds[i] of n items whose codes begin at `panels`, and -infinity up to whole panels. `next` is
-// where the codes lie that will be read after these; null where these are in the cache.
-inline void bound_items(const CodedUser& user, const char* panels, const char* next,
-                        const float* biases, int32_t n, int32_t n_coded, float* bounds) {
-    constexpr int AHEAD = 4;  // panels
+// bounds[i] of n items whose codes begin at `panels`, and -infinity up to whole panels.
+inline void bound_items(const CodedUser& user, const char* panels, const float* biases, int32_t n,
+                        int32_t n_coded, float* bounds) {
     constexpr int GROUPS = PANEL / CodeProducts::N;
     const Vec step = Vec::all(user.step), slack = Vec::all(user.slack), bias = Vec::all(user.bias);
     const Vec rounding = Vec::all(ROUNDING), minus = Vec::all(-1.0f);
-    const int64_t size = code_bytes(n_coded);
-    for (int32_t first = 0; first < n; first += PANEL, panels += size) {
-        if (next) {
-            const int32_t left = n - first - AHEAD * PANEL;
-            const char* soon = left > 0 ? panels + AHEAD * size : next + -left / PANEL * size;
-            for (int64_t line = 0; line < size; line += 64) prefetch_to_read(soon + line);
-        }
+    for (int32_t first = 0; first < n; first += PANEL, panels += code_bytes(n_coded)) {
         const float* biases_here = biases + first;
         float last[PANEL];
         if (n - first < PANEL) {
@@ -301,16 +292,13 @@ inline void top_items_by_codes(const Representations& users, int32_t n,
     }
     const int32_t n_tiles = (n_items + TILE - 1) / TILE;
     const int32_t stride = coprime_from(static_cast<int32_t>(0.618 * n_tiles) + 1, n_tiles);
-    int64_t turn = 0, next_turn = 0;
-    for (int32_t t = 0; t < n_tiles; ++t, turn = next_turn) {
-        next_turn = (turn + stride) % n_tiles;
+    int64_t turn = 0;
+    for (int32_t t = 0; t < n_tiles; ++t, turn = (turn + stride) % n_tiles) {
         const int32_t tile = static_cast<int32_t>(turn) * TILE;
         const int32_t n_here = n_items - tile < TILE ? n_items - tile : TILE;
         const char* panels_here = panels + turn * (TILE / PANEL) * code_bytes(n_coded);
-        const char* next = panels + next_turn * (TILE / PANEL) * code_bytes(n_coded);
         for (int32_t u = 0; u < n; ++u) {
-            bound_items(coded[u], panels_here, u == 0 ? next : nullptr, items.biases + tile, n_here,
-                        n_coded, bounds);
+            bound_items(coded[u], panels_here, items.biases + tile, n_here, n_coded, bounds);
             int64_t at = first_from(excluded, begins[u], ends[u], tile);
             for (; at < ends[u] && excluded[at] - tile < n_here; ++at)
                 bounds[excluded[at] - tile] = -INFINITY;

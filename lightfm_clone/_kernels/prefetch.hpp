@@ -13,15 +13,5 @@ inline void prefetch(const void* p) {
 #endif
 }
 
-// The same of what is only read, which then stays with other processors, too.
-inline void prefetch_to_read(const void* p) {
-#if defined(__GNUC__)
-    __builtin_prefetch(p, 0);
-    __asm__ volatile("");
-#else
-    (void)p;
-#endif
-}
-
 }  // namespace
 }  // namespace lfm
