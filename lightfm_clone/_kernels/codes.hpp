@@ -19,6 +19,7 @@
 #include <emmintrin.h>
 #endif
 
+#include "prefetch.hpp"
 #include "ranking.hpp"
 
 namespace lfm {
@@ -204,13 +205,16 @@ struct CodeProducts {
 };
 #endif
 
-// bounds[i] of n items whose codes begin at `panels`, and -infinity up to whole panels.
-inline void bound_items(const CodedUser& user, const char* panels, const float* biases, int32_t n,
-                        int32_t n_coded, float* bounds) {
+// bounds[i] of n items whose codes begin at `panels`, and -infinity up to whole panels. `next` is
+// where the codes begin that will be read after these.
+inline void bound_items(const CodedUser& user, const char* panels, const char* next,
+                        const float* biases, int32_t n, int32_t n_coded, float* bounds) {
     constexpr int GROUPS = PANEL / CodeProducts::N;
     const Vec step = Vec::all(user.step), slack = Vec::all(user.slack), bias = Vec::all(user.bias);
     const Vec rounding = Vec::all(ROUNDING), minus = Vec::all(-1.0f);
-    for (int32_t first = 0; first < n; first += PANEL, panels += code_bytes(n_coded)) {
+    const int64_t size = code_bytes(n_coded);
+    for (int32_t first = 0; first < n; first += PANEL, panels += size, next += size) {
+        for (int64_t line = 0; line < size; line += 64) prefetch_to_read(next + line);
         const float* biases_here = biases + first;
         float last[PANEL];
         if (n - first < PANEL) {
@@ -276,7 +280,8 @@ inline int64_t first_from(const int32_t* sorted, int64_t begin, int64_t end, int
 // The lists of top_items, from codes. `bounds` holds TILE floats, `codes` n_coded for each user.
 //
 // Tiles come in an order that goes up and down all of the catalogue: where the best items are the
-// last ones, as many as lie in the best tiles are scored, and not all of them.
+// last ones, as many as lie in the best tiles are scored, and not all of them. No processor foresees
+// that order, so each tile asks for the codes of the next.
 inline void top_items_by_codes(const Representations& users, int32_t n,
                                const Representations& items, const char* panels,
                                const double* limits, int32_t n_items, int32_t no_components,
@@ -292,13 +297,15 @@ inline void top_items_by_codes(const Representations& users, int32_t n,
     }
     const int32_t n_tiles = (n_items + TILE - 1) / TILE;
     const int32_t stride = coprime_from(static_cast<int32_t>(0.618 * n_tiles) + 1, n_tiles);
-    int64_t turn = 0;
-    for (int32_t t = 0; t < n_tiles; ++t, turn = (turn + stride) % n_tiles) {
+    int64_t turn = 0, next_turn = 0;
+    for (int32_t t = 0; t < n_tiles; ++t, turn = next_turn) {
+        next_turn = (turn + stride) % n_tiles;
         const int32_t tile = static_cast<int32_t>(turn) * TILE;
         const int32_t n_here = n_items - tile < TILE ? n_items - tile : TILE;
         const char* panels_here = panels + turn * (TILE / PANEL) * code_bytes(n_coded);
+        const char* next = panels + next_turn * (TILE / PANEL) * code_bytes(n_coded);
         for (int32_t u = 0; u < n; ++u) {
-            bound_items(coded[u], panels_here, items.biases + tile, n_here, n_coded, bounds);
+            bound_items(coded[u], panels_here, next, items.biases + tile, n_here, n_coded, bounds);
             int64_t at = first_from(excluded, begins[u], ends[u], tile);
             for (; at < ends[u] && excluded[at] - tile < n_here; ++at)
                 bounds[excluded[at] - tile] = -INFINITY;
