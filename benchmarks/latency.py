@@ -1,4 +1,8 @@
-"""What a request costs: scores and lists of one user, by the size of what the service holds."""
+"""What a request costs: scores and lists of one user, by the size of what the service holds.
+
+A prepared model keeps the vectors of its items, 4 bytes a component, and codes of them, 1 byte a
+component and 4 an item: 256 and 68 bytes an item with 64 components.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from models import PEER, both_libraries
 from workloads import Size
 
 from lightfm_clone import LightFM
+from lightfm_clone._model.prepared import PreparedItems
 
 CANDIDATES = 50
 COMPONENTS = 32
@@ -22,6 +27,9 @@ FEATURES_EACH = 5
 # Users and items. LightFM takes the whole matrices at every call.
 SHAPES = ((10_000, 5_000), (100_000, 20_000), (1_000_000, 50_000))
 WITH, WITHOUT = 50.0, 30.0  # us, at most
+# One list of one user: items, and us at most.
+LISTS = ((84_000, 500.0), (1_000_000, 9_000.0))
+LIST_COMPONENTS, LIST_USERS = 64, 1_000
 US = 1e6
 
 
@@ -61,10 +69,47 @@ def measure(size: Size, wanted: Callable[[str], bool]) -> Part:
             )
             (costs,) = interleaved({"ours": partial(mean_seconds, call)}, size.rounds).values()
             targets.append([row, number(US * statistics.median(costs)), "-", ""])
+    for n_items, most in LISTS[: 1 if size.name == "quick" else None]:
+        row = f"one list of one user, {n_items:,} items, d={LIST_COMPONENTS}"
+        if wanted(row):
+            costs = interleaved(_list_calls(n_items), size.rounds)
+            scan, codes = (US * statistics.median(costs[name]) for name in ("scan", "codes"))
+            targets.append([f"{row}, plain scan", number(scan), "-", ""])
+            verdict = "reached" if codes <= most else "NOT REACHED"
+            targets.append([f"{row}, prepared", number(codes), number(most), verdict])
     part.tables.append(Table("Microseconds a request", ["request", "ours", "at most", ""], targets))
     for line in targets:
         print("  ", *line, flush=True)
     return part
+
+
+def _list_calls(n_items: int) -> dict[str, Callable[[], float]]:
+    """Lists of ten, of another user at each call, by vectors alone and by codes."""
+    rng = np.random.default_rng(0)
+    items = PreparedItems(*_normals(rng, n_items))
+    model = LightFM(no_components=LIST_COMPONENTS, random_state=0)
+    model.fit(sp.coo_matrix((LIST_USERS, 1), dtype=np.float32), epochs=0)
+    model.item_biases, model.item_embeddings = items.biases, items.vectors
+    model.user_biases, model.user_embeddings = _normals(rng, LIST_USERS)
+    service = model.prepare()
+    service.recommend(np.arange(12))  # asked often enough for codes
+    users = itertools.cycle(range(LIST_USERS))
+
+    def scan() -> None:
+        # Items that nobody has asked before have no codes.
+        biases, vectors = model.get_user_representations()
+        at = [next(users)]
+        PreparedItems(items.biases, items.vectors).best((biases[at], vectors[at]), 10)
+
+    return {
+        "scan": partial(mean_seconds, scan),
+        "codes": partial(mean_seconds, lambda: service.recommend(next(users))),
+    }
+
+
+def _normals(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    vectors = rng.normal(size=(n, LIST_COMPONENTS))
+    return rng.normal(size=n).astype(np.float32), vectors.astype(np.float32)
 
 
 def _compare(

@@ -18,6 +18,7 @@ from lightfm_clone import callbacks, cross_validation, data, datasets, evaluatio
 from lightfm_clone._config import show_config
 from lightfm_clone._dropin import install_as_lightfm
 from lightfm_clone._model.advice import FitWarning
+from lightfm_clone._model.recommend import PreparedModel
 from lightfm_clone._version import __version__
 from lightfm_clone.cross_validation import random_train_test_split
 from lightfm_clone.data import Dataset
@@ -37,6 +38,7 @@ __all__ = [
     "FitWarning",
     "LightFM",
     "Popularity",
+    "PreparedModel",
     "Random",
     "Recommender",
     "__version__",

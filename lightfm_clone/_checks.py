@@ -482,12 +482,19 @@ def check_ids(ids: Any, name: str, n_rows: int, noun: str, side: str) -> Any:
     Lists, tuples, ranges, pandas Series and Index, arrays of any integer dtype, and floats that
     are whole numbers are accepted. `noun` says what the rows are, `side` whose.
     """
+    if type(ids) is int and 0 <= ids < n_rows:  # as a service asks: it shall not wait for NumPy
+        return np.array([ids], dtype=np.int32)
     if isinstance(ids, np.ma.MaskedArray) and np.ma.is_masked(ids):
         # The values behind the mask would escape the checks below.
         raise ValueError(f"{name} must not be masked; leave out what is missing")
     remedy = f"Dataset.{side}s_to_ids gives the row numbers of your own ids"
     if isinstance(ids, np.ndarray) and ids.dtype.kind == "i" and ids.ndim == 1 and ids.size:
         array = np.asarray(ids)
+        as_read = array.dtype.isnative and array.flags.c_contiguous and array.flags.aligned
+        if as_read and array.itemsize >= 4:  # nearly always: one pass instead of several
+            rows = _core.rows_of_ids(array, n_rows)
+            if rows is not None:
+                return rows
     elif isinstance(ids, str | bytes):
         raise ValueError(f"{name} must be integers, row numbers, got the text {ids!r}; {remedy}")
     elif is_sparse(ids) or getattr(ids, "ndim", 1) > 1:

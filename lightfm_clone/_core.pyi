@@ -84,6 +84,7 @@ def score_pairs(
     item_ids: _Int32s,
     num_threads: int,
 ) -> Floats: ...
+def rows_of_ids(ids: _Int32s | _Int64s, n_rows: int) -> _Int32s | None: ...
 def sum_features(
     name: str,
     indptr: _Int32s | _Int64s,
@@ -93,6 +94,10 @@ def sum_features(
     biases: Floats,
     embeddings: Floats,
 ) -> Representations: ...
+
+@final
+class Codes:
+    def __init__(self, vectors: Floats) -> None: ...
 
 @final
 class Items:
@@ -107,6 +112,7 @@ class Items:
         ids: _Int32s,
         scores: Floats,
         num_threads: int,
+        codes: Codes | None = None,
     ) -> None: ...
     def ranks(
         self,

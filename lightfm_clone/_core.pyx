@@ -22,7 +22,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from cython cimport final
 from cython.operator cimport dereference
 from cython.parallel cimport prange
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libcpp.memory cimport make_unique, unique_ptr
 
 from lightfm_clone._kernels cimport (
@@ -183,14 +183,19 @@ cdef inline int64_t ceil_divide(int64_t a, int64_t b) noexcept nogil:
     return (a + b - 1) // b
 
 
-cdef aligned_zeros(shape):
-    """A float32 array of zeros that starts on a cache line."""
+cdef aligned_empty(shape):
+    """A float32 array that starts on a cache line."""
     size = int(np.prod(shape))
     # NumPy asks for huge pages in `empty`, not in `zeros`; rows are read at random, and without
     # huge pages most of the time goes into address translation.
     buffer = np.empty(size + 16, dtype=np.float32)
     start = -buffer.ctypes.data % 64 // 4
-    aligned = buffer[start:start + size].reshape(shape)
+    return buffer[start:start + size].reshape(shape)
+
+
+cdef aligned_zeros(shape):
+    """The same, of zeros."""
+    aligned = aligned_empty(shape)
     aligned[...] = 0
     return aligned
 
@@ -971,6 +976,25 @@ ctypedef fused Number:
     double
 
 
+cdef as_rows(const Number[::1] ids, int64_t n_rows):
+    cdef int64_t n = ids.shape[0], i, high = 0
+    cdef int32_t row, largest = 0
+    rows = np.empty(n, dtype=np.int32)
+    cdef int32_t[::1] out = rows
+    with nogil:
+        for i in range(n):
+            row = <int32_t> ids[i]
+            high |= <int64_t> ids[i] ^ (row & 0x7FFFFFFF)
+            largest = max(largest, row)
+            out[i] = row
+    return None if high or largest >= n_rows else rows
+
+
+def rows_of_ids(ids, int64_t n_rows):
+    """Ids, a contiguous int32 or int64 array, as int32; None where one is not in [0, n_rows)."""
+    return as_rows[int64_t](ids, n_rows) if ids.itemsize == 8 else as_rows[int32_t](ids, n_rows)
+
+
 # The numbers of an array, which the caller keeps alive.
 cdef Array as_array(const Number[::1] numbers):
     cdef Array array
@@ -1057,6 +1081,40 @@ cdef raise_fault(name, Finding finding, row, n_rows, n_stored, n_features):
 
 
 @final
+cdef class Codes:
+    """8-bit copies of vectors, which say what items a list of few users need not look at.
+
+    They take 4 bytes an item, and one for each component, whose number is rounded up to a multiple
+    of 4 (`_kernels/codes.hpp`).
+
+    Parameters
+    ----------
+    vectors : float32 [n_items, no_components]
+    """
+
+    cdef int32_t n_items
+    cdef int32_t n_coded
+    cdef double limits[2]
+    cdef object array
+    cdef const char* panels
+
+    def __init__(self, const float[:, ::1] vectors):
+        cdef int32_t n_items = <int32_t> vectors.shape[0]
+        cdef int32_t no_components = <int32_t> vectors.shape[1]
+        cdef int64_t n_panels = ceil_divide(n_items, PANEL)
+        self.n_items = n_items
+        self.n_coded = <int32_t> ceil_divide(no_components, 4) * 4
+        cdef float[::1] array = aligned_empty((n_panels * PANEL * (self.n_coded // 4 + 1),))
+        self.panels = NULL
+        if n_items:
+            with nogil:
+                kernels.code_items(&vectors[0, 0] if no_components else NULL, n_items,
+                                   no_components, self.n_coded, <char*> &array[0], self.limits)
+            self.panels = <const char*> &array[0]
+        self.array = array
+
+
+@final
 cdef class Items:
     """Representations of items, and a copy of them packed for the ranking kernels.
 
@@ -1094,10 +1152,11 @@ cdef class Items:
 
     def best(self, const float[::1] user_biases, const float[:, ::1] user_vectors,
              const int64_t[::1] begins, const int64_t[::1] ends, const int32_t[::1] excluded,
-             int32_t[:, ::1] ids, float[:, ::1] scores, num_threads):
+             int32_t[:, ::1] ids, float[:, ::1] scores, num_threads, Codes codes=None):
         """Write the best items of n users to `ids` and `scores`, int32 and float32 [n, k].
 
-        User u does not get excluded[begins[u] .. ends[u]), which are sorted.
+        User u does not get excluded[begins[u] .. ends[u]), which are sorted. Codes of the same
+        vectors change nothing but the time.
         """
         cdef Representations users = as_representations(
             user_vectors, user_biases, self.no_components
@@ -1115,17 +1174,31 @@ cdef class Items:
         cdef unique_ptr[Pieces] pieces = make_unique[Pieces](ceil_divide(n, size), threads)
         cdef float[:, ::1] scratch = aligned_zeros((threads, USERS_AT_ONCE * TILE))
         cdef const int32_t* out = &excluded[0] if excluded.shape[0] else NULL
+        cdef int16_t[:, ::1] user_codes
+        if codes is not None:
+            if codes.n_items != self.n_items or codes.n_coded < self.no_components:
+                raise ValueError("codes and items do not fit each other")
+            user_codes = np.empty((threads, size * codes.n_coded + 1), dtype=np.int16)
         with nogil:
             for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
                 block = dereference(pieces).first(thread)
                 while block >= 0:
                     first = block * size
-                    kernels.top_items(
-                        shifted(users, first, self.no_components), <int32_t> min(size, n - first),
-                        self.representations, self.panels, self.n_items, self.no_components,
-                        &begins[first], &ends[first], out, k, &scratch[thread, 0],
-                        &ids[first, 0], &scores[first, 0],
-                    )
+                    if codes is None:
+                        kernels.top_items(
+                            shifted(users, first, self.no_components),
+                            <int32_t> min(size, n - first), self.representations, self.panels,
+                            self.n_items, self.no_components, &begins[first], &ends[first], out, k,
+                            &scratch[thread, 0], &ids[first, 0], &scores[first, 0],
+                        )
+                    else:
+                        kernels.top_items_by_codes(
+                            shifted(users, first, self.no_components),
+                            <int32_t> min(size, n - first), self.representations, codes.panels,
+                            codes.limits, self.n_items, self.no_components, codes.n_coded,
+                            &begins[first], &ends[first], out, k, &scratch[thread, 0],
+                            &user_codes[thread, 0], &ids[first, 0], &scores[first, 0],
+                        )
                     block = dereference(pieces).next(block)
 
     def ranks(self, const float[::1] user_biases, const float[:, ::1] user_vectors,

@@ -1,6 +1,6 @@
 """What the compiled core uses of the C++ in `_kernels/`, declared as it is there."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 cdef extern from *:
     """
@@ -133,6 +133,16 @@ cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
             const float* panels, int32_t n_items, int32_t no_components, const int64_t* begins,
             const int64_t* ends, const int32_t* excluded, int32_t k, float* scratch,
             int32_t* ids, float* scores
+        ) noexcept nogil
+        void (*code_items)(
+            const float* vectors, int32_t n_items, int32_t no_components, int32_t n_coded,
+            char* panels, double* limits
+        ) noexcept nogil
+        void (*top_items_by_codes)(
+            const Representations& users, int32_t n, const Representations& items,
+            const char* panels, const double* limits, int32_t n_items, int32_t no_components,
+            int32_t n_coded, const int64_t* begins, const int64_t* ends, const int32_t* excluded,
+            int32_t k, float* bounds, int16_t* codes, int32_t* ids, float* scores
         ) noexcept nogil
 
 cdef extern from "_kernels/dispatch.hpp" namespace "lfm" nogil:

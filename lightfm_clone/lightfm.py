@@ -12,7 +12,7 @@ from lightfm_clone._model.explain import Explanation, explain
 from lightfm_clone._model.fold_in import fold_in_items, fold_in_users
 from lightfm_clone._model.parameters import LEARNING_RATE, LEARNING_SCHEDULE, NEGATIVES
 from lightfm_clone._model.predict import predict, predict_rank
-from lightfm_clone._model.recommend import recommend, similar
+from lightfm_clone._model.recommend import PreparedModel, recommend, similar
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -597,7 +597,8 @@ class LightFM:
         Notes
         -----
         Beside the result and two copies of the item vectors, memory does not grow with the number
-        of users: their vectors are made for some thousand at a time.
+        of users: their vectors are made for some thousand at a time. Who asks for a list at a time,
+        often, asks what `prepare` returns.
 
         Examples
         --------
@@ -619,6 +620,41 @@ class LightFM:
             user_representations=user_representations,
             num_threads=num_threads,
         )
+
+    @names_ours
+    def prepare(self, *, item_features: FeatureMatrix | None = None) -> PreparedModel:
+        """The model made ready for many requests, such as those of a service.
+
+        `recommend` checks, sums and packs the items at every call. What this returns has done so
+        once; its own `recommend` takes the same arguments, without `item_features`, and gives the
+        same lists.
+
+        Parameters
+        ----------
+        item_features : sparse matrix [n_items, n_item_features], default identity
+
+        Returns
+        -------
+        PreparedModel
+            It keeps what it was made of: a later fit does not change it.
+
+        Raises
+        ------
+        ValueError
+            If the model is not fitted, the matrix does not fit, or representations are NaN or
+            infinite.
+
+        Examples
+        --------
+        >>> from lightfm_clone.datasets import synthetic_catalogue
+        >>> films = synthetic_catalogue(random_state=0)
+        >>> model = LightFM(loss="warp", random_state=0).fit(films.interactions, epochs=5)
+        >>> service = model.prepare()
+        >>> same = service.recommend(7, k=3)[0] == model.recommend(7, k=3)[0]
+        >>> bool(same.all())
+        True
+        """
+        return PreparedModel(self, item_features)
 
     @names_ours
     def similar_items(

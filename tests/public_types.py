@@ -9,7 +9,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from typing_extensions import assert_type
 
-from lightfm_clone import LightFM
+from lightfm_clone import LightFM, PreparedModel
 from lightfm_clone.callbacks import Checkpoint, EarlyStopping
 from lightfm_clone.cross_validation import random_train_test_split
 from lightfm_clone.data import Dataset
@@ -58,6 +58,8 @@ def use_model(coo: sp.coo_matrix, csr: sp.csr_matrix, array: sp.csr_array) -> No
 
     assert_type(model.predict(0, np.arange(3)), Floats)
     assert_type(model.predict([0, 1], [1, 2], item_features=array), Floats)
+    assert_type(model.prepare(item_features=array), PreparedModel)
+    assert_type(model.prepare().recommend(3, exclude=csr), RankedLists)
     assert_type(model.predict_rank(csr, array), CsrMatrix)
     assert_type(model.recommend([0, 1], 2, exclude=csr, items=range(2)), RankedLists)
     assert_type(model.similar_items(np.int32(0)), RankedLists)

@@ -24,7 +24,7 @@ from helpers import (
 from test_twin import interactions_of, weights_of
 
 from lightfm_clone import LightFM
-from lightfm_clone._model import fold_in
+from lightfm_clone._model import fold_in, training
 from lightfm_clone.evaluation import auc_score
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "fold_in.py"
@@ -249,6 +249,21 @@ def test_the_model_stays_as_it_is(loss, schedule, alpha, num_threads):
     assert_equal_arrays(arrays_of(model), before)
     assert model.get_params() == settings and model.history_ == history
     np.testing.assert_array_equal(model.random_state.get_state()[1], draws[1])
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_items_packed_once_serve_any_number_of_requests(loss, schedule):
+    """With L2, whose scales go into what is trained, and must not into what is shared."""
+    model = fitted(loss, schedule, alpha=0.01)
+    at_rest = training.at_rest(*model.get_item_representations())
+    given = {"item_features": None, "sample_weight": None, "epochs": 4, "num_threads": 1}
+    for seed in range(3):
+        likes = interactions_of(seed, (12, N_ITEMS), 60)
+        expected = model.fold_in_users(likes, epochs=4, random_state=seed)
+        found = fold_in.fold_in_users(model, likes, **given, random_state=seed, items=at_rest)
+        for left, right in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(left, right)
 
 
 def test_input_that_cannot_be_written_to():

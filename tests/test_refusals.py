@@ -419,6 +419,7 @@ STRICT = {
         "similar_items": lambda model, **given: model.similar_items([0], **given),
         "score_vectors": lambda model, **given: model.score_vectors(**given),
         "recommend": lambda model, **given: model.recommend(0, **given),
+        "prepare": lambda model, **given: model.prepare(**given),
         "explain": lambda model, **given: model.explain(0, 0, **given),
         "fold_in_users": lambda model, **given: model.fold_in_users(NEW, **given),
         "fold_in_items": lambda model, **given: model.fold_in_items(NEW_ITEMS, **given),

@@ -185,6 +185,18 @@ struct Kernels {
                       const float* panels, int32_t n_items, int32_t no_components,
                       const int64_t* begins, const int64_t* ends, const int32_t* excluded,
                       int32_t k, float* scratch, int32_t* ids, float* scores);
+
+    // 8-bit copies of vectors, and what they leave out (codes.hpp).
+    void (*code_items)(const float* vectors, int32_t n_items, int32_t no_components,
+                       int32_t n_coded, char* panels, double* limits);
+
+    // The lists of top_items, from codes.
+    void (*top_items_by_codes)(const Representations& users, int32_t n,
+                               const Representations& items, const char* panels,
+                               const double* limits, int32_t n_items, int32_t no_components,
+                               int32_t n_coded, const int64_t* begins, const int64_t* ends,
+                               const int32_t* excluded, int32_t k, float* bounds, int16_t* codes,
+                               int32_t* ids, float* scores);
 };
 
 constexpr int USERS_AT_ONCE = 6;  // users scored side by side: 6 x 16 sums fill the AVX2 registers

@@ -3,6 +3,7 @@
 //
 // Everything but the table has internal linkage, and no inline function of the standard library is
 // used, so that the linker can never hand one level's code to another.
+#include "codes.hpp"
 #include "losses.hpp"
 #include "ranking.hpp"
 #include "schedules.hpp"
@@ -86,11 +87,17 @@ BlockKernel block_kernel(int loss, int schedule, const Problem& problem) {
 void score_pairs(const Representations& users, const Representations& items, int32_t no_components,
                  const int32_t* user_ids, int64_t user_step, const int32_t* item_ids, int64_t n,
                  float* out) {
+    const auto item = [=](int64_t i) { return int64_t{item_ids[i]}; };
+    if (!user_step) {
+        const int64_t user = user_ids[0];
+        score_items(users.vectors + user * no_components, users.biases[user], items, item, n,
+                    no_components, out);
+        return;
+    }
     for (int64_t i = 0; i < n; ++i) {
-        const int64_t user = user_ids[i * user_step], item = item_ids[i];
-        const float score = dot_product(users.vectors + user * no_components,
-                                        items.vectors + item * no_components, no_components);
-        out[i] = score + items.biases[item] + users.biases[user];
+        const int64_t user = user_ids[i * user_step];
+        out[i] = score_row(users.vectors + user * no_components, users.biases[user], items, item(i),
+                           no_components);
     }
 }
 
@@ -99,7 +106,7 @@ void score_pairs(const Representations& users, const Representations& items, int
 #define LFM_TABLE_OF(level) kernels_##level
 #define LFM_TABLE(level) LFM_TABLE_OF(level)
 extern const Kernels LFM_TABLE(LFM_LEVEL);
-const Kernels LFM_TABLE(LFM_LEVEL) = {block_kernel, score_pairs, pack_panels, rank_users,
-                                      top_items};
+const Kernels LFM_TABLE(LFM_LEVEL) = {block_kernel, score_pairs, pack_panels,       rank_users,
+                                      top_items,    code_items,  top_items_by_codes};
 
 }  // namespace lfm

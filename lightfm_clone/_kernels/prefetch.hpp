@@ -13,5 +13,15 @@ inline void prefetch(const void* p) {
 #endif
 }
 
+// Of what will only be read, and not at once: into the second cache.
+inline void prefetch_to_read(const void* p) {
+#if defined(__GNUC__)
+    __builtin_prefetch(p, 0, 2);
+    __asm__ volatile("");
+#else
+    (void)p;
+#endif
+}
+
 }  // namespace
 }  // namespace lfm

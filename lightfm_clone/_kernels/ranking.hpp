@@ -177,6 +177,11 @@ struct Best {
 
     float threshold() const { return size == k ? scores[0] : -INFINITY; }
 
+    // Whether an item belongs to the best, in whatever order they come.
+    bool has_place_for(int32_t id, float score) const {
+        return size < k ? score > -INFINITY : is_worse(scores[0], ids[0], score, id);
+    }
+
     void add(int32_t id, float score) {
         if (size < k) {
             ids[size] = id;
@@ -223,13 +228,35 @@ inline void add_best(const float* scores, int n_scores, int32_t first, Best* bes
     }
 }
 
-// The scores of one tile for one user, from item vectors as they lie in memory.
+// A score from an item's vector as it lies in memory.
+inline float score_row(const float* user_vector, float user_bias, const Representations& items,
+                       int64_t item, int32_t no_components) {
+    return dot_product(user_vector, items.vectors + item * no_components, no_components) +
+           items.biases[item] + user_bias;
+}
+
+// scores[i] of n items for one user, those that `item(i)` gives, each as score_row makes it.
+template <class Item>
+inline void score_items(const float* user_vector, float user_bias, const Representations& items,
+                        Item item, int64_t n, int32_t no_components, float* scores) {
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        const float* vectors[4];
+        for (int r = 0; r < 4; ++r) vectors[r] = items.vectors + item(i + r) * no_components;
+        float products[4];
+        four_products(user_vector, vectors, no_components, products);
+        for (int r = 0; r < 4; ++r)
+            scores[i + r] = products[r] + items.biases[item(i + r)] + user_bias;
+    }
+    for (; i < n; ++i) scores[i] = score_row(user_vector, user_bias, items, item(i), no_components);
+}
+
+// The scores of one tile for one user.
 inline void score_rows(const float* user_vector, float user_bias, const Representations& items,
                        int32_t first, int32_t end, int32_t no_components, float* scores) {
-    for (int32_t i = first; i < end; ++i)
-        scores[i - first] =
-            dot_product(user_vector, items.vectors + int64_t{i} * no_components, no_components) +
-            items.biases[i] + user_bias;
+    score_items(
+        user_vector, user_bias, items, [=](int64_t i) { return first + i; }, end - first,
+        no_components, scores);
     for (int32_t i = end - first; i % Vec::N; ++i) scores[i] = NAN;
 }
 

@@ -147,6 +147,21 @@ using Vec = Plain<8>;
 
 #endif
 
+// out[r] = sums[r].sum() of four vectors, to the last bit.
+inline void sum_four(const Vec* sums, float* out) {
+#if defined(__AVX2__)
+    __m128 s[4];
+    for (int r = 0; r < 4; ++r)
+        s[r] = _mm_add_ps(_mm256_castps256_ps128(sums[r].v), _mm256_extractf128_ps(sums[r].v, 1));
+    const __m128 first = _mm_add_ps(_mm_movelh_ps(s[0], s[1]), _mm_movehl_ps(s[1], s[0]));
+    const __m128 last = _mm_add_ps(_mm_movelh_ps(s[2], s[3]), _mm_movehl_ps(s[3], s[2]));
+    _mm_storeu_ps(out, _mm_add_ps(_mm_shuffle_ps(first, last, _MM_SHUFFLE(2, 0, 2, 0)),
+                                  _mm_shuffle_ps(first, last, _MM_SHUFFLE(3, 1, 3, 1))));
+#else
+    for (int r = 0; r < 4; ++r) out[r] = sums[r].sum();
+#endif
+}
+
 static_assert(PANEL % Vec::N == 0, "a panel is a whole number of vectors");
 
 // to[c * to_row + r] = from[r * from_row + c], for r and c in [0, Vec::N).
@@ -187,6 +202,21 @@ inline float dot_product(const float* a, const float* b, int32_t n) {
     float sum = sums.sum();
     for (int32_t c = whole; c < n; ++c) sum = multiply_add(a[c], b[c], sum);
     return sum;
+}
+
+// The inner products of a vector with four others, each as dot_product makes it, side by side: four
+// chains of additions wait for each other less than one.
+inline void four_products(const float* a, const float* const* b, int32_t n, float* out) {
+    const int32_t whole = n / Vec::N * Vec::N;
+    Vec sums[4];
+    for (int r = 0; r < 4; ++r) sums[r] = Vec::all(0.0f);
+    for (int32_t c = 0; c < whole; c += Vec::N) {
+        const Vec value = Vec::load(a + c);
+        for (int r = 0; r < 4; ++r) sums[r] = multiply_add(value, Vec::load(b[r] + c), sums[r]);
+    }
+    sum_four(sums, out);
+    for (int32_t c = whole; c < n; ++c)
+        for (int r = 0; r < 4; ++r) out[r] = multiply_add(a[c], b[r][c], out[r]);
 }
 
 // e^x within 1 unit in the last place, without a call: x = n ln 2 + r with |r| <= ln(2) / 2, a

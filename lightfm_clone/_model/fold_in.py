@@ -24,7 +24,7 @@ from lightfm_clone._model import parameters, state
 from lightfm_clone._model.examples import Examples, check_examples
 from lightfm_clone._model.losses import SCHEDULES
 from lightfm_clone._model.progress import Reports
-from lightfm_clone._model.training import TrainedSide, Training, train
+from lightfm_clone._model.training import TrainedSide, Training, at_rest, train
 from lightfm_clone.typing import Representations
 
 _SAMPLED_STATES = 4096  # about so many rows are looked at for the median state
@@ -42,11 +42,11 @@ def fold_in_users(
     epochs: int,
     num_threads: int | None,
     random_state: Any,
-    items: Representations | None = None,
+    items: TrainedSide | None = None,
 ) -> Representations:
     """See `LightFM.fold_in_users`.
 
-    `items` are the representations of all items, for who has them at hand and asks often.
+    `items` are the representations of all items, `at_rest`, for who asks often.
     """
     state.check_fitted(model)
     loss = parameters.loss_of(model)
@@ -55,7 +55,8 @@ def fold_in_users(
     if items is None:
         rows = state.Rows(model, "item", item_features, exact=True)
         rows.check_n(n_items, "interactions")
-        items = rows.rankable()
+        items = at_rest(*rows.rankable())
+    vectors, biases = items.embeddings[0], items.biases[0]
 
     fresh = state.draw_rows(model, n_users, 0, checks.check_random_state(random_state))
     for kind in ("embedding", "bias"):
@@ -65,9 +66,9 @@ def fold_in_users(
     if loss.scores_directions:  # however small, a drawn row would have a direction
         fresh.user_embeddings[:] = 0
     if loss.compares_items:
-        _start_at_means(fresh.user_embeddings, examples, items[1])
-    nobody = items[0][:0], items[1][:0]
-    drawn = _drawn_items(model, examples, len(items[0]), 0)
+        _start_at_means(fresh.user_embeddings, examples, vectors)
+    nobody = biases[:0], vectors[:0]
+    drawn = _drawn_items(model, examples, len(biases), 0)
     counts = _counts_with_catalogue(examples, drawn) if loss.draws_by_count else None
     return _train(fresh, "user", examples, nobody, items, drawn, counts, epochs, num_threads)
 
@@ -110,7 +111,8 @@ def fold_in_items(
         counts = _counts_with_catalogue(examples, drawn)
 
     fresh = state.draw_rows(model, 0, n_new, checks.check_random_state(random_state))
-    return _train(fresh, "item", examples, items, users, drawn, counts, epochs, num_threads)
+    others = at_rest(*users)
+    return _train(fresh, "item", examples, items, others, drawn, counts, epochs, num_threads)
 
 
 def _drawn_items(model: Any, examples: Examples, n_known: int, n_new: int) -> Any:
@@ -156,7 +158,7 @@ def _train(
     side: str,
     examples: Examples,
     known: Representations,
-    others: Representations,
+    others: TrainedSide,
     drawn: Any,
     item_counts: Any,
     epochs: int,
@@ -164,7 +166,7 @@ def _train(
 ) -> Representations:
     """Train the rows of `side` in `fresh`, which come after the known ones, and get their vectors.
 
-    `others` are the vectors of the other side. Both they and the known rows stay as they are.
+    `others` are the other side, at rest. Both they and the known rows stay as they are.
     """
     epochs = checks.check_epochs(epochs)
     threads = checks.check_num_threads(num_threads)
@@ -178,8 +180,7 @@ def _train(
         arrays.append([np.concatenate(pair) for pair in zip(resting, new, strict=False)])
     embeddings, biases = arrays
     trained = TrainedSide(embeddings, biases, n_frozen=n_known)
-    fixed = TrainedSide([others[1]], [others[0]], n_frozen=len(others[0]))
-    sides = (trained, fixed) if side == "user" else (fixed, trained)
+    sides = (trained, others) if side == "user" else (others, trained)
     training = Training(
         examples,
         *sides,

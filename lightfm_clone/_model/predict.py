@@ -33,7 +33,7 @@ def predict(
     items = Rows(model, "item", item_features, without="warn")
     of_users = users.numbers(user_ids, "user_ids")
     of_items = items.numbers(item_ids, "item_ids")
-    if len(of_users) != len(of_items) and np.ndim(user_ids):
+    if len(of_users) != len(of_items) and type(user_ids) is not int and np.ndim(user_ids):
         raise ValueError(
             f"user_ids and item_ids must have the same length, got {len(of_users)} and "
             f"{len(of_items)}; a single integer user is paired with every item"

@@ -17,6 +17,9 @@ from lightfm_clone._model.state import directions
 from lightfm_clone.typing import CsrMatrix, Floats, RankedLists, Representations
 
 _FEW = 12  # up to this many users, packing the items costs more than it saves
+# Codes cost about what they save so many users who are asked about alone. So nobody who asks once,
+# for a few, pays for codes, and nobody ever twice what the better way would have cost.
+_BEFORE_CODES = 12
 _PAIR = 16  # to score and sort one pair alone costs as much as so many pairs of a scan
 _MASKED = 1 << 22  # pairs of users and items that a mask is made for at a time
 
@@ -37,7 +40,8 @@ class PreparedItems:
     Notes
     -----
     A packed copy, as large as the vectors, is made when more than a few users ask at once for the
-    first time. Threads may share an object.
+    first time, and codes, a quarter of that and 4 bytes an item, when a few have asked often.
+    Neither changes a list. Threads may share an object.
 
     Users are biases float32 [n_users] and vectors float32 [n_users, no_components], whose scores
     are b_u + b_i + q_u · p_i. A constant that is part of all scores, such as `global_mean_` of a
@@ -49,6 +53,7 @@ class PreparedItems:
         self.vectors: Floats = checks.contiguous(vectors, np.float32)
         self.n = len(self.biases)
         self._as_they_lie = _core.Items(self.biases, self.vectors, False)
+        self._codes = _Codes(self.vectors)
 
     @classmethod
     def of(cls, model: Any, item_features: Any = None) -> PreparedItems:
@@ -57,8 +62,10 @@ class PreparedItems:
         return cls(*checks.check_rankable("item", *representations))
 
     def with_biases(self, biases: Any) -> PreparedItems:
-        """These vectors with other biases, float32 [n]."""
-        return PreparedItems(biases, self.vectors)
+        """These vectors with other biases, float32 [n]; what was made of the vectors is shared."""
+        others = PreparedItems(biases, self.vectors)
+        others._codes = self._codes
+        return others
 
     def best(
         self,
@@ -222,8 +229,10 @@ class PreparedItems:
         n_users = len(users[0])
         ids = np.empty((n_users, k), dtype=np.int32)
         scores = np.empty((n_users, k), dtype=np.float32)
-        items = self._packed if n_users > _FEW else self._as_they_lie
-        items.best(*users, indptr[:-1], indptr[1:], excluded, ids, scores, threads)
+        few = n_users <= _FEW
+        items = self._as_they_lie if few else self._packed
+        codes = self._codes.for_users(n_users) if few else None
+        items.best(*users, indptr[:-1], indptr[1:], excluded, ids, scores, threads, codes)
         return ids, scores
 
     def _best_of_pairs(
@@ -268,6 +277,22 @@ class PreparedItems:
             at = slice(first, end)
             ids[at], scores[at] = self._best((biases[at], vectors[at]), k, indptr, others, threads)
         return ids, scores
+
+
+class _Codes:
+    """8-bit codes of vectors, made when they pay."""
+
+    def __init__(self, vectors: Floats) -> None:
+        self._vectors = vectors
+        self._n_asked = 0
+        self._codes: _core.Codes | None = None
+
+    def for_users(self, n: int) -> _core.Codes | None:
+        """Codes for a scan for n users, or None where it does without."""
+        if self._codes is None and self._n_asked >= _BEFORE_CODES:
+            self._codes = _core.Codes(self._vectors)
+        self._n_asked += n
+        return self._codes
 
 
 def _descending(rows: Any, scores: Floats) -> Any:

@@ -8,17 +8,22 @@ excluded items of one block, however many users it is asked for.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
 
 from lightfm_clone import _checks as checks
 from lightfm_clone._model.prepared import PreparedItems, best_among
-from lightfm_clone._model.state import Rows, check_fitted, directions
-from lightfm_clone.typing import RankedLists, Representations
+from lightfm_clone._model.state import Rows, check_fitted, directions, users_as_they_are
+from lightfm_clone.typing import FeatureMatrix, Interactions, RankedLists, Representations
+from lightfm_clone.typing import Rows as RowNumbers
 
 _BLOCK = 4096  # users whose vectors are made at a time
+
+# A slice of the users that are asked about -> their representations, and what they do not get.
+_UsersAt: TypeAlias = Callable[[slice], tuple[Representations, Any]]
 
 
 def recommend(
@@ -43,6 +48,128 @@ def recommend(
         if len(candidates) == of_items.n:
             candidates = None
 
+    n_users, users_at = _request(
+        model,
+        user_ids,
+        of_items.n,
+        user_features=user_features,
+        exclude=exclude,
+        user_representations=user_representations,
+    )
+    prepared = PreparedItems(*of_items.rankable(candidates))
+    best = partial(best_among, prepared, candidates, num_threads=threads)
+    return _lists(n_users, users_at, best, k)
+
+
+class PreparedModel:
+    """A model made ready for many requests: what `LightFM.prepare` returns.
+
+    Features of items are summed, checked and packed once, so a request costs what its users and
+    the scan of the items cost. The lists are those of `LightFM.recommend`.
+
+    It keeps what it was made of. A model that is fitted again, or whose arrays are assigned,
+    changes nothing here: prepare it anew, and put the new object in the place of the old one.
+    Threads may share an object.
+
+    Notes
+    -----
+    Memory: copies of the users' embeddings and biases (of user features, where the model has some)
+    and the vectors of the items, 4 bytes a component each. Two further forms of the items are made
+    when they are first of use: a packed copy, 4 bytes a component, when more than a dozen users
+    are asked about at once; and codes, 1 byte a component and 4 an item, when a dozen have been
+    asked about in smaller numbers. The codes choose which items may be among the best, and the
+    vectors decide, so the lists are exact with and without them.
+
+    Examples
+    --------
+    >>> from lightfm_clone import LightFM
+    >>> from lightfm_clone.datasets import synthetic_catalogue
+    >>> films = synthetic_catalogue(random_state=0)
+    >>> model = LightFM(loss="warp", random_state=0)
+    >>> model = model.fit(films.interactions, item_features=films.item_features, epochs=5)
+    >>> service = model.prepare(item_features=films.item_features)
+    >>> ids, scores = service.recommend(3, k=4, exclude=films.interactions)
+    >>> ids.shape
+    (1, 4)
+    """
+
+    def __init__(self, model: Any, item_features: Any) -> None:
+        check_fitted(model)
+        items = Rows(model, "item", item_features)
+        self._noun = items.noun
+        biases, vectors = items.rankable()
+        if items.are_at_hand:
+            biases, vectors = biases.copy(), vectors.copy()
+        self._items = PreparedItems(biases, vectors)
+        self._users = users_as_they_are(model)
+
+    @checks.names_ours
+    def recommend(
+        self,
+        user_ids: RowNumbers | None = None,
+        k: int = 10,
+        *,
+        user_features: FeatureMatrix | None = None,
+        exclude: Interactions | None = None,
+        items: RowNumbers | None = None,
+        user_representations: Representations | None = None,
+        num_threads: int | None = 1,
+    ) -> RankedLists:
+        """The k best items of each user, best first, as `LightFM.recommend` gives them.
+
+        Parameters
+        ----------
+        user_ids : int or integers [n], default all
+        k : int, default 10
+        user_features : sparse matrix [n_users, n_user_features], default identity
+        exclude : sparse matrix [n_users, n_items], optional
+            Items to leave out.
+        items : integers, default all
+            The only items to choose from.
+        user_representations : (biases float32 [n], embeddings float32 [n, no_components]), optional
+        num_threads : int or None, default 1
+
+        Returns
+        -------
+        item_ids : int32 [n, k]
+            Of equal scores the lower id comes first. Where fewer than k items are left, -1.
+        scores : float32 [n, k]
+            -infinity where there is no item.
+
+        Raises
+        ------
+        ValueError
+            If an id or a shape does not fit, or representations are NaN or infinite.
+        """
+        threads = checks.check_num_threads(num_threads)
+        prepared = self._items
+        candidates = None
+        if items is not None:
+            numbers = checks.check_ids(items, "items", prepared.n, self._noun, "item")
+            candidates = np.unique(numbers)
+        n_users, users_at = _request(
+            self._users,
+            user_ids,
+            prepared.n,
+            user_features=user_features,
+            exclude=exclude,
+            user_representations=user_representations,
+        )
+        best = partial(prepared.best, candidates=candidates, num_threads=threads)
+        return _lists(n_users, users_at, best, k)
+
+
+def _request(
+    model: Any,
+    user_ids: Any,
+    n_items: int,
+    *,
+    user_features: Any,
+    exclude: Any,
+    user_representations: Any,
+) -> tuple[int, _UsersAt]:
+    """How many lists are asked for, and what makes a slice of their users and what these do not
+    get."""
     if user_representations is None:
         of_users = Rows(model, "user", user_features)
         n_users, noun = of_users.n, of_users.noun
@@ -53,7 +180,7 @@ def recommend(
         )
     else:
         biases, vectors = checks.check_representations(
-            user_representations, "user_representations", model.item_embeddings.shape[1]
+            user_representations, "user_representations", np.shape(model.user_embeddings)[1]
         )
         n_users, noun = len(biases), "rows of user_representations"
         vectors_of = lambda rows: (biases[rows], vectors[rows])  # noqa: E731
@@ -65,14 +192,14 @@ def recommend(
     known = None
     if exclude is not None:
         least_rows = n_users if user_ids is None else int(users.max()) + 1
-        known = checks.check_exclude(exclude, least_rows, user_ids is None, of_items.n)
+        known = checks.check_exclude(exclude, least_rows, user_ids is None, n_items)
     shift = np.float32(model.global_mean_)
 
     def users_at(at: slice) -> tuple[Representations, Any]:
         biases, vectors = vectors_of(users[at])
         return (biases + shift, vectors), None if known is None else known[users[at]]
 
-    return _lists(len(users), users_at, of_items.rankable(candidates), candidates, k, threads)
+    return len(users), users_at
 
 
 def similar(
@@ -116,30 +243,19 @@ def similar(
         )
         return (no_biases[here], vectors[here]), themselves
 
-    return _lists(len(asked), users_at, nearest_of, candidates, k, threads)
+    best = partial(best_among, PreparedItems(*nearest_of), candidates, num_threads=threads)
+    return _lists(len(asked), users_at, best, k)
 
 
 def _lists(
-    n_users: int,
-    users_at: Callable[[slice], tuple[Representations, Any]],
-    items: Representations,
-    candidates: Any,
-    k: int,
-    threads: int,
+    n_users: int, users_at: _UsersAt, best: Callable[..., RankedLists], k: int
 ) -> RankedLists:
-    """The best items of all users, block by block.
-
-    `users_at` makes a slice of the users, and what these do not get; `items` are the candidates,
-    rows of the catalogue, or all of it where these are None.
-    """
+    """The best items of all users, block by block, as `best(users, k, exclude=...)` gives them."""
     checks.check_k(k)
     ids = np.empty((n_users, k), dtype=np.int32)
     scores = np.empty((n_users, k), dtype=np.float32)
-    prepared = PreparedItems(*items)
     for first in range(0, n_users, _BLOCK):
         at = slice(first, first + _BLOCK)
         users, exclude = users_at(at)
-        ids[at], scores[at] = best_among(
-            prepared, candidates, users, k, exclude=exclude, num_threads=threads
-        )
+        ids[at], scores[at] = best(users, k, exclude=exclude)
     return ids, scores

@@ -15,6 +15,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,16 +61,21 @@ def check_fitted(model: Any) -> None:
     """Check that there are parameters and that they fit each other; users may assign any."""
     if model.item_embeddings is None:
         raise ValueError("the model is not fitted yet: call fit first")
-    width = np.shape(model.item_embeddings)[-1:]
+    width = _shape(model.item_embeddings)[-1:]
     for side in SIDES:
-        shape = np.shape(getattr(model, f"{side}_embeddings"))
-        biases = np.shape(getattr(model, f"{side}_biases"))
+        shape = _shape(getattr(model, f"{side}_embeddings"))
+        biases = _shape(getattr(model, f"{side}_biases"))
         if len(shape) != 2 or shape[1:] != width or biases != shape[:1]:
             raise ValueError(
                 f"{side}_embeddings must have shape [n_features, no_components], with the "
                 f"no_components of item_embeddings, and {side}_biases [n_features]; got "
                 f"{shape} and {biases}; assign all arrays, or call fit"
             )
+
+
+def _shape(given: Any) -> tuple[int, ...]:
+    # `np.shape` takes several times as long, and every request asks for four.
+    return given.shape if type(given) is np.ndarray else np.shape(given)
 
 
 def n_features(model: Any, side: str) -> int:
@@ -193,6 +199,18 @@ def seen_items(model: Any, n_items: int) -> np.ndarray[Any, Any]:
 
 
 # ---- rows of users and items ---------------------------------------------------------------------
+
+
+def users_as_they_are(model: Any) -> Any:
+    """What `Rows` reads of a fitted model's users, copied: nothing that becomes of the model
+    changes it."""
+    return SimpleNamespace(
+        loss=model.loss,
+        _fitted_with=frozenset(model._fitted_with),
+        global_mean_=model.global_mean_,
+        user_biases=np.array(model.user_biases, np.float32, order="C"),
+        user_embeddings=np.array(model.user_embeddings, np.float32, order="C"),
+    )
 
 
 class Rows:

@@ -57,6 +57,14 @@ class TrainedSide(NamedTuple):
     biases: list[Any]  # the same, [n_features]
     features: tuple[Any, Any, Any] | None = None  # parts of CSR; None is the identity
     n_frozen: int = 0  # the first so many features stay as they are
+    packed: _core.Parameters | None = None  # where they are packed already
+
+
+def at_rest(biases: Any, vectors: Any) -> TrainedSide:
+    """A side that stands still, packed once for any number of trainings, at the same time too."""
+    values = [vectors], [biases]
+    packed = _core.Parameters(*values, n_frozen=len(biases))
+    return TrainedSide(*values, n_frozen=len(biases), packed=packed)
 
 
 class Training:
@@ -99,7 +107,7 @@ class Training:
         self._mean = mean
         self._sides = users, items
         self._parameters = [
-            _core.Parameters(side.embeddings, side.biases, n_frozen=side.n_frozen)
+            side.packed or _core.Parameters(side.embeddings, side.biases, n_frozen=side.n_frozen)
             for side in self._sides
         ]
         # What stands still needs no look after an epoch: a fold-in holds a whole catalogue still.

@@ -20,6 +20,7 @@ from lightfm_clone import _checks as checks
 from lightfm_clone._checks import check_num_threads, is_integer, is_sparse
 from lightfm_clone._model.fold_in import fold_in_users
 from lightfm_clone._model.prepared import PreparedItems
+from lightfm_clone._model.training import TrainedSide, at_rest
 from lightfm_clone._tables import make
 from lightfm_clone._warn import warn
 from lightfm_clone.data import sources
@@ -75,8 +76,13 @@ class Serving:
             sample_weight=None,
             epochs=_PASSES,
             random_state=0,
-            items=(self.items.biases, self.items.vectors),
+            items=self._items_at_rest,
         )
+
+    @cached_property
+    def _items_at_rest(self) -> TrainedSide:
+        """The items packed for the training of histories, as large as their vectors."""
+        return at_rest(self.items.biases, self.items.vectors)
 
     @cached_property
     def n_people(self) -> npt.NDArray[np.int64]:

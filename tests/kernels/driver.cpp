@@ -297,6 +297,20 @@ void rank(const Kernels& kernels, const Stored& stored) {
         print("top_ids", ids);
         print("top_scores", best);
     }
+
+    std::vector<char> codes(static_cast<size_t>((N_ITEMS + PANEL) * (components + 4)));
+    double limits[2];
+    kernels.code_items(item_vectors.data(), N_ITEMS, components, components, codes.data(), limits);
+    std::vector<int16_t> of_users(N_USERS * components);
+    std::vector<int32_t> ids(N_USERS * k);
+    std::vector<float> best(N_USERS * k);
+    kernels.top_items_by_codes(users, N_USERS, items, codes.data(), limits, N_ITEMS, components,
+                               components, stored.known_indptr.data(),
+                               stored.known_indptr.data() + 1, stored.known_items.data(), k,
+                               scratch.data(), of_users.data(), ids.data(), best.data());
+    print("limits", std::vector<double>(limits, limits + 2));
+    print("top_ids", ids);
+    print("top_scores", best);
 }
 
 }  // namespace
