@@ -94,6 +94,9 @@ def sum_features(
     biases: Floats,
     embeddings: Floats,
 ) -> Representations: ...
+def rare_features(
+    indptr: _Int64s, indices: _Int32s, n_features: int, bytes_each: int
+) -> tuple[_Int64s, _Int32s]: ...
 
 @final
 class Codes:

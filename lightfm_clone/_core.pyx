@@ -538,6 +538,43 @@ cdef class Interactions:
 
 
 @final
+# Bytes of parameters that are taken to stay in the cache: half of the 1 MB that a core of today has
+# to itself, so that the rest passes through the other half.
+cdef int64_t KEPT_BYTES = 1 << 19
+
+
+def rare_features(const int64_t[::1] indptr, const int32_t[::1] indices, int64_t n_features,
+                  int64_t bytes_each):
+    """CSR parts (indptr, indices) of the features of each row but for the frequent ones.
+
+    Frequent are those that most rows have, as many as are taken to stay in the cache.
+    """
+    cdef int64_t n_rows = indptr.shape[0] - 1, n = 0, i, row
+    cdef int64_t n_frequent = min(KEPT_BYTES // bytes_each, n_features)
+    cdef int64_t[::1] counts = np.zeros(n_features, dtype=np.int64)
+    cdef int64_t[::1] rare_indptr = np.zeros(n_rows + 1, dtype=np.int64)
+    cdef int32_t[::1] rare
+    cdef int64_t most = -1  # that a rare one has
+    with nogil:
+        for i in range(indptr[0], indptr[n_rows]):
+            counts[indices[i]] += 1
+    if n_frequent < n_features:
+        most = np.partition(counts, n_features - n_frequent - 1)[n_features - n_frequent - 1]
+    with nogil:
+        for i in range(indptr[0], indptr[n_rows]):
+            n += counts[indices[i]] <= most
+    rare = np.empty(n, dtype=np.int32)
+    n = 0
+    with nogil:
+        for row in range(n_rows):
+            for i in range(indptr[row], indptr[row + 1]):
+                if counts[indices[i]] <= most:
+                    rare[n] = indices[i]
+                    n += 1
+            rare_indptr[row + 1] = n
+    return rare_indptr, rare
+
+
 cdef class Parameters:
     """One side's parameters, packed into aligned rows for the length of a fit.
 
@@ -606,6 +643,14 @@ cdef class Parameters:
         biases = self.biases
         return all_finite(&biases[0, 0], biases.shape[0], biases.shape[1], 1)
 
+    cdef with_rare(self, features):
+        """CSR parts of this side's features, and behind them which of each row's are rare."""
+        if features is None:
+            return None
+        indptr, indices, _ = features
+        n_features, parts, lanes = self.rows.shape
+        return *features, *rare_features(indptr, indices, n_features, 4 * parts * lanes)
+
     cdef Side side(self, features, double alpha):
         cdef Side side
         cdef float[:, :, ::1] rows = self.rows
@@ -613,6 +658,8 @@ cdef class Parameters:
         cdef const int64_t[::1] indptr
         cdef const int32_t[::1] indices
         cdef const float[::1] data
+        cdef const int64_t[::1] rare_indptr
+        cdef const int32_t[::1] rare
         side.rows = &rows[0, 0, 0] if rows.shape[0] else NULL
         side.row_stride = rows.shape[1] * rows.shape[2]
         side.biases = NULL
@@ -624,11 +671,15 @@ cdef class Parameters:
         side.features.indptr = NULL
         side.features.indices = NULL
         side.features.data = NULL
+        side.features.rare_indptr = NULL
+        side.features.rare = NULL
         if features is not None:
-            indptr, indices, data = features
+            indptr, indices, data, rare_indptr, rare = features
             side.features.indptr = &indptr[0]
             side.features.indices = &indices[0] if indices.shape[0] else NULL
             side.features.data = &data[0] if data.shape[0] else NULL
+            side.features.rare_indptr = &rare_indptr[0]
+            side.features.rare = &rare[0] if rare.shape[0] else NULL
         side.alpha = alpha if self.n_frozen < rows.shape[0] else 0.0
         side.n_frozen = self.n_frozen
         return side
@@ -703,8 +754,8 @@ cdef class Trainer:
         self.interactions = interactions
         self.users = users
         self.items = items
-        self.user_features = user_features
-        self.item_features = item_features
+        self.user_features = users.with_rare(user_features)
+        self.item_features = items.with_rare(item_features)
         self.schedule = SCHEDULES.index(learning_schedule)
         self.order = np.empty_like(interactions.words)
         self.scales.user = 1.0

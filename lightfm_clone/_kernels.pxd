@@ -32,6 +32,8 @@ cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
         const int64_t* indptr
         const int32_t* indices
         const float* data
+        const int64_t* rare_indptr
+        const int32_t* rare
 
     cdef struct Side:
         float* rows

@@ -499,6 +499,30 @@ def test_negatives_follow_the_counts():
     assert (steps[[1, 4]] == 0).all()
 
 
+# Which features are asked for ahead of time
+
+
+@pytest.mark.parametrize("bytes_each", [1, 2**15, 2**16, 2**17, 2**20])
+@pytest.mark.parametrize("tied", [False, True])
+def test_features_that_stay_in_the_cache_are_not_asked_for(bytes_each, tied):
+    rng = np.random.default_rng(0)
+    dense = rng.random((200, 12)) < (0.5 if tied else np.linspace(0.05, 0.9, 12))
+    dense[7] = False
+    if tied:
+        dense[:, :6] = dense[:, :1]
+    matrix = sp.csr_matrix(dense.astype(np.float32))
+    counts = dense.sum(axis=0)
+    n_kept = min(2**19 // bytes_each, 12)
+    # Frequent are those with fewer than n_kept others that are at least as frequent.
+    at_least = np.array([(counts >= count).sum() for count in counts])
+    expected = sp.csr_matrix(dense & (at_least > n_kept))
+    indptr, rare = _core.rare_features(
+        matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), 12, bytes_each
+    )
+    np.testing.assert_array_equal(indptr, expected.indptr)
+    np.testing.assert_array_equal(rare, expected.indices)
+
+
 # Sums of features for a request
 
 

@@ -298,3 +298,24 @@ def test_denormals_are_not_slow(what):
         }[what]
         took.append(seconds(work))
     assert took[1] < 20 * took[0]
+
+
+@pytest.mark.parametrize("components", [10, 64])
+def test_steps_of_adagrad_are_exact_to_the_last_bit(level, components):
+    # With users of ones, items of zeros and ratings of -1 and 1 every gradient is -1 or 1, so an
+    # item becomes its local learning rate, lr / sqrt(G), rounded as the processor's root and
+    # division are.
+    n = 500
+    signs = np.where(np.arange(n) % 2, 1, -1).astype(np.float32)
+    ratings = sp.diags(signs).tocoo()
+    model = LightFM(loss="mse", no_components=components, learning_rate=0.05, random_state=0)
+    model.fit_partial(ratings, epochs=0)
+    rng = np.random.default_rng(0)
+    squares = (10 ** rng.uniform(-6, 9, (n, components))).astype(np.float32)
+    model.user_embeddings[:] = 1
+    for zeros in (model.user_biases, model.item_biases, model.item_embeddings):
+        zeros[:] = 0
+    model.item_embedding_gradients[:] = squares
+    model.fit_partial(ratings, epochs=1)
+    rates = np.float32(0.05) / np.sqrt(squares)
+    np.testing.assert_array_equal(model.item_embeddings, signs[:, None] * rates)

@@ -27,10 +27,14 @@ enum Schedule { ADAGRAD, ADADELTA, SGD, N_SCHEDULES };
 constexpr const char* SCHEDULE_NAMES[N_SCHEDULES] = {"adagrad", "adadelta", "sgd"};
 
 // CSR features of the users or the items. Without `indptr` it is the identity: row i is feature i.
+// Row i has the rare features rare[rare_indptr[i] .. rare_indptr[i + 1]), in the same order: those
+// whose parameters are not in the cache anyway.
 struct FeatureMatrix {
     const int64_t* indptr;
     const int32_t* indices;
     const float* data;
+    const int64_t* rare_indptr;
+    const int32_t* rare;
 };
 
 struct Side {

@@ -96,7 +96,8 @@ struct Parameters {
         side.bias_stride = biases.empty() ? 0 : bias_stride;
         if (features)
             side.features = {features->indptr.data(), features->indices.data(),
-                             features->data.data()};
+                             features->data.data(), features->indptr.data(),
+                             features->indices.data()};
         side.alpha = alpha;
         return side;
     }
