@@ -107,7 +107,7 @@ def measure(size: Size, wanted: Callable[[str], bool]) -> Part:
         "CPU time of giving examples to threads that do nothing",
         ["threads", "ns an example", "from", "to", "us an epoch besides"],
         [],
-        [f"Medians and extremes of {ROUNDS} epochs, on the CPUs of this machine."],
+        [f"Medians and extremes of {ROUNDS} means of 20 epochs, on the CPUs of this machine."],
     )
     part.tables = [lines, costs]
     with tempfile.TemporaryDirectory() as folder:
