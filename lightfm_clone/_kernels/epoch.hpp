@@ -276,7 +276,7 @@ class EpochOf {
     // Makes the block of a class this thread's, unless somebody has taken it.
     bool claim(int64_t at, int c) {
         const uint64_t bit = uint64_t{1} << (c & 63);
-        return left[at * n_groups + c / 64].classes.fetch_and(~bit) & bit;
+        return (left[at * n_groups + c / 64].classes.fetch_and(~bit) & bit) != 0;
     }
 
     void keep(const Block& block) {
