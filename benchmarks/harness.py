@@ -56,10 +56,10 @@ def interleaved(sides: dict[Any, Callable[[], float]], rounds: int) -> dict[Any,
 
 
 def compiled(source: Path, folder: str, name: str, *flags: str) -> ctypes.CDLL:
-    """A C program as a library, built into `folder`."""
+    """A C or C++ program as a library, built into `folder`."""
     library = Path(folder) / f"{name}.so"
     flags = ("-O3", "-march=native", "-shared", "-fPIC", *flags)
-    command = [os.environ.get("CC", "cc"), *flags, str(source), "-o", str(library)]
+    command = [os.environ.get("CC", "cc"), str(source), *flags, "-o", str(library)]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:

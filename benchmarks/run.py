@@ -29,6 +29,7 @@ import quality
 import ranking
 import recommender
 import scale
+import scheduling
 import training
 import updates
 from models import peer_library
@@ -39,6 +40,7 @@ PARTS = {
     "training": training.measure,
     "threads": training.measure_threads,
     "load": load.measure,
+    "scheduling": scheduling.measure,
     "ranking": ranking.measure,
     "latency": latency.measure,
     "preparation": preparation.measure,

@@ -61,6 +61,7 @@ EVERYTHING = (
     "training",
     "threads",
     "load",
+    "scheduling",
     "ranking",
     "latency",
     "preparation",

@@ -26,6 +26,7 @@ import ranges  # noqa: E402
 import ranking  # noqa: E402
 import recommender  # noqa: E402
 import scale  # noqa: E402
+import scheduling  # noqa: E402
 import updates  # noqa: E402
 import workloads  # noqa: E402
 from harness import Comparison, Curve, Part, Table  # noqa: E402
@@ -357,6 +358,30 @@ def test_gains_beside_busy_processes(monkeypatch):
     assert not part.notes[2:]
     monkeypatch.setattr(load._cpus, "available", lambda: 1)
     assert not load.measure(workloads.QUICK, lambda row: True).comparisons
+
+
+# ---- scheduling ---------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the program is for Linux")
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+def test_simulated_threads_share_an_epoch():
+    rng = np.random.default_rng(0)
+    popularity = 1 / np.arange(10, 2010)
+    items = rng.choice(2000, 100_000, p=popularity / popularity.sum())
+    pairs = np.column_stack([rng.integers(5000, size=len(items)), items])
+    with tempfile.TemporaryDirectory() as folder:
+        program = scheduling.Scheduling(folder, 5000, 2000, pairs)
+        for threads in (2, 8, 64):
+            for slow in (1.0, 4.0):
+                given, moved = program.moved(threads, slow)
+                assert given == len(pairs)
+                lines, *rows = moved
+                # Some lines a block; looking at what each of the others does would be 64.
+                assert lines < 8 / scheduling.BLOCK
+                assert all(0 < of < 1 for of in rows)
+                # Threads are dealt positives, and draw negatives from all items.
+                assert rows[1] < rows[2]
 
 
 # ---- scale --------------------------------------------------------------------------------------

@@ -10,9 +10,10 @@
 // then takes that one's block. So no thread idles while there is work, and the order in which examples
 // are trained on stays the random one but for a few windows, even where all threads share one CPU.
 //
-// What threads write and others read: `next`, a cache line a class, written at each block by the
-// class's own thread; `floor`, written about once a window, so that a thread looks at all lines only
-// where it would run ahead; and the states of windows, written once. Compiled at the baseline level.
+// What threads write and others read: for each window some bits that say of which classes the block is
+// yet to be taken, on a cache line of their own, which a thread writes when it takes its block and reads
+// again before it goes too far ahead; and the states of windows, written once. Nobody looks at what
+// every other thread has done. Compiled at the baseline level.
 #pragma once
 
 #include <algorithm>
@@ -34,21 +35,34 @@ struct Block {
     int64_t end;
 };
 
-class Epoch {
+// What the threads of an epoch share, and how they wait. (benchmarks/scheduling.cpp has another.)
+struct Threads {
+    template <class T>
+    using Atomic = std::atomic<T>;
+    using Meeting = lfm::Meeting;
+};
+
+template <class Sharing>
+class EpochOf {
+    template <class T>
+    using Atomic = typename Sharing::template Atomic<T>;
+
   public:
     // Of n interactions of `words` words, for whose order there is room at `order`. `classes` says the
     // class of each item; it is not looked at where there is only one.
-    Epoch(const uint32_t* interactions, int words, int64_t n, uint64_t seed, int threads,
-          int64_t window, int n_classes, const uint8_t* classes, uint32_t* order)
+    EpochOf(const uint32_t* interactions, int words, int64_t n, uint64_t seed, int threads,
+            int64_t window, int n_classes, const uint8_t* classes, uint32_t* order)
         : interactions(interactions), words(words), n(n), seed(seed), window(window),
-          n_windows((n + window - 1) / window), n_classes(n_classes), classes(classes),
-          order(order), bits(bucket_bits(n)), n_chunks((n + CHUNK - 1) / CHUNK),
+          n_windows((n + window - 1) / window), n_classes(n_classes),
+          n_groups((n_classes + 63) / 64), classes(classes), order(order), bits(bucket_bits(n)),
+          n_chunks((n + CHUNK - 1) / CHUNK),
           n_parts(std::min<int64_t>(n_chunks, int64_t{PARTS_A_THREAD} * threads)),
           next_in_parts(n_parts << bits), bucket_begins((int64_t{1} << bits) + 1),
-          bucket_taken(new std::atomic<bool>[int64_t{1} << bits]()),
-          block_begins(n_windows * n_classes), window_state(new std::atomic<int32_t>[n_windows]()),
-          buffers(n_classes > 1 ? threads * window * words : 0), counting(n_parts, threads),
-          placing(1, threads), scattering(n_parts, threads), next(new Next[n_classes]) {
+          bucket_taken(new Atomic<bool>[int64_t{1} << bits]()), block_begins(n_windows * n_classes),
+          window_state(new Atomic<int32_t>[n_windows]()),
+          buffers(new uint32_t[n_classes > 1 ? threads * window * words : 0]),
+          counting(n_parts, threads), placing(1, threads), scattering(n_parts, threads),
+          left(new Left[n_windows * n_groups]), places(threads) {
         unfinished.reserve(threads);  // nothing that runs in a thread asks for memory
         for (int64_t w = 0; w < n_windows; ++w)
             std::fill_n(block_begins.begin() + w * n_classes, n_classes, w * window);
@@ -58,8 +72,10 @@ class Epoch {
     void offer(int64_t begin, int64_t end) {
         first = begin;
         last = end;
-        for (int c = 0; c < n_classes; ++c) next[c].window.store(begin);
-        floor.store(begin);
+        for (int64_t w = begin; w < end; ++w)
+            for (int g = 0; g < n_groups; ++g)
+                left[w * n_groups + g].classes.store(~uint64_t{0} >> (63 - (last_of(g) & 63)));
+        for (Place& each : places) each = {begin, begin};
         next_bucket.store(bucket_of(begin * window));
         unfinished.clear();
         go_on();
@@ -82,20 +98,26 @@ class Epoch {
     // to an end.
     bool take(int thread, Block* block) {
         if (block->position < block->end) keep(*block);
-        const int own = thread % n_classes;
+        const int own_class = thread % n_classes;
+        Place& place = places[thread];
         while (!is_stopped()) {
             if (some_unfinished.load(std::memory_order_relaxed) && take_unfinished(block))
                 return true;
-            int from = own;
-            int64_t at = window_of(own);
-            if (at >= last || at - floor.load(std::memory_order_relaxed) > MOST_AHEAD)
-                from = choose_class(own, &at);
-            if (at >= last) break;
+            if (place.floor >= last) break;
+            const bool is_own = place.window < last && place.window - place.floor <= MOST_AHEAD;
+            const int64_t at = is_own ? place.window : place.floor;
+            const int from = is_own ? own_class : class_left(at, own_class);
+            if (from < 0) {
+                ++place.floor;
+                place.window = std::max(place.window, place.floor);
+                continue;
+            }
             if (!is_ready(at)) {
                 if (!shuffle_next_bucket(thread)) meeting.wait([=] { return is_ready(at); });
                 continue;
             }
-            if (!next[from].window.compare_exchange_strong(at, at + 1)) continue;
+            place.window += is_own;
+            if (!claim(at, from)) continue;
             block->position = block_begins[at * n_classes + from];
             block->end = from + 1 < n_classes ? block_begins[at * n_classes + from + 1]
                                               : std::min(n, (at + 1) * window);
@@ -130,8 +152,14 @@ class Epoch {
     static constexpr int64_t MOST_AHEAD = 1;
     static constexpr int PARTS_A_THREAD = 4;
 
-    struct alignas(64) Next {  // a cache line each: a thread writes its own most of the time
-        std::atomic<int64_t> window{0};
+    // Of a window, which of 64 classes have a block that is yet to be taken.
+    struct alignas(64) Left {
+        Atomic<uint64_t> classes{0};
+    };
+
+    struct alignas(64) Place {  // of a thread, which nobody else looks at
+        int64_t window = 0;     // of the next block of its own class
+        int64_t floor = 0;      // all blocks of the windows before it are taken
     };
 
     const uint32_t* const interactions;
@@ -139,7 +167,7 @@ class Epoch {
     const int64_t n;
     const uint64_t seed;
     const int64_t window, n_windows;  // examples of a window
-    const int n_classes;
+    const int n_classes, n_groups;    // groups of 64
     const uint8_t* const classes;
     uint32_t* const order;
     const int bits;
@@ -147,30 +175,29 @@ class Epoch {
 
     std::vector<int64_t> next_in_parts;  // of each part, where the next example of a bucket goes
     std::vector<int64_t> bucket_begins;
-    std::unique_ptr<std::atomic<bool>[]> bucket_taken;
+    std::unique_ptr<Atomic<bool>[]> bucket_taken;
     std::vector<int64_t> block_begins;  // [window][class]
     // How many buckets of a window are yet to be shuffled, READY when it is in order.
     static constexpr int32_t READY = -1;
-    std::unique_ptr<std::atomic<int32_t>[]> window_state;
-    std::vector<uint32_t> buffers;  // a window for each thread
+    std::unique_ptr<Atomic<int32_t>[]> window_state;
+    std::unique_ptr<uint32_t[]> buffers;  // a window for each thread that sorts one
 
     Pieces counting, placing, scattering;
 
     int64_t first = 0, last = 0;
-    std::atomic<int64_t> next_bucket{0};
-    std::unique_ptr<Next[]> next;               // of each class, the window of its next block
-    alignas(64) std::atomic<int64_t> floor{0};  // no class is at a window before this one
-    alignas(64) std::atomic<bool> stopped{false};
-    std::atomic<bool> some_unfinished{false};
+    std::unique_ptr<Left[]> left;  // [window][group]
+    std::vector<Place> places;
+    alignas(64) Atomic<int64_t> next_bucket{0};
+    alignas(64) Atomic<bool> stopped{false};
+    Atomic<bool> some_unfinished{false};
     std::mutex unfinished_mutex;
     std::vector<Block> unfinished;
-    alignas(64) std::atomic<int> at_work{0};
-    Meeting meeting;
+    alignas(64) Atomic<int> at_work{0};
+    typename Sharing::Meeting meeting;
     std::chrono::steady_clock::time_point looked = std::chrono::steady_clock::now();
 
     int64_t part_begin(int64_t part) const { return part * n_chunks / n_parts; }
     int64_t* next_in(int64_t part) { return next_in_parts.data() + (part << bits); }
-    int64_t window_of(int c) const { return next[c].window.load(std::memory_order_relaxed); }
 
     bool is_ready(int64_t at) const {
         return window_state[at].load(std::memory_order_acquire) == READY;
@@ -223,7 +250,7 @@ class Epoch {
                     partition_window(order + w * window * words, words,
                                      std::min(window, n - w * window), classes, n_classes,
                                      block_begins.data() + w * n_classes,
-                                     buffers.data() + thread * window * words);
+                                     buffers.get() + thread * window * words);
                 window_state[w].store(READY, std::memory_order_release);
             });
             meeting.tell();
@@ -231,22 +258,25 @@ class Epoch {
         }
     }
 
-    // The class of which a thread takes a block: its own, or the one that is the furthest behind.
-    // *at becomes the window where it is.
-    int choose_class(int own, int64_t* at) {
-        int slowest = own;
-        int64_t least = *at;
-        for (int c = 0; c < n_classes; ++c) {
-            const int64_t it = window_of(c);
-            if (it < least) {
-                least = it;
-                slowest = c;
-            }
+    int last_of(int group) const { return std::min(n_classes, 64 * group + 64) - 1; }
+
+    // A class whose block of a window is yet to be taken, the first from `own` on; -1 for none.
+    int class_left(int64_t at, int own) const {
+        const int first_group = own / 64;
+        for (int i = 0; i <= n_groups; ++i) {
+            const int g = (first_group + i) % n_groups;
+            uint64_t classes = left[at * n_groups + g].classes.load(std::memory_order_relaxed);
+            if (i == 0) classes &= ~uint64_t{0} << (own & 63);
+            for (int c = 64 * g; classes; ++c, classes >>= 1)
+                if (classes & 1) return c;
         }
-        floor.store(least, std::memory_order_relaxed);
-        if (*at < last && *at - least <= MOST_AHEAD) return own;
-        *at = least;
-        return slowest;
+        return -1;
+    }
+
+    // Makes the block of a class this thread's, unless somebody has taken it.
+    bool claim(int64_t at, int c) {
+        const uint64_t bit = uint64_t{1} << (c & 63);
+        return (left[at * n_groups + c / 64].classes.fetch_and(~bit) & bit) != 0;
     }
 
     void keep(const Block& block) {
@@ -266,5 +296,7 @@ class Epoch {
         return true;
     }
 };
+
+using Epoch = EpochOf<Threads>;
 
 }  // namespace lfm
