@@ -209,7 +209,7 @@ cdef aligned_zeros(shape):
 
 
 @final
-cdef class Interruption:
+cdef class _Interruption:
     """What looks at the keyboard have raised within a loop that runs without the GIL."""
 
     cdef object exception
@@ -225,7 +225,7 @@ cdef bint is_interrupted(void* interruption) noexcept with gil:
     try:
         PyErr_CheckSignals()
     except BaseException as exception:
-        (<Interruption> interruption).exception = exception
+        (<_Interruption> interruption).exception = exception
         return True
     return False
 
@@ -441,7 +441,7 @@ cdef class Interactions:
         cdef int32_t[::1] items = known, out
         cdef uint64_t[::1] room = pairs
         cdef int threads = threads_for(self.num_threads, ceil_divide(n, KNOWN_CHUNK)), thread
-        interruption = Interruption()
+        interruption = _Interruption()
         cdef unique_ptr[Keyboard] keyboard = make_unique[Keyboard](
             &is_interrupted, <void*> interruption)
         cdef unique_ptr[KnownItems] finder = make_unique[KnownItems](
@@ -474,7 +474,7 @@ cdef class Interactions:
         cdef int threads = threads_for(self.num_threads, n_pieces), thread
         made = np.empty(filter_begin(&indptr[0], self.n_users) + 1, dtype=np.uint64)
         cdef uint64_t[::1] filter = made
-        interruption = Interruption()
+        interruption = _Interruption()
         cdef unique_ptr[Keyboard] keyboard = make_unique[Keyboard](
             &is_interrupted, <void*> interruption)
         cdef unique_ptr[Pieces] pieces = make_unique[Pieces](n_pieces, threads)
