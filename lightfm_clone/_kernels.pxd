@@ -160,6 +160,8 @@ cdef extern from "_kernels/keyboard.hpp" namespace "lfm" nogil:
 
 cdef extern from "_kernels/known.hpp" namespace "lfm" nogil:
     int64_t filter_begin(const int64_t* indptr, int64_t user)
+    void fill_filters(const int64_t* indptr, const int32_t* items, int64_t first, int64_t last,
+                      int64_t n_items, uint64_t* filter)
 
 cdef extern from "_kernels/known_items.hpp" namespace "lfm" nogil:
     cdef int64_t KNOWN_CHUNK
@@ -173,8 +175,6 @@ cdef extern from "_kernels/known_items.hpp" namespace "lfm" nogil:
         void set_bounds()
         void close_gaps(int thread, int32_t* out, Keyboard& keyboard)
     int64_t users_at_a_time(int64_t n_users, int64_t n_known)
-    void fill_filters(const int64_t* indptr, const int32_t* items, int64_t first, int64_t last,
-                      int64_t n_items, uint64_t* filter)
 
 cdef extern from "_kernels/packing.hpp" namespace "lfm" nogil:
     cdef struct Columns:

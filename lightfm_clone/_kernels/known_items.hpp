@@ -1,4 +1,4 @@
-// The sorted distinct items of each user, and the filter over them (known.hpp), as threads find them.
+// The sorted distinct items of each user, as threads find them.
 //
 // In three passes, each in pieces that any thread may take: interactions are counted by ranges of
 // users; thrown into blocks, ranges of users who have some ten thousand interactions together; and
@@ -6,7 +6,6 @@
 // block is left to chance, the lists are not. Compiled once, at the baseline level.
 #pragma once
 
-#include <string.h>
 #if defined(_MSC_VER)
 #include <intrin.h>
 #endif
@@ -251,20 +250,6 @@ class KnownItems {
 // go through else.
 inline int64_t users_at_a_time(int64_t n_users, int64_t n_known) {
     return std::max<int64_t>(1, 32768 * n_users / (n_users + n_known + 1));
-}
-
-// Fills the filters of the users [first, last).
-inline void fill_filters(const int64_t* indptr, const int32_t* items, int64_t first, int64_t last,
-                         int64_t n_items, uint64_t* filter) {
-    for (int64_t user = first; user < last; ++user) {
-        const int64_t begin = filter_begin(indptr, user);
-        const int64_t n_words = filter_begin(indptr, user + 1) - begin;
-        memset(filter + begin, 0, sizeof(uint64_t) * n_words);
-        for (int64_t i = indptr[user]; i < indptr[user + 1]; ++i) {
-            const FilterKey key(n_words, n_items, items[i]);
-            filter[begin + key.word] |= key.bits;
-        }
-    }
 }
 
 }  // namespace lfm
