@@ -231,7 +231,6 @@ def measure_threads(size: Size, wanted: Callable[[str], bool]) -> Part:
     part.tables = [speeds, cores, once]
     with tempfile.TemporaryDirectory() as folder:
         library = harness.compiled(CORES, folder, "cores", "-fopenmp")
-<<<<<<< HEAD
         for function in (library.handover, library.arithmetic):
             function.restype = ctypes.c_double
         for case in filter(lambda case: wanted(case.name), THREADS):
@@ -250,7 +249,26 @@ def measure_threads(size: Size, wanted: Callable[[str], bool]) -> Part:
             row = part.comparisons[-1]
             one, two = (1e9 / statistics.median(times) for times in (row.theirs, row.ours))
             speeds.rows.append([case.name, one, two])
+    if wanted(ONE_EPOCH):
+        once.rows += [_one_epoch(size, num_threads) for num_threads in (1, 2)]
     return part
+
+
+def _one_epoch(size: Size, num_threads: int) -> list[Any]:
+    """What a fit does once, beside an epoch."""
+    matrix = size.matrix()
+
+    def fit(epochs: int) -> float:
+        model = LightFM(64, loss="warp", random_state=1)
+        return seconds(model.fit_partial, matrix, epochs=epochs, num_threads=num_threads)
+
+    sides = {epochs: partial(fit, epochs) for epochs in (1, EPOCHS)}
+    times = interleaved(sides, size.rounds)
+    one, several = (statistics.median(times[epochs]) for epochs in (1, EPOCHS))
+    epoch = (several - one) / (EPOCHS - 1)
+    row = [ONE_EPOCH, num_threads, one, epoch, one / epoch]
+    print("   ", *row)
+    return row
 
 
 def measure_floor(size: Size, wanted: Callable[[str], bool]) -> Part:
@@ -288,42 +306,4 @@ def measure_floor(size: Size, wanted: Callable[[str], bool]) -> Part:
                     f"{ours / least:.2f} x the floor",
                     flush=True,
                 )
-=======
-    for function in (library.handover, library.arithmetic):
-        function.restype = ctypes.c_double
-    for case in filter(lambda case: wanted(case.name), THREADS):
-        epoch = prepared(unnamed(case), size)
-        sides = {
-            name: partial(epoch.nanoseconds, LightFM, n)
-            for n, name in enumerate(speeds.columns[1:], start=1)
-        }
-        before = library.handover(HANDOVERS)
-        part.compare(case.name, UNIT, sides, size.rounds, case.least, case.aim)
-        after = library.handover(HANDOVERS)
-        arithmetic = 2 * library.arithmetic(1) / library.arithmetic(2)
-        cores.rows.append([case.name, before, after, arithmetic])
-        print("   ", *cores.rows[-1])
-        row = part.comparisons[-1]
-        one, two = (1e9 / statistics.median(times) for times in (row.theirs, row.ours))
-        speeds.rows.append([case.name, one, two])
-    if wanted(ONE_EPOCH):
-        once.rows += [_one_epoch(size, num_threads) for num_threads in (1, 2)]
->>>>>>> 1180cce (What a fit does once is done by its threads: known items, packing and unpacking, counts, the check)
     return part
-
-
-def _one_epoch(size: Size, num_threads: int) -> list[Any]:
-    """What a fit does once, beside an epoch."""
-    matrix = workloads.interactions(size.users, size.items, size.interactions)
-
-    def fit(epochs: int) -> float:
-        model = LightFM(64, loss="warp", random_state=1)
-        return seconds(model.fit_partial, matrix, epochs=epochs, num_threads=num_threads)
-
-    sides = {epochs: partial(fit, epochs) for epochs in (1, EPOCHS)}
-    times = harness.interleaved(sides, size.rounds)
-    one, several = (statistics.median(times[epochs]) for epochs in (1, EPOCHS))
-    epoch = (several - one) / (EPOCHS - 1)
-    row = [ONE_EPOCH, num_threads, one, epoch, one / epoch]
-    print("   ", *row)
-    return row
