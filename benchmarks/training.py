@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import floor
 import harness
@@ -81,6 +82,8 @@ THREADS = [
 FLOOR_DIMENSIONS = (10, 64, 128)
 WHOLE_FIT = "whole fit, WARP d=30, 20 epochs of ML-100K"
 IMPLICIT = "BPR d=64 against implicit's"
+ONE_EPOCH = "fit of one epoch, WARP d=64"
+EPOCHS = 3
 
 
 @lru_cache(maxsize=1)
@@ -216,7 +219,16 @@ def measure_threads(size: Size, wanted: Callable[[str], bool]) -> Part:
     ]
     speeds = Table("Examples per second", ["case", "1 thread", "2 threads"], [])
     cores = Table("Two CPUs", ["case", "handover ns before", "after", "arithmetic x"], [])
-    part.tables = [speeds, cores]
+    once = Table(
+        "A fit of one epoch over an epoch of several",
+        ["case", "threads", "fit of one epoch s", "epoch s", "ratio"],
+        [],
+        [
+            f"A new model; an epoch is what a fit of {EPOCHS} takes more than one of 1, over "
+            f"{EPOCHS - 1}. All interactions."
+        ],
+    )
+    part.tables = [speeds, cores, once]
     with tempfile.TemporaryDirectory() as folder:
         library = harness.compiled(CORES, folder, "cores", "-fopenmp")
         for function in (library.handover, library.arithmetic):
@@ -237,7 +249,26 @@ def measure_threads(size: Size, wanted: Callable[[str], bool]) -> Part:
             row = part.comparisons[-1]
             one, two = (1e9 / statistics.median(times) for times in (row.theirs, row.ours))
             speeds.rows.append([case.name, one, two])
+    if wanted(ONE_EPOCH):
+        once.rows += [_one_epoch(size, num_threads) for num_threads in (1, 2)]
     return part
+
+
+def _one_epoch(size: Size, num_threads: int) -> list[Any]:
+    """What a fit does once, beside an epoch."""
+    matrix = size.matrix()
+
+    def fit(epochs: int) -> float:
+        model = LightFM(64, loss="warp", random_state=1)
+        return seconds(model.fit_partial, matrix, epochs=epochs, num_threads=num_threads)
+
+    sides = {epochs: partial(fit, epochs) for epochs in (1, EPOCHS)}
+    times = interleaved(sides, size.rounds)
+    one, several = (statistics.median(times[epochs]) for epochs in (1, EPOCHS))
+    epoch = (several - one) / (EPOCHS - 1)
+    row = [ONE_EPOCH, num_threads, one, epoch, one / epoch]
+    print("   ", *row)
+    return row
 
 
 def measure_floor(size: Size, wanted: Callable[[str], bool]) -> Part:

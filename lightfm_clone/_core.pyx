@@ -14,7 +14,8 @@ The path of a fit, from `LightFM.fit_partial` to the inner loop:
    arrays back.
 
 Memory of a fit: 16 bytes an interaction (24 with weights or values, 32 with both), 4 + 13/8 bytes
-per known pair (while they are found, per interaction), and the packed rows.
+per known pair (while they are found, 4 an interaction, and 8 that are freed before the order is
+made), and the packed rows.
 """
 
 from collections import namedtuple
@@ -30,6 +31,7 @@ from lightfm_clone._kernels cimport (
     BAD_ROW,
     BPR,
     DRAWS_NEGATIVES,
+    KNOWN_CHUNK,
     LOSS_NAMES,
     MAX_CLASSES,
     N_LEVELS,
@@ -50,40 +52,46 @@ from lightfm_clone._kernels cimport (
     Array,
     Block,
     BlockKernel,
+    Columns,
     Disliked,
     Epoch,
     Finding,
     IdTable,
     Kernels,
+    Keyboard,
     Known,
+    KnownItems,
+    PackedRows,
     Pieces,
     Problem,
+    PublicArrays,
     Representations,
     Scales,
     Side,
     StoredFeatures,
     Sums,
-    all_finite,
+    add_item_counts,
+    are_finite,
     are_sorted,
-    close_gaps,
     compiler,
     fill_alias_table,
-    fill_filter,
+    fill_filters,
     filter_begin,
     gather,
-    group_by_item,
     levels,
     lfm_has_openmp,
-    list_items,
     number_list,
     number_rows,
+    pack_interactions,
+    pack_rows,
     scratch_floats,
     sum_stored_features,
     swap_down,
+    unpack_rows,
+    users_at_a_time,
 )
 
 import os
-from time import perf_counter
 
 import numpy as np
 
@@ -184,7 +192,7 @@ cdef inline int64_t ceil_divide(int64_t a, int64_t b) noexcept nogil:
 
 
 cdef aligned_empty(shape):
-    """A float32 array that starts on a cache line."""
+    """A float32 array that starts on a cache line, of any values."""
     size = int(np.prod(shape))
     # NumPy asks for huge pages in `empty`, not in `zeros`; rows are read at random, and without
     # huge pages most of the time goes into address translation.
@@ -200,6 +208,28 @@ cdef aligned_zeros(shape):
     return aligned
 
 
+@final
+cdef class _Interruption:
+    """What looks at the keyboard have raised within a loop that runs without the GIL."""
+
+    cdef object exception
+
+    cdef forward(self):
+        """Raise it, if there is any, after the loop."""
+        if self.exception is not None:
+            raise self.exception
+
+
+cdef bint is_interrupted(void* interruption) noexcept with gil:
+    """Look at the keyboard."""
+    try:
+        PyErr_CheckSignals()
+    except BaseException as exception:
+        (<_Interruption> interruption).exception = exception
+        return True
+    return False
+
+
 # ---- what a fit works on ----
 
 def _slices(int64_t n, int64_t size):
@@ -211,7 +241,9 @@ def _slices(int64_t n, int64_t size):
 
 
 # What a loop goes through at most between two looks at the keyboard.
-cdef int64_t ENTRIES_AT_ONCE = 1 << 20, USERS_AT_A_TIME = 1 << 14
+cdef int64_t USERS_AT_A_TIME = 1 << 14
+# What a thread takes at a time, a tenth of a millisecond or so.
+cdef int64_t ENTRIES_IN_PIECE = 1 << 16, FLOATS_IN_PIECE = 1 << 17
 
 
 @final
@@ -238,6 +270,8 @@ cdef class Interactions:
     candidates : int32 array [n_candidates], optional
         The items, sorted and distinct, that negatives are drawn from where these are the seen ones;
         all that anybody knows are among them. Without it they are those of the interactions.
+    num_threads : int, default 1
+        For all that is found out here. What is found is the same for any number.
 
     Raises
     ------
@@ -253,6 +287,8 @@ cdef class Interactions:
     cdef bint has_values
     cdef int64_t n_users
     cdef int32_t n_items
+    cdef int64_t num_threads
+    cdef object counts           # int64 [n_items]: those of the interactions, once asked for
     # What a loss that draws negatives asks for, None until then.
     cdef object known_indptr     # int64 [n_users + 1]
     cdef object known_items      # int32 [n known pairs]
@@ -268,16 +304,9 @@ cdef class Interactions:
     cdef object disliked_by_saturated
 
     def __init__(self, rows, cols, positive, values, weights, int64_t n_users, int32_t n_items,
-                 *, known=None, item_counts=None, candidates=None):
-        further = [column for column in (values, weights) if column is not None]
-        words = np.empty((len(rows), 2 + len(further)), dtype=np.uint32)
-        words[:, 0] = rows
-        words[:, 1] = cols
-        if positive is not None:
-            words[:, 0] |= np.where(positive, np.uint32(0), np.uint32(NOT_POSITIVE))
-        for at, column in enumerate(further, 2):
-            words[:, at] = column.view(np.uint32)
-        self.words = words
+                 *, known=None, item_counts=None, candidates=None, num_threads=1):
+        self.num_threads = num_threads
+        self.words = self.pack(rows, cols, positive, values, weights)
         self.has_values = values is not None
         self.n_users = n_users
         self.n_items = n_items
@@ -293,6 +322,41 @@ cdef class Interactions:
 
     def __len__(self):
         return len(self.words)
+
+    cdef pack(self, const int32_t[::1] rows, const int32_t[::1] cols, positive, values, weights):
+        """The words of the interactions."""
+        cdef const uint8_t[::1] flags
+        cdef const float[::1] column
+        cdef Columns columns
+        cdef int64_t n = rows.shape[0], piece, n_pieces = ceil_divide(n, ENTRIES_IN_PIECE)
+        cdef int n_further = 0
+        given = [further for further in (values, weights) if further is not None]
+        words = np.empty((n, 2 + len(given)), dtype=np.uint32)
+        if n == 0:
+            return words
+        columns.rows = &rows[0]
+        columns.cols = &cols[0]
+        columns.positive = NULL
+        if positive is not None:
+            flags = positive.view(np.uint8)
+            columns.positive = &flags[0]
+        for column in given:
+            columns.further[n_further] = &column[0]
+            n_further += 1
+        if any(len(other) != n for other in (cols, positive, *given) if other is not None):
+            raise ValueError(f"all arrays of the interactions must have the length of rows, {n}")
+        cdef uint32_t[:, ::1] out = words
+        cdef int threads = threads_for(self.num_threads, n_pieces), thread
+        cdef unique_ptr[Pieces] pieces = make_unique[Pieces](n_pieces, threads)
+        with nogil:
+            for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                piece = dereference(pieces).first(thread)
+                while piece >= 0:
+                    pack_interactions(columns, piece * ENTRIES_IN_PIECE,
+                                      min(n, (piece + 1) * ENTRIES_IN_PIECE),
+                                      2 + n_further, &out[0, 0])
+                    piece = dereference(pieces).next(piece)
+        return words
 
     cdef check_known(self):
         cdef const int64_t[::1] indptr = self.known_indptr
@@ -340,6 +404,11 @@ cdef class Interactions:
         ):
             raise ValueError("candidates must have every item of the interactions, and of known")
 
+    def known(self):
+        """The sorted distinct items of each user, (indptr int64 [n_users + 1], items int32)."""
+        self.find_known()
+        return self.known_indptr, self.known_items
+
     def n_candidates(self):
         """How many items negatives are drawn from, where these are the seen ones."""
         self.find_candidates()
@@ -352,64 +421,100 @@ cdef class Interactions:
 
     cdef find_known(self):
         """Find the sorted distinct items of each user, and fill the filter, once."""
-        cdef int64_t user, first, last
         if self.filter is not None:
             return
         if self.known_indptr is None:
             self.known_indptr, self.known_items = self.list_known()
-        cdef const int64_t[::1] indptr = self.known_indptr
-        cdef const int32_t[::1] items = self.known_items
-        found = np.empty(filter_begin(&indptr[0], self.n_users) + 1, dtype=np.uint64)
-        cdef uint64_t[::1] filter = found
-        for first, last in _slices(self.n_users, USERS_AT_A_TIME):
-            with nogil:
-                for user in range(first, last):
-                    fill_filter(&indptr[0], &items[0] if items.shape[0] else NULL, user,
-                                self.n_items, &filter[0])
         self.most_known = np.diff(self.known_indptr).max(initial=0)
-        self.filter = found
+        self.filter = self.make_filter()
 
     cdef list_known(self):
         """The sorted distinct items of each user, (indptr int64 [n_users + 1], items int32)."""
         cdef const uint32_t[:, ::1] words = self.words
-        cdef int64_t n = words.shape[0], first, last, item = 0
-        # Grouping by item first makes the items of each user arrive in order: no sort is needed,
-        # and a repeat is seen at once.
-        counts = self.count_items()
-        cdef int64_t[::1] item_end = np.cumsum(counts) - counts
-        sizes = np.zeros(self.n_users + 1, dtype=np.int64)
-        cdef int64_t[::1] indptr = sizes
-        cdef uint32_t[::1] users = np.empty(n, dtype=np.uint32)
-        for first, last in _slices(n, ENTRIES_AT_ONCE):
-            with nogil:
-                group_by_item(&words[0, 0], <int> words.shape[1], first, last, &item_end[0],
-                              &indptr[0], &users[0])
-        cdef int64_t[::1] begins = np.cumsum(sizes)
-        sizes[:] = 0
+        cdef int64_t n = words.shape[0]
+        indptr = np.zeros(self.n_users + 1, dtype=np.int64)
         known = np.empty(n, dtype=np.int32)
-        cdef int32_t[::1] items = known
-        for first, last in _slices(n, ENTRIES_AT_ONCE):
-            with nogil:
-                list_items(&users[0], first, last, &item_end[0], &begins[0], &indptr[0], &item,
-                           &items[0])
-        for first, last in _slices(self.n_users, USERS_AT_A_TIME):
-            with nogil:
-                close_gaps(&begins[0], first, last, &indptr[0], &items[0])
+        if n == 0:
+            return indptr, known
+        pairs = np.empty(n, dtype=np.uint64)
+        cdef int64_t[::1] ends = indptr
+        cdef int32_t[::1] items = known, out
+        cdef uint64_t[::1] room = pairs
+        cdef int threads = threads_for(self.num_threads, ceil_divide(n, KNOWN_CHUNK)), thread
+        interruption = _Interruption()
+        cdef unique_ptr[Keyboard] keyboard = make_unique[Keyboard](
+            &is_interrupted, <void*> interruption)
+        cdef unique_ptr[KnownItems] finder = make_unique[KnownItems](
+            &words[0, 0], <int> words.shape[1], n, self.n_users, self.n_items, threads, &room[0],
+            &items[0], &ends[0])
+        with nogil:
+            for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                dereference(finder).list(thread, dereference(keyboard))
+        interruption.forward()
+        del room, pairs
+        dereference(finder).set_bounds()
         # A copy where repeats were dropped, so that their memory is freed.
-        size = sizes[self.n_users]
-        return sizes, known if size == n else known[:size].copy()
+        listed = known
+        if dereference(finder).n_known() < n:
+            listed = np.empty(dereference(finder).n_known(), dtype=np.int32)
+        out = listed
+        with nogil:
+            for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                dereference(finder).close_gaps(thread, &out[0], dereference(keyboard))
+        interruption.forward()
+        return indptr, listed
+
+    cdef make_filter(self):
+        """The filter over the known items."""
+        cdef const int64_t[::1] indptr = self.known_indptr
+        cdef const int32_t[::1] known = self.known_items
+        cdef const int32_t* items = &known[0] if known.shape[0] else NULL
+        cdef int64_t size = users_at_a_time(self.n_users, known.shape[0])
+        cdef int64_t n_pieces = ceil_divide(self.n_users, size), piece
+        cdef int threads = threads_for(self.num_threads, n_pieces), thread
+        made = np.empty(filter_begin(&indptr[0], self.n_users) + 1, dtype=np.uint64)
+        cdef uint64_t[::1] filter = made
+        interruption = _Interruption()
+        cdef unique_ptr[Keyboard] keyboard = make_unique[Keyboard](
+            &is_interrupted, <void*> interruption)
+        cdef unique_ptr[Pieces] pieces = make_unique[Pieces](n_pieces, threads)
+        with nogil:
+            for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                piece = dereference(pieces).first(thread)
+                while piece >= 0:
+                    if not dereference(keyboard).stops(thread):
+                        fill_filters(&indptr[0], items, piece * size,
+                                     min(self.n_users, (piece + 1) * size), self.n_items,
+                                     &filter[0])
+                    piece = dereference(pieces).next(piece)
+        interruption.forward()
+        return made
 
     cdef count_items(self):
         """How many interactions each item has, int64 [n_items]. (np.bincount would copy all.)"""
+        if self.counts is not None:
+            return self.counts
         cdef const uint32_t[:, ::1] words = self.words
-        cdef int64_t i, first, last
-        counts = np.zeros(self.n_items, dtype=np.int64)
-        cdef int64_t[::1] of_item = counts
-        for first, last in _slices(words.shape[0], ENTRIES_AT_ONCE):
-            with nogil:
-                for i in range(first, last):
-                    of_item[words[i, 1]] += 1
-        return counts
+        cdef int64_t n = words.shape[0], piece, n_pieces = ceil_divide(n, ENTRIES_IN_PIECE)
+        if n == 0:
+            self.counts = np.zeros(self.n_items, dtype=np.int64)
+            return self.counts
+        # A table for each thread, as long as adding them up is little beside counting.
+        cdef int threads = threads_for(
+            min(self.num_threads, max(n // (8 * <int64_t> self.n_items), 1)), n_pieces), thread
+        tables = np.zeros((threads, self.n_items), dtype=np.int64)
+        cdef int64_t[:, ::1] of_item = tables
+        cdef unique_ptr[Pieces] pieces = make_unique[Pieces](n_pieces, threads)
+        with nogil:
+            for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                piece = dereference(pieces).first(thread)
+                while piece >= 0:
+                    add_item_counts(&words[0, 0], <int> words.shape[1], piece * ENTRIES_IN_PIECE,
+                                    min(n, (piece + 1) * ENTRIES_IN_PIECE),
+                                    &of_item[thread, 0])
+                    piece = dereference(pieces).next(piece)
+        self.counts = tables.sum(axis=0)
+        return self.counts
 
     cdef find_popularity(self):
         """Make the alias table of `item_counts`, once."""
@@ -580,47 +685,108 @@ cdef class Parameters:
 
     Parameters
     ----------
-    embeddings, biases : lists of arrays
+    embeddings, biases : lists of C-contiguous arrays
         The values and, behind them, their states: `[x]` for sgd, `[x, G]` for adagrad,
         `[x, G, M]` for adadelta; embeddings float32 [n_features, no_components], biases float32
         [n_features].
     n_frozen : int, default 0
         The first so many features stay as they are.
+    num_threads : int, default 1
+        For packing, unpacking and checking.
+
+    Raises
+    ------
+    ValueError
+        If an array is not as said above.
     """
 
     cdef object rows      # float32 [n_features, parts, lanes]
     cdef object biases    # float32 [n_features, 1, 2 or 4], None when they are in the rows
     cdef int no_components
     cdef int64_t n_frozen
+    cdef int64_t num_threads
 
-    def __init__(self, embeddings, biases, n_frozen=0):
+    def __init__(self, embeddings, biases, n_frozen=0, num_threads=1):
         n_features, no_components = embeddings[0].shape
         parts = len(embeddings)
         self.no_components = no_components
         self.n_frozen = n_frozen
-        self.rows = aligned_zeros((n_features, parts, ceil_divide(no_components, 16) * 16))
-        self.rows[:, 1:2, no_components:] = np.inf
+        self.num_threads = num_threads
+        self.rows = aligned_empty((n_features, parts, ceil_divide(no_components, 16) * 16))
         in_row = no_components % 16 != 0
-        self.biases = None if in_row else aligned_zeros((n_features, 4 if parts == 3 else parts))
+        self.biases = None if in_row else aligned_empty((n_features, 4 if parts == 3 else parts))
         self.pack(embeddings, biases)
-
-    cdef biases_of(self, part):
-        """View of part `part` of the biases, wherever they live."""
-        if self.biases is None:
-            return self.rows[:, part, self.no_components]
-        return self.biases[:, part]
 
     def pack(self, embeddings, biases):
         """Read the arrays anew: as many as `__init__` was given, and of the same shapes."""
-        for part in range(len(embeddings)):
-            self.rows[:, part, :self.no_components] = embeddings[part]
-            self.biases_of(part)[:] = biases[part]
+        cdef PublicArrays arrays
+        self.find(embeddings, biases, &arrays)
+        self.convert(arrays, True)
 
     def unpack(self, embeddings, biases):
         """Write the packed values into such arrays, after `Trainer.settle`."""
+        cdef PublicArrays arrays
+        if not all(array.flags.writeable for array in (*embeddings, *biases)):
+            raise ValueError("arrays to write to must not be read-only")
+        self.find(embeddings, biases, &arrays)
+        self.convert(arrays, False)
+
+    cdef find(self, embeddings, biases, PublicArrays* arrays):
+        """Find where arrays lie, which the caller keeps alive."""
+        cdef const float[:, ::1] rows
+        cdef const float[::1] numbers
+        cdef int part
+        n_features, parts, _ = self.rows.shape
+        if len(embeddings) != parts or len(biases) != parts:
+            raise ValueError(f"there must be {parts} arrays of embeddings and of biases")
         for part in range(len(embeddings)):
-            embeddings[part][:] = self.rows[:, part, :self.no_components]
-            biases[part][:] = self.biases_of(part)
+            rows, numbers = embeddings[part], biases[part]
+            shapes = (rows.shape[0], rows.shape[1]), numbers.shape[0]
+            if shapes != ((n_features, self.no_components), n_features):
+                raise ValueError(
+                    f"embeddings must have the shape {(n_features, self.no_components)}, and "
+                    f"biases one number a row, got {shapes}"
+                )
+            arrays.embeddings[part] = <float*> &rows[0, 0] if n_features else NULL
+            arrays.biases[part] = <float*> &numbers[0] if n_features else NULL
+
+    cdef PackedRows packed(self):
+        cdef PackedRows packed
+        cdef float[:, :, ::1] rows = self.rows
+        cdef float[:, ::1] biases
+        packed.rows = &rows[0, 0, 0] if rows.shape[0] else NULL
+        packed.parts = <int> rows.shape[1]
+        packed.lanes = rows.shape[2]
+        packed.no_components = self.no_components
+        packed.biases = NULL
+        packed.bias_stride = 0
+        if self.biases is not None:
+            biases = self.biases
+            packed.biases = &biases[0, 0] if biases.shape[0] else NULL
+            packed.bias_stride = biases.shape[1]
+        return packed
+
+    cdef int64_t rows_in_piece(self):
+        return max(1, FLOATS_IN_PIECE // (self.rows.shape[1] * self.rows.shape[2]))
+
+    cdef convert(self, PublicArrays arrays, bint to_packed):
+        """Pack the arrays, or unpack into them."""
+        cdef PackedRows packed = self.packed()
+        cdef int64_t n = self.rows.shape[0], size = self.rows_in_piece(), first, last
+        cdef int64_t n_pieces = ceil_divide(n, size), piece
+        cdef int threads = threads_for(self.num_threads, n_pieces), thread
+        cdef unique_ptr[Pieces] pieces = make_unique[Pieces](n_pieces, threads)
+        with nogil:
+            for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                piece = dereference(pieces).first(thread)
+                while piece >= 0:
+                    first = piece * size
+                    last = min(n, first + size)
+                    if to_packed:
+                        pack_rows(arrays, first, last, packed)
+                    else:
+                        unpack_rows(packed, first, last, arrays)
+                    piece = dereference(pieces).next(piece)
 
     cdef divide(self, double scale):
         """Divide the values, not their states, by an L2 scale, but for those of frozen features."""
@@ -631,17 +797,21 @@ cdef class Parameters:
 
     def is_finite(self):
         """Whether every value is finite."""
-        cdef const float[:, :, ::1] rows = self.rows
-        cdef const float[:, ::1] biases
-        if rows.shape[0] == 0:
-            return True
-        if not all_finite(&rows[0, 0, 0], rows.shape[0], rows.shape[1] * rows.shape[2],
-                          rows.shape[2]):
-            return False
-        if self.biases is None:
-            return True
-        biases = self.biases
-        return all_finite(&biases[0, 0], biases.shape[0], biases.shape[1], 1)
+        cdef PackedRows packed = self.packed()
+        cdef int64_t n = self.rows.shape[0], size = self.rows_in_piece(), first
+        cdef int64_t n_pieces = ceil_divide(n, size), piece
+        cdef int threads = threads_for(self.num_threads, n_pieces), thread
+        cdef unique_ptr[Pieces] pieces = make_unique[Pieces](n_pieces, threads)
+        sound = np.ones(n_pieces, dtype=np.bool_)
+        cdef uint8_t[::1] flags = sound.view(np.uint8)
+        with nogil:
+            for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                piece = dereference(pieces).first(thread)
+                while piece >= 0:
+                    first = piece * size
+                    flags[piece] = are_finite(packed, first, min(n, first + size))
+                    piece = dereference(pieces).next(piece)
+        return bool(sound.all())
 
     cdef with_rare(self, features):
         """CSR parts of this side's features, and behind them which of each row's are rare."""

@@ -162,18 +162,60 @@ cdef extern from "_kernels/interactions.hpp" namespace "lfm" nogil:
     void gather[T](const T* source, const int32_t* order, int64_t n, T* out)
     void fill_alias_table(const int64_t* counts, int64_t n, double total, double* shares,
                           int32_t* stack, AliasColumn* table)
-    void group_by_item(const uint32_t* interactions, int words, int64_t first, int64_t last,
-                       int64_t* next, int64_t* sizes, uint32_t* users)
-    void list_items(const uint32_t* users, int64_t first, int64_t last, const int64_t* ends,
-                    const int64_t* begins, int64_t* sizes, int64_t* item, int32_t* items)
-    void close_gaps(const int64_t* begins, int64_t first, int64_t last, int64_t* indptr,
-                    int32_t* items)
     bint are_sorted(const int64_t* indptr, const int32_t* items, int64_t first, int64_t last,
                     int64_t n_items)
-    bint all_finite(const float* rows, int64_t n_rows, int64_t stride, int64_t n_floats)
-    void fill_filter(const int64_t* indptr, const int32_t* items, int64_t user, int64_t n_items,
-                     uint64_t* filter)
+
+cdef extern from "_kernels/keyboard.hpp" namespace "lfm" nogil:
+    cdef cppclass Keyboard:
+        Keyboard(bint (*is_interrupted)(void*) noexcept, void* caller) except +
+        bint stops(int thread)
+
+cdef extern from "_kernels/known.hpp" namespace "lfm" nogil:
     int64_t filter_begin(const int64_t* indptr, int64_t user)
+    void fill_filters(const int64_t* indptr, const int32_t* items, int64_t first, int64_t last,
+                      int64_t n_items, uint64_t* filter)
+
+cdef extern from "_kernels/known_items.hpp" namespace "lfm" nogil:
+    cdef int64_t KNOWN_CHUNK
+
+    cdef cppclass KnownItems:
+        KnownItems(const uint32_t* interactions, int words, int64_t n, int64_t n_users,
+                   int64_t n_items, int threads, uint64_t* pairs, int32_t* items,
+                   int64_t* indptr) except +
+        void list(int thread, Keyboard& keyboard)
+        int64_t n_known()
+        void set_bounds()
+        void close_gaps(int thread, int32_t* out, Keyboard& keyboard)
+    int64_t users_at_a_time(int64_t n_users, int64_t n_known)
+
+cdef extern from "_kernels/packing.hpp" namespace "lfm" nogil:
+    cdef struct Columns:
+        const int32_t* rows
+        const int32_t* cols
+        const uint8_t* positive
+        const float* further[2]
+
+    cdef struct PackedRows:
+        float* rows
+        float* biases
+        int parts
+        int64_t lanes
+        int64_t bias_stride
+        int64_t no_components
+
+    cdef struct PublicArrays:
+        float* embeddings[3]
+        float* biases[3]
+
+    void pack_interactions(const Columns& columns, int64_t first, int64_t last, int words,
+                           uint32_t* out)
+    void add_item_counts(const uint32_t* interactions, int words, int64_t first, int64_t last,
+                         int64_t* counts)
+    void pack_rows(const PublicArrays& source, int64_t first, int64_t last,
+                   const PackedRows& packed)
+    void unpack_rows(const PackedRows& packed, int64_t first, int64_t last,
+                     const PublicArrays& out)
+    bint are_finite(const PackedRows& packed, int64_t first, int64_t last)
 
 cdef extern from "_kernels/features.hpp" namespace "lfm" nogil:
     cdef enum Fault:

@@ -56,6 +56,7 @@ class Run:
         interactions: _core.Interactions,
         shape: tuple[int, int],
         n_frozen: int = 0,
+        num_threads: int = 1,
         **settings,
     ) -> None:
         self.settings = settings_of(no_components=D, k=2, n=4, n_negatives=20, **settings)
@@ -74,7 +75,7 @@ class Run:
                 for width in ((D,), ())
             )
             self.arrays.append(of_side)
-            self.sides.append(_core.Parameters(*of_side, n_frozen=n_frozen))
+            self.sides.append(_core.Parameters(*of_side, n_frozen, num_threads))
         self.trainer = _core.Trainer(interactions, *self.sides, None, None, schedule)
 
     def part(self, begin: int, end: int) -> _core.Totals:

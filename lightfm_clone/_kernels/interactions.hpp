@@ -1,5 +1,5 @@
 // The stored interactions in the shape training wants them: packed words (interface.hpp), shuffled
-// anew every epoch, and the filter over each user's known items (known.hpp).
+// anew every epoch; what is checked of them, and what follows from them.
 // Compiled once, at the baseline level: none of this is arithmetic.
 #pragma once
 
@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "known.hpp"
+#include "interface.hpp"
 #include "prefetch.hpp"
 #include "random.hpp"
 
@@ -178,45 +178,6 @@ inline void fill_alias_table(const int64_t* counts, int64_t n, double total, dou
 
 // ---- the known items --------------------------------------------------------------------------
 
-// Counts in sizes[user + 1] how many of the interactions [first, last) each user has, and lists
-// their users item by item: next[item] is where the next one of an item goes.
-inline void group_by_item(const uint32_t* interactions, int words, int64_t first, int64_t last,
-                          int64_t* next, int64_t* sizes, uint32_t* users) {
-    for (int64_t i = first; i < last; ++i) {
-        const uint32_t* at = interactions + i * words;
-        const uint32_t user = at[0] & ~NOT_POSITIVE;
-        ++sizes[int64_t{user} + 1];
-        users[next[at[1]]++] = user;
-    }
-}
-
-// Appends items to the lists of users[first .. last), which come item by item, so that each list is
-// sorted and a repeat is seen at once. The list of a user begins at begins[user] and has
-// sizes[user + 1] items so far; *item is that of users[first], and moves on; those of an item end at
-// ends[item].
-inline void list_items(const uint32_t* users, int64_t first, int64_t last, const int64_t* ends,
-                       const int64_t* begins, int64_t* sizes, int64_t* item, int32_t* items) {
-    for (int64_t i = first; i < last; ++i) {
-        while (i >= ends[*item]) ++*item;
-        int32_t* list = items + begins[users[i]];
-        int64_t& size = sizes[int64_t{users[i]} + 1];
-        if (size && list[size - 1] == *item) continue;
-        list[size++] = static_cast<int32_t>(*item);
-    }
-}
-
-// Moves the lists of users [first, last) to where those before them end, which indptr[first] says,
-// and turns their sizes at indptr[user + 1] into ends.
-inline void close_gaps(const int64_t* begins, int64_t first, int64_t last, int64_t* indptr,
-                       int32_t* items) {
-    for (int64_t user = first; user < last; ++user) {
-        const int64_t size = indptr[user + 1];
-        if (indptr[user] < begins[user])  // repeats were dropped before
-            memmove(items + indptr[user], items + begins[user], sizeof(int32_t) * size);
-        indptr[user + 1] += indptr[user];
-    }
-}
-
 // Whether the lists of users [first, last) hold items of [0, n_items), sorted and distinct.
 inline bool are_sorted(const int64_t* indptr, const int32_t* items, int64_t first, int64_t last,
                        int64_t n_items) {
@@ -228,33 +189,6 @@ inline bool are_sorted(const int64_t* indptr, const int32_t* items, int64_t firs
         }
     }
     return true;
-}
-
-// Fills the filter of one user.
-inline void fill_filter(const int64_t* indptr, const int32_t* items, int64_t user, int64_t n_items,
-                        uint64_t* filter) {
-    const int64_t begin = filter_begin(indptr, user);
-    const int64_t n_words = filter_begin(indptr, user + 1) - begin;
-    memset(filter + begin, 0, sizeof(uint64_t) * n_words);
-    for (int64_t i = indptr[user]; i < indptr[user + 1]; ++i) {
-        const FilterKey key(n_words, n_items, items[i]);
-        filter[begin + key.word] |= key.bits;
-    }
-}
-
-// ---- the check after an epoch -----------------------------------------------------------------
-
-// Whether the first n_floats of every row are finite. NaN and infinity have all exponent bits set.
-inline bool all_finite(const float* rows, int64_t n_rows, int64_t stride, int64_t n_floats) {
-    uint32_t found = 0;
-    for (int64_t row = 0; row < n_rows && !found; ++row) {
-        for (int64_t i = 0; i < n_floats; ++i) {
-            uint32_t bits;
-            memcpy(&bits, rows + row * stride + i, sizeof bits);
-            found |= (bits & 0x7F800000u) == 0x7F800000u;
-        }
-    }
-    return !found;
 }
 
 }  // namespace

@@ -9,6 +9,8 @@
 // filters", 2007).
 #pragma once
 
+#include <string.h>
+
 #include <cstdint>
 
 #include "interface.hpp"
@@ -40,6 +42,20 @@ struct FilterKey {
         bits = 1ull << (hash & 63) | 1ull << (hash >> 6 & 63) | 1ull << (hash >> 12 & 63);
     }
 };
+
+// Fills the filters of the users [first, last).
+inline void fill_filters(const int64_t* indptr, const int32_t* items, int64_t first, int64_t last,
+                         int64_t n_items, uint64_t* filter) {
+    for (int64_t user = first; user < last; ++user) {
+        const int64_t begin = filter_begin(indptr, user);
+        const int64_t n_words = filter_begin(indptr, user + 1) - begin;
+        memset(filter + begin, 0, sizeof(uint64_t) * n_words);
+        for (int64_t i = indptr[user]; i < indptr[user + 1]; ++i) {
+            const FilterKey key(n_words, n_items, items[i]);
+            filter[begin + key.word] |= key.bits;
+        }
+    }
+}
 
 inline int64_t n_known(const Known& known, int32_t user) {
     return known.indptr[user + 1] - known.indptr[user];

@@ -13,6 +13,8 @@ from lightfm_clone._model.examples import Examples, check_examples
 from lightfm_clone._model.progress import check_reports
 from lightfm_clone._model.training import TrainedSide, Training, train
 
+_DRAWN_AT_ONCE = 1 << 16
+
 
 def initialize(
     model: Any, no_components: int, no_item_features: int, no_user_features: int
@@ -24,11 +26,19 @@ def initialize(
     counts = zip(state.SIDES, (no_item_features, no_user_features), strict=True)
     for side, n_features in counts:
         shape = (n_features, no_components)
-        if parameters.loss_of(model).scores_directions:  # a length of 0 has no direction
-            embeddings = stream.normal(0.0, 0.1, shape)
-        else:
-            embeddings = (stream.rand(*shape) - 0.5) / no_components
-        setattr(model, f"{side}_embeddings", embeddings.astype(np.float32))
+        embeddings = np.empty(shape, np.float32)
+        # Row after row, a cache full at a time, the stream gives the numbers it gives in one go.
+        at_once = max(_DRAWN_AT_ONCE // no_components, 1)
+        for first in range(0, n_features, at_once):
+            rows = embeddings[first : first + at_once]
+            if parameters.loss_of(model).scores_directions:  # a length of 0 has no direction
+                rows[:] = stream.normal(0.0, 0.1, rows.shape)
+            else:
+                drawn = stream.rand(*rows.shape)
+                drawn -= 0.5
+                drawn /= no_components
+                rows[:] = drawn
+        setattr(model, f"{side}_embeddings", embeddings)
         for kind, of in (("embedding", shape), ("bias", (n_features,))):
             setattr(model, f"{side}_{kind}_gradients", np.full(of, first_gradient, np.float32))
             setattr(model, f"{side}_{kind}_momentum", np.zeros(of, np.float32))
@@ -111,6 +121,7 @@ def fit_partial(
             known=None if known is None else checks.csr_parts(known)[:2],
             item_counts=counts,
             candidates=candidates,
+            num_threads=threads,
         )
         train(model, training, epochs, threads, reports, keep_contents, is_first=is_first)
 

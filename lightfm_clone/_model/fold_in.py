@@ -189,6 +189,7 @@ def _train(
         mean=fresh.global_mean_,
         item_counts=item_counts,
         candidates=np.flatnonzero(drawn).astype(np.int32),
+        num_threads=threads,
     )
     train(fresh, training, epochs, threads, Reports(), what=f"the new {side}s")
     setattr(fresh, f"{side}_embeddings", embeddings[0][n_known:])

@@ -86,6 +86,9 @@ class Training:
     candidates : int32 [n_candidates], optional
         The items, sorted and distinct, that negatives="seen" draws from; those of the examples and
         of `known` are among them. Default: those of the examples.
+    num_threads : int, default 1
+        For what is done once, or once an epoch, besides training: packing and unpacking, known
+        items, checks. What comes of it is the same for any number.
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class Training:
         known: tuple[Any, Any] | None = None,
         item_counts: Any = None,
         candidates: Any = None,
+        num_threads: int = 1,
     ) -> None:
         self.examples = examples
         self.n_items = n_items
@@ -107,7 +111,8 @@ class Training:
         self._mean = mean
         self._sides = users, items
         self._parameters = [
-            side.packed or _core.Parameters(side.embeddings, side.biases, n_frozen=side.n_frozen)
+            side.packed
+            or _core.Parameters(side.embeddings, side.biases, side.n_frozen, num_threads)
             for side in self._sides
         ]
         # What stands still needs no look after an epoch: a fold-in holds a whole catalogue still.
@@ -130,6 +135,7 @@ class Training:
             known=known,
             item_counts=item_counts,
             candidates=candidates,
+            num_threads=num_threads,
         )
         self._trainer = _core.Trainer(
             self._interactions,

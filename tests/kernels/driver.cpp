@@ -19,6 +19,7 @@
 #include "_kernels/epoch.hpp"
 #include "_kernels/features.hpp"
 #include "_kernels/interactions.hpp"
+#include "_kernels/known_items.hpp"
 
 using namespace lfm;
 
@@ -140,8 +141,7 @@ struct Stored {
             known_indptr[user + 1] = static_cast<int64_t>(known_items.size());
         }
         filter.assign(static_cast<size_t>(filter_begin(known_indptr.data(), N_USERS)), 0);
-        for (int64_t user = 0; user < N_USERS; ++user)
-            fill_filter(known_indptr.data(), known_items.data(), user, N_ITEMS, filter.data());
+        fill_filters(known_indptr.data(), known_items.data(), 0, N_USERS, N_ITEMS, filter.data());
         order.resize(words.size());
         std::vector<int64_t> next{0};
         scatter(words.data(), 4, N_INTERACTIONS, 0, 1, 0, SEED, next.data(), order.data());
@@ -367,5 +367,20 @@ int main(int argc, char** argv) {
         taken.insert(taken.end(), {block.position, block.end});
     print("order", order);
     print("blocks", taken);
+
+    // Some users' lists are sorted by bits, others not.
+    std::vector<uint64_t> pairs(n_examples);
+    std::vector<int32_t> items(n_examples);
+    std::vector<int64_t> indptr(n_examples + 1);
+    for (uint32_t i = 0; i < n_examples; ++i) words[2 * i] = i * i % 700;
+    Keyboard keyboard([](void*) { return 0; }, nullptr);
+    KnownItems known(words.data(), 2, n_examples, n_examples, N_ITEMS, 1, pairs.data(),
+                     items.data(), indptr.data());
+    known.list(0, keyboard);
+    known.set_bounds();
+    std::vector<int32_t> listed(known.n_known());
+    known.close_gaps(0, listed.data(), keyboard);
+    print("known", listed);
+    print("bounds", indptr);
     return 0;
 }

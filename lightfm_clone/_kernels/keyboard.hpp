@@ -1,0 +1,36 @@
+// A look at the keyboard from within a parallel loop that runs without the GIL.
+// Compiled at the baseline level.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+
+namespace lfm {
+
+class Keyboard {
+  public:
+    // is_interrupted(caller) says whether an interrupt has come.
+    Keyboard(int (*is_interrupted)(void*), void* caller)
+        : is_interrupted(is_interrupted), caller(caller) {}
+
+    // Whether to leave out all that is yet to be done. Each thread asks before each piece; thread 0
+    // looks, every few milliseconds, since a look may have to wait for the GIL.
+    bool stops(int thread) {
+        if (thread == 0) {
+            const auto now = std::chrono::steady_clock::now();
+            if (now - looked >= std::chrono::milliseconds(4)) {
+                looked = now;
+                if (is_interrupted(caller)) stopped.store(true, std::memory_order_relaxed);
+            }
+        }
+        return stopped.load(std::memory_order_relaxed);
+    }
+
+  private:
+    int (*const is_interrupted)(void*);
+    void* const caller;
+    std::chrono::steady_clock::time_point looked = std::chrono::steady_clock::now();
+    std::atomic<bool> stopped{false};
+};
+
+}  // namespace lfm
