@@ -443,7 +443,7 @@ cdef class Interactions:
         cdef int threads = threads_for(self.num_threads, ceil_divide(n, KNOWN_CHUNK)), thread
         interruption = _Interruption()
         cdef unique_ptr[Keyboard] keyboard = make_unique[Keyboard](
-            &is_interrupted, <void*> interruption)
+            &is_interrupted, <void*> interruption, 4)
         cdef unique_ptr[KnownItems] finder = make_unique[KnownItems](
             &words[0, 0], <int> words.shape[1], n, self.n_users, self.n_items, threads, &room[0],
             &items[0], &ends[0])
@@ -476,7 +476,7 @@ cdef class Interactions:
         cdef uint64_t[::1] filter = made
         interruption = _Interruption()
         cdef unique_ptr[Keyboard] keyboard = make_unique[Keyboard](
-            &is_interrupted, <void*> interruption)
+            &is_interrupted, <void*> interruption, 4)
         cdef unique_ptr[Pieces] pieces = make_unique[Pieces](n_pieces, threads)
         with nogil:
             for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
@@ -917,7 +917,6 @@ cdef class Trainer:
     cdef unique_ptr[Epoch] epoch   # none where there are no interactions
     cdef object item_classes       # uint8 [n_items], as dealt last
     cdef int n_dealt
-    cdef object interruption       # the exception that a look at the keyboard has raised
 
     def __init__(self, Interactions interactions, Parameters users, Parameters items,
                  user_features, item_features, str learning_schedule):
@@ -1102,30 +1101,22 @@ cdef class Trainer:
         cdef int64_t[:, ::1] blocks = np.zeros((threads, 8), dtype=np.int64)  # a cache line each
         cdef Block* block
         cdef int thread
+        interruption = _Interruption()
+        cdef unique_ptr[Keyboard] keyboard = make_unique[Keyboard](
+            &is_interrupted, <void*> interruption, 30)
         with nogil:
             for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
                 epoch.enter(thread)
                 block = <Block*> &blocks[thread, 0]
                 while epoch.take(thread, block):
                     kernel(problem, &scratch[thread, 0], &sums[thread], &block.position, block.end)
-                    if thread == 0 and epoch.is_time_to_look() and self.is_interrupted():
+                    if dereference(keyboard).stops(thread):
                         epoch.stop()
-        interruption, self.interruption = self.interruption, None
-        if interruption is not None:
-            raise interruption
+        interruption.forward()
         if not epoch.is_stopped():
             return False
         epoch.go_on()
         return True
-
-    cdef bint is_interrupted(self) noexcept with gil:
-        """Look at the keyboard, from within a loop that runs without the GIL."""
-        try:
-            PyErr_CheckSignals()
-        except BaseException as interruption:
-            self.interruption = interruption
-            return True
-        return False
 
     cdef deal_classes(self, int n_classes):
         """Deal the items into classes with about as many interactions each."""

@@ -167,7 +167,7 @@ cdef extern from "_kernels/interactions.hpp" namespace "lfm" nogil:
 
 cdef extern from "_kernels/keyboard.hpp" namespace "lfm" nogil:
     cdef cppclass Keyboard:
-        Keyboard(bint (*is_interrupted)(void*) noexcept, void* caller) except +
+        Keyboard(bint (*is_interrupted)(void*) noexcept, void* caller, int milliseconds) except +
         bint stops(int thread)
 
 cdef extern from "_kernels/known.hpp" namespace "lfm" nogil:
@@ -267,7 +267,6 @@ cdef extern from "_kernels/epoch.hpp" namespace "lfm" nogil:
         void stop()
         bint is_stopped()
         void go_on()
-        bint is_time_to_look()
 
 cdef extern from "_kernels/ids.hpp" namespace "lfm":
     cdef cppclass IdTable:

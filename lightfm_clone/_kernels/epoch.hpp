@@ -18,7 +18,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -140,14 +139,6 @@ class EpochOf {
         some_unfinished.store(!unfinished.empty());
     }
 
-    // Whether it is some 30 ms ago that this was last true; for one thread alone.
-    bool is_time_to_look() {
-        const auto now = std::chrono::steady_clock::now();
-        if (now - looked < std::chrono::milliseconds(30)) return false;
-        looked = now;
-        return true;
-    }
-
   private:
     static constexpr int64_t MOST_AHEAD = 1;
     static constexpr int PARTS_A_THREAD = 4;
@@ -194,7 +185,6 @@ class EpochOf {
     std::vector<Block> unfinished;
     alignas(64) Atomic<int> at_work{0};
     typename Sharing::Meeting meeting;
-    std::chrono::steady_clock::time_point looked = std::chrono::steady_clock::now();
 
     int64_t part_begin(int64_t part) const { return part * n_chunks / n_parts; }
     int64_t* next_in(int64_t part) { return next_in_parts.data() + (part << bits); }

@@ -9,16 +9,17 @@ namespace lfm {
 
 class Keyboard {
   public:
-    // is_interrupted(caller) says whether an interrupt has come.
-    Keyboard(int (*is_interrupted)(void*), void* caller)
-        : is_interrupted(is_interrupted), caller(caller) {}
+    // is_interrupted(caller) says whether an interrupt has come. A look may have to wait for the GIL,
+    // some 5 ms where another thread of Python computes, so there is one in so many milliseconds.
+    Keyboard(int (*is_interrupted)(void*), void* caller, int milliseconds)
+        : is_interrupted(is_interrupted), caller(caller), between(milliseconds) {}
 
     // Whether to leave out all that is yet to be done. Each thread asks before each piece; thread 0
-    // looks, every few milliseconds, since a look may have to wait for the GIL.
+    // looks.
     bool stops(int thread) {
         if (thread == 0) {
             const auto now = std::chrono::steady_clock::now();
-            if (now - looked >= std::chrono::milliseconds(4)) {
+            if (now - looked >= between) {
                 looked = now;
                 if (is_interrupted(caller)) stopped.store(true, std::memory_order_relaxed);
             }
@@ -29,6 +30,7 @@ class Keyboard {
   private:
     int (*const is_interrupted)(void*);
     void* const caller;
+    const std::chrono::milliseconds between;
     std::chrono::steady_clock::time_point looked = std::chrono::steady_clock::now();
     std::atomic<bool> stopped{false};
 };

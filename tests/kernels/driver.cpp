@@ -373,7 +373,7 @@ int main(int argc, char** argv) {
     std::vector<int32_t> items(n_examples);
     std::vector<int64_t> indptr(n_examples + 1);
     for (uint32_t i = 0; i < n_examples; ++i) words[2 * i] = i * i % 700;
-    Keyboard keyboard([](void*) { return 0; }, nullptr);
+    Keyboard keyboard([](void*) { return 0; }, nullptr, 30);
     KnownItems known(words.data(), 2, n_examples, n_examples, N_ITEMS, 1, pairs.data(),
                      items.data(), indptr.data());
     known.list(0, keyboard);
