@@ -6,16 +6,17 @@ The path of a fit, from `LightFM.fit_partial` to the inner loop:
    a value where the loss uses it) and, when a loss asks, finds the sorted distinct items of each
    user and fills a filter.
 2. `Parameters` packs one side's arrays into aligned rows (`_kernels/interface.hpp`).
-3. `Trainer.shuffle` puts the packed interactions in the random order of an epoch, and
-   `Trainer.part` runs a `prange` over blocks of a part of it; each block goes to a kernel of
-   `_kernels/isa.cpp`, chosen by loss, schedule, row length and instruction level. No formula is in
-   this file.
+3. `Trainer.shuffle` begins an epoch, and `Trainer.part` runs one `prange` over the threads. They put
+   the packed interactions in the epoch's random order, the first time, and take blocks of a part of
+   it (`_kernels/epoch.hpp`); each block goes to a kernel of `_kernels/isa.cpp`, chosen by loss,
+   schedule, row length and instruction level. No formula is in this file.
 4. `Trainer.settle` takes the scales of L2 out of the parameters, and `Parameters.unpack` writes the
    arrays back.
 
 Memory of a fit: 16 bytes an interaction (24 with weights or values, 32 with both), 4 + 13/8 bytes
 per known pair (while they are found, 4 an interaction, and 8 that are freed before the order is
-made), and the packed rows.
+made), an eighth of a byte to a third an interaction for the blocks of an epoch, and the packed rows.
+Features take 8 bytes a row and 4 an entry of a rare one beside their matrix.
 """
 
 from collections import namedtuple
@@ -642,7 +643,6 @@ cdef class Interactions:
             disliked.items = &items[0]
 
 
-@final
 # Bytes of parameters that are taken to stay in the cache: half of the 1 MB that a core of today has
 # to itself, so that the rest passes through the other half.
 cdef int64_t KEPT_BYTES = 1 << 19
@@ -680,6 +680,7 @@ def rare_features(const int64_t[::1] indptr, const int32_t[::1] indices, int64_t
     return rare_indptr, rare
 
 
+@final
 cdef class Parameters:
     """One side's parameters, packed into aligned rows for the length of a fit.
 
@@ -932,7 +933,8 @@ cdef class Trainer:
         self.scales.full = 0
 
     def shuffle(self, seed, num_threads):
-        """Begin an epoch: make the random order, which `seed` (uint64) decides, of its examples.
+        """Begin an epoch. `seed` (uint64) decides the random order of its examples, which its first
+        part makes.
 
         Returns
         -------
@@ -1188,7 +1190,12 @@ ctypedef fused Number:
     double
 
 
-cdef as_rows(const Number[::1] ids, int64_t n_rows):
+ctypedef fused Integer:
+    int32_t
+    int64_t
+
+
+cdef as_rows(const Integer[::1] ids, int64_t n_rows):
     cdef int64_t n = ids.shape[0], i, high = 0
     cdef int32_t row, largest = 0
     rows = np.empty(n, dtype=np.int32)

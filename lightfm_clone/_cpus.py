@@ -50,10 +50,11 @@ def short_spins() -> Iterator[None]:
     On a machine with other work, or with a quota, others could have used that time. A thousand
     looks, some 30 us, is what waking a thread up costs. The library reads its environment once,
     when it is loaded; this sets nothing where the user has said how to wait, and takes it back at
-    the end, so that no process started later sees it.
+    the end, so that no process started later sees it. Whoever shares the library waits like that,
+    too.
     """
     name = _OF_WAITING[-1]
-    if any(name in os.environ for name in _OF_WAITING):
+    if any(given in os.environ for given in _OF_WAITING):
         yield
         return
     os.environ[name] = "1000"

@@ -173,16 +173,23 @@ def test_lists_of_a_prepared_model_are_the_model_s(loss, features):
     vectors = model.get_user_representations(of_users.get("user_features"))
     for users in (5, [3, 8, 1], range(30), None):
         for k in (1, 5, 90):
-            for more in ({}, {"exclude": KNOWN}, {"items": [4, 60, 4, 9]}, {"num_threads": 2}):
+            for more in (
+                {},
+                {"exclude": KNOWN},
+                {"items": [4, 60, 4, 9]},
+                {"items": range(N_ITEMS)},
+                {"num_threads": 2},
+            ):
                 expected = model.recommend(users, k, **of_users, **of_items, **more)
                 assert_equal_to_the_bit(service.recommend(users, k, **of_users, **more), expected)
     expected = model.recommend(k=4, user_representations=vectors, **of_items)
     assert_equal_to_the_bit(service.recommend(k=4, user_representations=vectors), expected)
 
 
+@pytest.mark.parametrize("loss", ["warp", "softmax"])  # softmax makes directions, but not biases
 @pytest.mark.parametrize("features", [False, True], ids=["plain", "features"])
-def test_a_prepared_model_keeps_what_it_was_made_of(features):
-    model, service = prepared(features=features)
+def test_a_prepared_model_keeps_what_it_was_made_of(features, loss):
+    model, service = prepared(loss, features=features)
     of_users = {"user_features": USERS} if features else {}
     expected = service.recommend(k=5, **of_users)
     assert_equal_to_the_bit(
@@ -190,6 +197,7 @@ def test_a_prepared_model_keeps_what_it_was_made_of(features):
     )
     model.item_embeddings[...] = -model.item_embeddings
     model.user_biases += 1
+    model.item_biases += np.arange(len(model.item_biases), dtype=np.float32)
     model.fit(KNOWN[:5], epochs=1)
     assert_equal_to_the_bit(service.recommend(k=5, **of_users), expected)
 

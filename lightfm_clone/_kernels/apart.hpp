@@ -23,9 +23,11 @@ class Apart {
     }
 
     // Called by each thread when it begins. A thread on the CPU of one that came before leaves it, for
-    // one of those it may run on where none of the others is. What it may run on stays as it is.
+    // one of those it may run on where none of the others is. What it may run on is what it was when
+    // this began; who changes that from outside in these microseconds has to do it again.
     void settle(int thread) {
         const int here = sched_getcpu();
+        if (here < 0) return;
         cpus[thread].store(here);
         bool is_shared = false;
         for (int t = 0; t < threads; ++t) is_shared |= t != thread && cpus[t].load() == here;

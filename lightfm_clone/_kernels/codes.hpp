@@ -254,7 +254,7 @@ inline uint32_t may_reach(const float* bounds, float score) {
 #endif
 }
 
-// The least number of which `other` is no multiple, but for 1, from `least` up.
+// The least number from `least` up that has no divisor in common with `other` but 1.
 inline int32_t coprime_from(int32_t least, int32_t other) {
     for (int32_t number = least;; ++number) {
         int32_t a = other, b = number;
@@ -295,7 +295,7 @@ inline void top_items_by_codes(const Representations& users, int32_t n,
         coded[u] = code_user(users.vectors + int64_t{u} * no_components, users.biases[u],
                              no_components, n_coded, limits, codes + int64_t{u} * n_coded);
     }
-    const int32_t n_tiles = (n_items + TILE - 1) / TILE;
+    const int32_t n_tiles = static_cast<int32_t>((int64_t{n_items} + TILE - 1) / TILE);
     const int32_t stride = coprime_from(static_cast<int32_t>(0.618 * n_tiles) + 1, n_tiles);
     int64_t turn = 0, next_turn = 0;
     for (int32_t t = 0; t < n_tiles; ++t, turn = next_turn) {

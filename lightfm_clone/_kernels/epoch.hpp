@@ -93,8 +93,8 @@ class EpochOf {
     }
 
     // The next block for a thread that has had *block. What is left of that one is kept for later, and
-    // makes everybody stop. False when nothing is left to take, or everybody stops, and all have come
-    // to an end.
+    // makes everybody stop. Where nothing is left to take, or everybody stops, it waits until all have
+    // come to an end, and returns false.
     bool take(int thread, Block* block) {
         if (block->position < block->end) keep(*block);
         const int own_class = thread % n_classes;

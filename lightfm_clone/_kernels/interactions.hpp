@@ -33,7 +33,8 @@ inline int bucket_bits(int64_t n) {
     return bits;
 }
 
-// How many interactions of chunks [first, last) fall into each bucket.
+// How many interactions of chunks [first, last) fall into each bucket. Where there is but one bucket,
+// there is but one chunk.
 inline void count_buckets(int64_t n, int64_t first, int64_t last, int bits, uint64_t seed,
                           int64_t* counts) {
     memset(counts, 0, sizeof(int64_t) << bits);

@@ -51,7 +51,9 @@ class ItemSorter {
         // Where the words of the summary are many for so few items.
         if (n <= FEW || static_cast<int64_t>(summary.size()) > 16 * n) {
             std::sort(items, items + n);
-            return std::unique_copy(items, items + n, out) - out;
+            n = std::unique(items, items + n) - items;
+            if (out != items) std::copy_n(items, n, out);
+            return n;
         }
         for (int64_t i = 0; i < n; ++i) {
             const uint32_t item = static_cast<uint32_t>(items[i]);
@@ -246,8 +248,7 @@ class KnownItems {
     }
 };
 
-// Users whose filters a thread fills at a time: those of about as many items as there are users to
-// go through else.
+// Users whose filters a thread fills at a time: so many that they and their items are some 32768.
 inline int64_t users_at_a_time(int64_t n_users, int64_t n_known) {
     return std::max<int64_t>(1, 32768 * n_users / (n_users + n_known + 1));
 }

@@ -8,7 +8,9 @@
 namespace lfm {
 namespace {
 
-// How many examples ahead memory is asked for; what leads to an address, twice as far.
+// How many examples ahead memory is asked for; what leads to an address, twice as far. Beyond the
+// block these may be examples that another thread is just putting in order (epoch.hpp). What is read
+// of them is some user and some item all the same, whose memory is asked for in vain and no more.
 constexpr int64_t ROWS_AHEAD = 8;
 
 // The rows of one side, users or items, of coming examples.

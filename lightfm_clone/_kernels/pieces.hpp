@@ -63,13 +63,14 @@ class Pieces {
   public:
     Pieces(int64_t n, int threads) : n(n), left(n), apart(threads) {}
 
-    // The first piece for a thread. Where all are taken, -1 as soon as all are done.
+    // The first piece for a thread, as next().
     int64_t first(int thread) {
         apart.settle(thread);
         return next(-1);
     }
 
-    // The next piece for a thread that has done the one before; -1 is for one that has done none.
+    // The next piece for a thread that has done the one before; -1 is for one that has done none. Where
+    // all are taken, it waits until all are done and returns -1.
     int64_t next(int64_t done) {
         if (done >= 0 && left.fetch_sub(1, std::memory_order_acq_rel) == 1) meeting.tell();
         const int64_t piece = taken.fetch_add(1, std::memory_order_relaxed);

@@ -69,7 +69,8 @@ class PreparedModel:
 
     It keeps what it was made of. A model that is fitted again, or whose arrays are assigned,
     changes nothing here: prepare it anew, and put the new object in the place of the old one.
-    Threads may share an object.
+    Threads may share an object. Processes cannot: it is not pickled, so each prepares its own from
+    the model.
 
     Notes
     -----
@@ -97,10 +98,8 @@ class PreparedModel:
         check_fitted(model)
         items = Rows(model, "item", item_features)
         self._noun = items.noun
-        biases, vectors = items.rankable()
-        if items.are_at_hand:
-            biases, vectors = biases.copy(), vectors.copy()
-        self._items = PreparedItems(biases, vectors)
+        # Copies: without features, the model's own arrays may be among them, live.
+        self._items = PreparedItems(*(array.copy() for array in items.rankable()))
         self._users = users_as_they_are(model)
 
     @checks.names_ours
@@ -147,6 +146,8 @@ class PreparedModel:
         if items is not None:
             numbers = checks.check_ids(items, "items", prepared.n, self._noun, "item")
             candidates = np.unique(numbers)
+            if len(candidates) == prepared.n:
+                candidates = None
         n_users, users_at = _request(
             self._users,
             user_ids,
