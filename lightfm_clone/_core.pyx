@@ -6,17 +6,17 @@ The path of a fit, from `LightFM.fit_partial` to the inner loop:
    a value where the loss uses it) and, when a loss asks, finds the sorted distinct items of each
    user and fills a filter.
 2. `Parameters` packs one side's arrays into aligned rows (`_kernels/interface.hpp`).
-3. `Trainer.shuffle` begins an epoch, and `Trainer.part` runs one `prange` over the threads. They put
-   the packed interactions in the epoch's random order, the first time, and take blocks of a part of
-   it (`_kernels/epoch.hpp`); each block goes to a kernel of `_kernels/isa.cpp`, chosen by loss,
+3. `Trainer.shuffle` begins an epoch, and `Trainer.part` runs one `prange` over the threads. They
+   put the packed interactions in the epoch's random order, the first time, and take blocks of it
+   (`_kernels/epoch.hpp`); each block goes to a kernel of `_kernels/isa.cpp`, chosen by loss,
    schedule, row length and instruction level. No formula is in this file.
 4. `Trainer.settle` takes the scales of L2 out of the parameters, and `Parameters.unpack` writes the
    arrays back.
 
 Memory of a fit: 16 bytes an interaction (24 with weights or values, 32 with both), 4 + 13/8 bytes
 per known pair (while they are found, 4 an interaction, and 8 that are freed before the order is
-made), an eighth of a byte to a third an interaction for the blocks of an epoch, and the packed rows.
-Features take 8 bytes a row and 4 an entry of a rare one beside their matrix.
+made), up to a third of a byte an interaction for the blocks of an epoch, and the packed rows.
+Features take 8 bytes a row, and 4 an entry of a rare one, beside their matrix.
 """
 
 from collections import namedtuple
