@@ -31,6 +31,8 @@ HISTORY = [
 
 @pytest.fixture(autouse=True)
 def close_figures():
+    """Those of other tests in this process, such as the examples in docstrings, as well."""
+    plt.close("all")
     yield
     plt.close("all")
 

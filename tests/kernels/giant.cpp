@@ -107,7 +107,7 @@ int main() {
     items[N + 1] = 5;
     // More items than a word has bits, so that both the filter and the list are asked.
     constexpr int64_t MANY_ITEMS = 1000;
-    fill_filter(indptr, items, 3, MANY_ITEMS, filter);
+    fill_filters(indptr, items, 3, 4, MANY_ITEMS, filter);
     const Known known{indptr, items, filter, MANY_ITEMS};
     for (int32_t item = 0; item < N_ITEMS; ++item)
         check(is_known(known, 3, item) == (item == 3 || item == 5), "known items beyond 2^31");
