@@ -210,23 +210,27 @@ cdef aligned_zeros(shape):
 
 
 @final
-cdef class _Interruption:
-    """What looks at the keyboard have raised within a loop that runs without the GIL."""
+cdef class _Watch:
+    """Looks at the keyboard within loops that run without the GIL, one in so many milliseconds."""
 
-    cdef object exception
+    cdef unique_ptr[Keyboard] keyboard
+    cdef object exception  # that a look has raised
+
+    def __init__(self, int milliseconds):
+        self.keyboard = make_unique[Keyboard](&is_interrupted, <void*> self, milliseconds)
 
     cdef forward(self):
-        """Raise it, if there is any, after the loop."""
+        """Raise what a look has raised, if there is any, after the loop."""
         if self.exception is not None:
             raise self.exception
 
 
-cdef bint is_interrupted(void* interruption) noexcept with gil:
+cdef bint is_interrupted(void* watch) noexcept with gil:
     """Look at the keyboard."""
     try:
         PyErr_CheckSignals()
     except BaseException as exception:
-        (<_Interruption> interruption).exception = exception
+        (<_Watch> watch).exception = exception
         return True
     return False
 
@@ -442,16 +446,14 @@ cdef class Interactions:
         cdef int32_t[::1] items = known, out
         cdef uint64_t[::1] room = pairs
         cdef int threads = threads_for(self.num_threads, ceil_divide(n, KNOWN_CHUNK)), thread
-        interruption = _Interruption()
-        cdef unique_ptr[Keyboard] keyboard = make_unique[Keyboard](
-            &is_interrupted, <void*> interruption, 4)
+        cdef _Watch watch = _Watch(4)
         cdef unique_ptr[KnownItems] finder = make_unique[KnownItems](
             &words[0, 0], <int> words.shape[1], n, self.n_users, self.n_items, threads, &room[0],
             &items[0], &ends[0])
         with nogil:
             for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-                dereference(finder).list(thread, dereference(keyboard))
-        interruption.forward()
+                dereference(finder).list(thread, dereference(watch.keyboard))
+        watch.forward()
         del room, pairs
         dereference(finder).set_bounds()
         # A copy where repeats were dropped, so that their memory is freed.
@@ -461,8 +463,8 @@ cdef class Interactions:
         out = listed
         with nogil:
             for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-                dereference(finder).close_gaps(thread, &out[0], dereference(keyboard))
-        interruption.forward()
+                dereference(finder).close_gaps(thread, &out[0], dereference(watch.keyboard))
+        watch.forward()
         return indptr, listed
 
     cdef make_filter(self):
@@ -475,20 +477,18 @@ cdef class Interactions:
         cdef int threads = threads_for(self.num_threads, n_pieces), thread
         made = np.empty(filter_begin(&indptr[0], self.n_users) + 1, dtype=np.uint64)
         cdef uint64_t[::1] filter = made
-        interruption = _Interruption()
-        cdef unique_ptr[Keyboard] keyboard = make_unique[Keyboard](
-            &is_interrupted, <void*> interruption, 4)
+        cdef _Watch watch = _Watch(4)
         cdef unique_ptr[Pieces] pieces = make_unique[Pieces](n_pieces, threads)
         with nogil:
             for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
                 piece = dereference(pieces).first(thread)
                 while piece >= 0:
-                    if not dereference(keyboard).stops(thread):
+                    if not dereference(watch.keyboard).stops(thread):
                         fill_filters(&indptr[0], items, piece * size,
                                      min(self.n_users, (piece + 1) * size), self.n_items,
                                      &filter[0])
                     piece = dereference(pieces).next(piece)
-        interruption.forward()
+        watch.forward()
         return made
 
     cdef count_items(self):
@@ -1103,18 +1103,16 @@ cdef class Trainer:
         cdef int64_t[:, ::1] blocks = np.zeros((threads, 8), dtype=np.int64)  # a cache line each
         cdef Block* block
         cdef int thread
-        interruption = _Interruption()
-        cdef unique_ptr[Keyboard] keyboard = make_unique[Keyboard](
-            &is_interrupted, <void*> interruption, 30)
+        cdef _Watch watch = _Watch(30)
         with nogil:
             for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
                 epoch.enter(thread)
                 block = <Block*> &blocks[thread, 0]
                 while epoch.take(thread, block):
                     kernel(problem, &scratch[thread, 0], &sums[thread], &block.position, block.end)
-                    if dereference(keyboard).stops(thread):
+                    if dereference(watch.keyboard).stops(thread):
                         epoch.stop()
-        interruption.forward()
+        watch.forward()
         if not epoch.is_stopped():
             return False
         epoch.go_on()
