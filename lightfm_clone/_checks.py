@@ -165,6 +165,8 @@ def check_random_state(random_state: Any) -> np.random.RandomState:
 
 def check_num_threads(num_threads: int | None) -> int:
     """Number of threads to use; None means all CPUs this process may use."""
+    if type(num_threads) is int and 1 <= num_threads <= MAX_ID:  # as nearly every request asks
+        return num_threads
     if num_threads is None:
         return _core.threads_available()
     if not is_integer(num_threads) or not 1 <= num_threads <= MAX_ID:
@@ -476,25 +478,29 @@ def is_identity(csr: Any) -> bool:
 # ---- ids -----------------------------------------------------------------------------------------
 
 
+_PLAIN_IDS = (np.dtype(np.int32), np.dtype(np.int64))
+
+
 def check_ids(ids: Any, name: str, n_rows: int, noun: str, side: str) -> Any:
     """Row numbers in [0, n_rows) as an int32 array [n], or [1] for a single integer.
 
     Lists, tuples, ranges, pandas Series and Index, arrays of any integer dtype, and floats that
     are whole numbers are accepted. `noun` says what the rows are, `side` whose.
     """
-    if type(ids) is int and 0 <= ids < n_rows:  # as a service asks: it shall not wait for NumPy
+    # As a service asks: it shall not wait for NumPy, nor for several passes.
+    if type(ids) is int and 0 <= ids < n_rows:
         return np.array([ids], dtype=np.int32)
+    if type(ids) is np.ndarray and ids.dtype in _PLAIN_IDS and ids.ndim == 1 and ids.size:
+        if ids.flags.c_contiguous and ids.flags.aligned:
+            rows = _core.rows_of_ids(ids, n_rows)
+            if rows is not None:
+                return rows
     if isinstance(ids, np.ma.MaskedArray) and np.ma.is_masked(ids):
         # The values behind the mask would escape the checks below.
         raise ValueError(f"{name} must not be masked; leave out what is missing")
     remedy = f"Dataset.{side}s_to_ids gives the row numbers of your own ids"
     if isinstance(ids, np.ndarray) and ids.dtype.kind == "i" and ids.ndim == 1 and ids.size:
         array = np.asarray(ids)
-        as_read = array.dtype.isnative and array.flags.c_contiguous and array.flags.aligned
-        if as_read and array.itemsize >= 4:  # nearly always: one pass instead of several
-            rows = _core.rows_of_ids(array, n_rows)
-            if rows is not None:
-                return rows
     elif isinstance(ids, str | bytes):
         raise ValueError(f"{name} must be integers, row numbers, got the text {ids!r}; {remedy}")
     elif is_sparse(ids) or getattr(ids, "ndim", 1) > 1:

@@ -54,6 +54,7 @@ from lightfm_clone._kernels cimport (
     Block,
     BlockKernel,
     Columns,
+    Conversion,
     Disliked,
     Epoch,
     Finding,
@@ -75,6 +76,7 @@ from lightfm_clone._kernels cimport (
     are_finite,
     are_sorted,
     compiler,
+    exchange_rows,
     fill_alias_table,
     fill_filters,
     filter_begin,
@@ -706,6 +708,7 @@ cdef class Parameters:
     cdef int no_components
     cdef int64_t n_frozen
     cdef int64_t num_threads
+    cdef readonly bint is_exchanged
 
     def __init__(self, embeddings, biases, n_frozen=0, num_threads=1):
         n_features, no_components = embeddings[0].shape
@@ -722,22 +725,29 @@ cdef class Parameters:
         """Read the arrays anew: as many as `__init__` was given, and of the same shapes."""
         cdef PublicArrays arrays
         self.find(embeddings, biases, &arrays)
-        self.convert(arrays, True)
+        self.convert(arrays, pack_rows)
 
     def unpack(self, embeddings, biases):
         """Write the packed values into such arrays, after `Trainer.settle`."""
         cdef PublicArrays arrays
-        if not all(array.flags.writeable for array in (*embeddings, *biases)):
-            raise ValueError("arrays to write to must not be read-only")
-        self.find(embeddings, biases, &arrays)
-        self.convert(arrays, False)
+        self.find(embeddings, biases, &arrays, writeable=True)
+        self.convert(arrays, unpack_rows)
 
-    cdef find(self, embeddings, biases, PublicArrays* arrays):
+    def exchange(self, embeddings, biases):
+        """As `unpack`, and pack what the arrays had, so that the same call takes all back."""
+        cdef PublicArrays arrays
+        self.find(embeddings, biases, &arrays, writeable=True)
+        self.convert(arrays, exchange_rows)
+        self.is_exchanged = not self.is_exchanged
+
+    cdef find(self, embeddings, biases, PublicArrays* arrays, bint writeable=False):
         """Find where arrays lie, which the caller keeps alive."""
         cdef const float[:, ::1] rows
         cdef const float[::1] numbers
         cdef int part
         n_features, parts, _ = self.rows.shape
+        if writeable and not all(array.flags.writeable for array in (*embeddings, *biases)):
+            raise ValueError("arrays to write to must not be read-only")
         if len(embeddings) != parts or len(biases) != parts:
             raise ValueError(f"there must be {parts} arrays of embeddings and of biases")
         for part in range(len(embeddings)):
@@ -770,10 +780,10 @@ cdef class Parameters:
     cdef int64_t rows_in_piece(self):
         return max(1, FLOATS_IN_PIECE // (self.rows.shape[1] * self.rows.shape[2]))
 
-    cdef convert(self, PublicArrays arrays, bint to_packed):
-        """Pack the arrays, or unpack into them."""
+    cdef convert(self, PublicArrays arrays, Conversion conversion):
+        """Pack the arrays, or unpack into them, or both."""
         cdef PackedRows packed = self.packed()
-        cdef int64_t n = self.rows.shape[0], size = self.rows_in_piece(), first, last
+        cdef int64_t n = self.rows.shape[0], size = self.rows_in_piece(), first
         cdef int64_t n_pieces = ceil_divide(n, size), piece
         cdef int threads = threads_for(self.num_threads, n_pieces), thread
         cdef unique_ptr[Pieces] pieces = make_unique[Pieces](n_pieces, threads)
@@ -782,11 +792,7 @@ cdef class Parameters:
                 piece = dereference(pieces).first(thread)
                 while piece >= 0:
                     first = piece * size
-                    last = min(n, first + size)
-                    if to_packed:
-                        pack_rows(arrays, first, last, packed)
-                    else:
-                        unpack_rows(packed, first, last, arrays)
+                    conversion(packed, first, min(n, first + size), arrays)
                     piece = dereference(pieces).next(piece)
 
     cdef divide(self, double scale):
@@ -1194,17 +1200,18 @@ ctypedef fused Integer:
 
 
 cdef as_rows(const Integer[::1] ids, int64_t n_rows):
-    cdef int64_t n = ids.shape[0], i, high = 0
-    cdef int32_t row, largest = 0
+    # The sign of `found` is that of all ids and of what each is below the last row, so that the loop
+    # has no branch and no comparison, and vectors of every level do it.
+    cdef uint64_t found = 0, last = <uint64_t> (n_rows - 1), row
+    cdef int64_t n = ids.shape[0], i
     rows = np.empty(n, dtype=np.int32)
     cdef int32_t[::1] out = rows
     with nogil:
         for i in range(n):
-            row = <int32_t> ids[i]
-            high |= <int64_t> ids[i] ^ (row & 0x7FFFFFFF)
-            largest = max(largest, row)
-            out[i] = row
-    return None if high or largest >= n_rows else rows
+            row = <uint64_t> <int64_t> ids[i]
+            found |= row | (last - row)
+            out[i] = <int32_t> row
+    return None if found >> 63 else rows
 
 
 def rows_of_ids(ids, int64_t n_rows):

@@ -211,10 +211,14 @@ cdef extern from "_kernels/packing.hpp" namespace "lfm" nogil:
                            uint32_t* out)
     void add_item_counts(const uint32_t* interactions, int words, int64_t first, int64_t last,
                          int64_t* counts)
-    void pack_rows(const PublicArrays& source, int64_t first, int64_t last,
-                   const PackedRows& packed)
+    ctypedef void (*Conversion)(const PackedRows& packed, int64_t first, int64_t last,
+                                const PublicArrays& arrays) noexcept
+    void pack_rows(const PackedRows& packed, int64_t first, int64_t last,
+                   const PublicArrays& arrays)
     void unpack_rows(const PackedRows& packed, int64_t first, int64_t last,
-                     const PublicArrays& out)
+                     const PublicArrays& arrays)
+    void exchange_rows(const PackedRows& packed, int64_t first, int64_t last,
+                       const PublicArrays& arrays)
     bint are_finite(const PackedRows& packed, int64_t first, int64_t last)
 
 cdef extern from "_kernels/features.hpp" namespace "lfm" nogil:

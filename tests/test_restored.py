@@ -39,6 +39,7 @@ STEPS = {
     "check": (training.Training, "check"),
     "record": (training, "_record"),
     "write": (training.Training, "write"),
+    "hand over": (training.Training, "hand_over"),
     "epoch": (progress.Reports, "epoch"),
     "advance": (progress.Display, "advance"),
     "close": (progress.Display, "__exit__"),
@@ -102,7 +103,25 @@ def test_every_step_is_one():
     for step in STEPS:
         with fault(step, OSError, 10**9) as calls:
             LightFM(loss="warp").fit(TRAIN, epochs=1)
+            LightFM(loss="warp").fit(TRAIN, epochs=1, validation=VALIDATION)
         assert calls[0] > 0, step
+
+
+def test_a_side_that_has_been_handed_over_is_taken_back():
+    model = LightFM(loss="warp", random_state=0).fit(TRAIN, epochs=2)
+    before, arrays = everything_of(model), arrays_of(model)
+    check = training.Training.check
+
+    def lock(self, *args):  # users come before items
+        check(self, *args)
+        model.item_biases.flags.writeable = False
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.Training, "check", lock)
+        with pytest.raises(ValueError, match="read-only"):
+            model.fit_partial(TRAIN)
+    assert everything_of(model) == before
+    assert_equal_arrays(arrays_of(model), arrays)
 
 
 @pytest.mark.parametrize("step", ["part", "check", "record", "epoch", "seed", "order", "advance"])

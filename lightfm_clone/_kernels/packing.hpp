@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <utility>
 
 #include "interface.hpp"
 
@@ -63,8 +64,12 @@ inline float* bias_of(const PackedRows& to, int64_t row, int part) {
     return to.rows + (row * to.parts + part) * to.lanes + to.no_components;
 }
 
+// What packs, unpacks or exchanges the rows [first, last).
+using Conversion = void (*)(const PackedRows& packed, int64_t first, int64_t last,
+                            const PublicArrays& arrays);
+
 // Packs the rows [first, last), their padding as well. It only reads the arrays.
-inline void pack_rows(const PublicArrays& from, int64_t first, int64_t last, const PackedRows& to) {
+inline void pack_rows(const PackedRows& to, int64_t first, int64_t last, const PublicArrays& from) {
     const int64_t n = to.no_components;
     for (int64_t row = first; row < last; ++row) {
         for (int part = 0; part < to.parts; ++part) {
@@ -89,6 +94,19 @@ inline void unpack_rows(const PackedRows& from, int64_t first, int64_t last,
             memcpy(to.embeddings[part] + row * n,
                    from.rows + (row * from.parts + part) * from.lanes, sizeof(float) * n);
             to.biases[part][row] = *bias_of(from, row, part);
+        }
+    }
+}
+
+// Writes the rows [first, last) to the arrays, and packs what these had.
+inline void exchange_rows(const PackedRows& packed, int64_t first, int64_t last,
+                          const PublicArrays& arrays) {
+    const int64_t n = packed.no_components;
+    for (int64_t row = first; row < last; ++row) {
+        for (int part = 0; part < packed.parts; ++part) {
+            float* const values = packed.rows + (row * packed.parts + part) * packed.lanes;
+            std::swap_ranges(values, values + n, arrays.embeddings[part] + row * n);
+            std::swap(*bias_of(packed, row, part), arrays.biases[part][row]);
         }
     }
 }

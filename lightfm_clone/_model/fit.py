@@ -82,7 +82,7 @@ def fit_partial(
         },
         verbose,
     )
-    with advice.once(), state.restored_after_errors(model) as keep_contents:
+    with advice.once(), state.restored_after_errors(model) as before:
         is_first = model.item_embeddings is None
         if is_first:
             model._initialize(
@@ -123,7 +123,7 @@ def fit_partial(
             candidates=candidates,
             num_threads=threads,
         )
-        train(model, training, epochs, threads, reports, keep_contents, is_first=is_first)
+        train(model, training, epochs, threads, reports, before, is_first=is_first)
 
 
 def _known_pairs(known_interactions: Any, examples: Examples) -> Any:

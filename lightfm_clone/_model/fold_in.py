@@ -49,13 +49,15 @@ def fold_in_users(
     `items` are the representations of all items, `at_rest`, for who asks often.
     """
     state.check_fitted(model)
+    epochs = checks.check_epochs(epochs)
+    threads = checks.check_num_threads(num_threads)
     loss = parameters.loss_of(model)
     examples = check_examples(interactions, sample_weight, loss)
     n_users, n_items = examples.shape
     if items is None:
         rows = state.Rows(model, "item", item_features, exact=True)
         rows.check_n(n_items, "interactions")
-        items = at_rest(*rows.rankable())
+        items = at_rest(*rows.rankable(), threads)
     vectors, biases = items.embeddings[0], items.biases[0]
 
     fresh = state.draw_rows(model, n_users, 0, checks.check_random_state(random_state))
@@ -70,7 +72,7 @@ def fold_in_users(
     nobody = biases[:0], vectors[:0]
     drawn = _drawn_items(model, examples, len(biases), 0)
     counts = _counts_with_catalogue(examples, drawn) if loss.draws_by_count else None
-    return _train(fresh, "user", examples, nobody, items, drawn, counts, epochs, num_threads)
+    return _train(fresh, "user", examples, nobody, items, drawn, counts, epochs, threads)
 
 
 def fold_in_items(
@@ -87,6 +89,8 @@ def fold_in_items(
 ) -> Representations:
     """See `LightFM.fold_in_items`."""
     state.check_fitted(model)
+    epochs = checks.check_epochs(epochs)
+    threads = checks.check_num_threads(num_threads)
     loss = parameters.loss_of(model)
     examples = check_examples(interactions, sample_weight, loss)
     n_users, n_new = examples.shape
@@ -111,8 +115,8 @@ def fold_in_items(
         counts = _counts_with_catalogue(examples, drawn)
 
     fresh = state.draw_rows(model, 0, n_new, checks.check_random_state(random_state))
-    others = at_rest(*users)
-    return _train(fresh, "item", examples, items, others, drawn, counts, epochs, num_threads)
+    others = at_rest(*users, threads)
+    return _train(fresh, "item", examples, items, others, drawn, counts, epochs, threads)
 
 
 def _drawn_items(model: Any, examples: Examples, n_known: int, n_new: int) -> Any:
@@ -162,14 +166,12 @@ def _train(
     drawn: Any,
     item_counts: Any,
     epochs: int,
-    num_threads: int | None,
+    threads: int,
 ) -> Representations:
     """Train the rows of `side` in `fresh`, which come after the known ones, and get their vectors.
 
     `others` are the other side, at rest. Both they and the known rows stay as they are.
     """
-    epochs = checks.check_epochs(epochs)
-    threads = checks.check_num_threads(num_threads)
     schedule = parameters.settings(fresh)["learning_schedule"]
     n_known = len(known[0])
     arrays = []

@@ -15,6 +15,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -59,12 +60,17 @@ def clear(model: Any) -> None:
 
 def check_fitted(model: Any) -> None:
     """Check that there are parameters and that they fit each other; users may assign any."""
-    if model.item_embeddings is None:
+    items = model.item_embeddings
+    if items is None:
         raise ValueError("the model is not fitted yet: call fit first")
-    width = _shape(model.item_embeddings)[-1:]
-    for side in SIDES:
-        shape = _shape(getattr(model, f"{side}_embeddings"))
-        biases = _shape(getattr(model, f"{side}_biases"))
+    # Every request comes here, so the names are spelled out.
+    of_sides = (
+        ("item", items, model.item_biases),
+        ("user", model.user_embeddings, model.user_biases),
+    )
+    width = _shape(items)[-1:]
+    for side, embeddings, of_biases in of_sides:
+        shape, biases = _shape(embeddings), _shape(of_biases)
         if len(shape) != 2 or shape[1:] != width or biases != shape[:1]:
             raise ValueError(
                 f"{side}_embeddings must have shape [n_features, no_components], with the "
@@ -160,32 +166,42 @@ def grow(model: Any, n_user_features: int | None, n_item_features: int | None) -
     model.__dict__.update(longer)
 
 
+class Before:
+    """A model as it was: its attributes and, for who writes to its arrays, what undoes that."""
+
+    def __init__(self, model: Any) -> None:
+        names = [*ARRAYS, *(name for name, attribute in ATTRIBUTES.items() if attribute.is_learned)]
+        self._model = model
+        self._attributes = {name: getattr(model, name) for name in names}
+        self.undo: list[Callable[[], None]] = []
+
+    def keep_contents(self) -> None:
+        """Copy what the arrays hold."""
+        for name in ARRAYS:
+            values = self._attributes[name]
+            # Arrays that were drawn or replaced since are forgotten with what they hold.
+            if values is not None and values is getattr(self._model, name):
+                self.undo.append(partial(np.copyto, values, values.copy()))
+
+    def restore(self) -> None:
+        self._model.__dict__.update(self._attributes)
+        for undo in reversed(self.undo):
+            undo()
+
+
 @contextmanager
-def restored_after_errors(model: Any) -> Iterator[Callable[[], None]]:
+def restored_after_errors(model: Any) -> Iterator[Before]:
     """Put all back as it was when something is raised.
 
     An interrupt from the keyboard alone leaves what has been trained, if all arrays were there.
-    Who writes to the model's arrays calls what this yields before, for the contents to be kept.
     """
-    names = [*ARRAYS, *(name for name, attribute in ATTRIBUTES.items() if attribute.is_learned)]
-    before = {name: getattr(model, name) for name in names}
-    contents: dict[str, np.ndarray[Any, Any]] = {}
-
-    def keep_contents() -> None:
-        for name in ARRAYS:
-            values = before[name]
-            # Arrays that were drawn or replaced since are forgotten with what they hold.
-            if name not in contents and values is not None and values is getattr(model, name):
-                contents[name] = values.copy()
-
+    before = Before(model)
     try:
-        yield keep_contents
+        yield before
     except BaseException as error:
         lacks_arrays = any(getattr(model, name) is None for name in ARRAYS)
         if lacks_arrays or not isinstance(error, KeyboardInterrupt):
-            model.__dict__.update(before)
-            for name, values in contents.items():
-                before[name][...] = values
+            before.restore()
         raise
 
 

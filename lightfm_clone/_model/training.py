@@ -23,7 +23,6 @@ From here `_core.Trainer` leads to the kernels; `_core.pyx` says how.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -60,10 +59,10 @@ class TrainedSide(NamedTuple):
     packed: _core.Parameters | None = None  # where they are packed already
 
 
-def at_rest(biases: Any, vectors: Any) -> TrainedSide:
+def at_rest(biases: Any, vectors: Any, num_threads: int = 1) -> TrainedSide:
     """A side that stands still, packed once for any number of trainings, at the same time too."""
     values = [vectors], [biases]
-    packed = _core.Parameters(*values, n_frozen=len(biases))
+    packed = _core.Parameters(*values, n_frozen=len(biases), num_threads=num_threads)
     return TrainedSide(*values, n_frozen=len(biases), packed=packed)
 
 
@@ -236,6 +235,18 @@ class Training:
         for side, rows in self._moving:
             rows.unpack(side.embeddings, side.biases)
 
+    def hand_over(self) -> None:
+        """Write the parameters at the end of a training, and keep what the arrays had."""
+        for side, rows in self._moving:
+            if not rows.is_exchanged:  # by a call that was interrupted
+                rows.exchange(side.embeddings, side.biases)
+
+    def take_back(self) -> None:
+        """Undo what `hand_over` has written, if it has."""
+        for side, rows in self._moving:
+            if rows.is_exchanged:
+                rows.exchange(side.embeddings, side.biases)
+
     def read(self) -> None:
         """Read the parameters from their arrays anew."""
         for side, rows in zip(self._sides, self._parameters, strict=True):
@@ -257,7 +268,7 @@ def train(
     epochs: int,
     threads: int,
     reports: Reports,
-    keep_contents: Callable[[], None] = lambda: None,
+    before: state.Before | None = None,
     *,
     what: str = "the model",
     is_first: bool | None = None,
@@ -265,8 +276,8 @@ def train(
     """Run epochs for a model, whose arrays are those the training reads and writes.
 
     After an interrupt from the keyboard the arrays have what was trained until then, and the
-    reports end as after the last epoch; after an error they may have anything, so `keep_contents`
-    is called before anything is written to them. `is_first` says whether the values were freshly
+    reports end as after the last epoch; after an error they may have anything, and the model as it
+    was `before`, where that is given, takes it back. `is_first` says whether the values were freshly
     drawn; where it is None, no advice is given.
     """
     if not epochs:
@@ -275,13 +286,18 @@ def train(
 
     def write() -> None:
         model.__dict__.update(live)  # a callback may have assigned others
-        keep_contents()
-        training.write()
+        if reports.need_arrays:
+            training.write()
+        else:  # once, at the end, so that nothing needs a copy to be put back
+            training.hand_over()
 
     total = _NONE
     model.history_ = [*model.history_]  # the old list stays as it is if this is refused
-    if reports.need_arrays:  # others may write to them at any time
-        keep_contents()
+    if before is not None:
+        if reports.need_arrays:  # others may write to them at any time
+            before.keep_contents()
+        else:
+            before.undo.append(training.take_back)
     reports.begin(model)
     try:
         with reports.display(epochs) as display:
