@@ -224,9 +224,9 @@ def measure_threads(size: Size, wanted: Callable[[str], bool]) -> Part:
         ["case", "threads", "fit of one epoch s", "epoch s", "ratio"],
         [],
         [
-            f"WARP d=64. An epoch is what a `fit_partial` of {EPOCHS} takes more than one of 1, over "
-            f"{EPOCHS - 1}. All interactions. A first fit draws the model, too: one stream of random "
-            "numbers, on one thread."
+            f"WARP d=64, all interactions. An epoch is what a `fit_partial` of {EPOCHS} takes more "
+            f"than one of 1, over {EPOCHS - 1}. A first fit draws the model, too: one stream of "
+            "random numbers, on one thread."
         ],
     )
     part.tables = [speeds, cores, once]

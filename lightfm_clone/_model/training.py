@@ -276,9 +276,9 @@ def train(
     """Run epochs for a model, whose arrays are those the training reads and writes.
 
     After an interrupt from the keyboard the arrays have what was trained until then, and the
-    reports end as after the last epoch; after an error they may have anything, and the model as it
-    was `before`, where that is given, takes it back. `is_first` says whether the values were freshly
-    drawn; where it is None, no advice is given.
+    reports end as after the last epoch; after an error they may have anything, and the model as
+    it was `before`, where that is given, takes it back. `is_first` says whether the values were
+    freshly drawn; where it is None, no advice is given.
     """
     if not epochs:
         return
