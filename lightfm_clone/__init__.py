@@ -31,16 +31,24 @@ from lightfm_clone.evaluation import (
     reciprocal_rank,
 )
 from lightfm_clone.lightfm import LightFM
-from lightfm_clone.recommender import Popularity, Random, Recommender
+from lightfm_clone.recommender import (
+    ItemNeighbours,
+    Popularity,
+    Random,
+    Recommender,
+    WithNeighbours,
+)
 
 __all__ = [
     "Dataset",
     "FitWarning",
+    "ItemNeighbours",
     "LightFM",
     "Popularity",
     "PreparedModel",
     "Random",
     "Recommender",
+    "WithNeighbours",
     "__version__",
     "auc_score",
     "callbacks",

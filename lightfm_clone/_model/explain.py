@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lightfm_clone._model.beside import Beside
 from lightfm_clone._model.parameters import loss_of
 from lightfm_clone._model.state import Rows, check_fitted
 from lightfm_clone._printed import Printed
@@ -32,11 +33,13 @@ class Contribution(NamedTuple):
     """One term of a score.
 
     A feature is the name the dataset has for it or, without a dataset, a label such as
-    ``"user feature 3"``; None where the term has nothing to do with that side.
+    ``"user feature 3"``; None where the term has nothing to do with that side. Of the kind
+    "history", where neighbours stand beside a model, `user_feature` is an item that the user has,
+    and `item_feature` the one it speaks for.
     """
 
     value: float
-    kind: str  # "pair", "user bias", "item bias" or "global mean"
+    kind: str  # "pair", "history", "user bias", "item bias" or "global mean"
     user_feature: Any
     item_feature: Any
 
@@ -48,6 +51,8 @@ class Contribution(NamedTuple):
     def __str__(self) -> str:
         if self.kind == "pair":
             return f"{self.user_feature} × {self.item_feature}"
+        if self.kind == "history":
+            return f"{self.user_feature} → {self.item_feature}"
         if self.kind == "user bias":
             return f"user bias of {self.user_feature}"
         if self.kind == "item bias":
@@ -164,8 +169,34 @@ def explain(
         contributions.append(Contribution(value, "item bias", None, feature))
     if model.global_mean_:  # of loss="mse"
         contributions.append(Contribution(float(model.global_mean_), "global mean", None, None))
+    return explanation_of(contributions)
+
+
+def explanation_of(contributions: list[Contribution]) -> Explanation:
+    """The explanation that these terms are, put in order."""
     contributions.sort(key=lambda each: (each.is_same_for_every_item, -abs(each.value)))
     return Explanation(math.fsum(each.value for each in contributions), contributions)
+
+
+def of_history(
+    beside: Beside, user_id: int, item_id: int, dataset: Any = None
+) -> list[Contribution]:
+    """The items of a person's history that speak for an item, or against it."""
+    history = beside.of_users(np.array([user_id]))
+    m = beside.influence.shape[0]
+    if item_id >= m:  # it came after the fit
+        return []
+    column = beside.influence[history.indices][:, [item_id]].toarray().ravel().astype(np.float64)
+    speak = column != 0
+    items, values = history.indices[speak], (history.data[speak] * column[speak]).tolist()
+    if dataset is None:
+        names = [f"item {item}" for item in (*items, item_id)]
+    else:
+        names = _names(dataset, "items", np.append(items, item_id))
+    return [
+        Contribution(value, "history", name, names[-1])
+        for value, name in zip(values, names, strict=False)
+    ]
 
 
 def _terms(model: Any, side: str, given: Any, features: Any, dataset: Any) -> _Terms:

@@ -9,6 +9,7 @@ import numpy as np
 from lightfm_clone import _checks as checks
 from lightfm_clone import _core
 from lightfm_clone._model import advice
+from lightfm_clone._model.beside import Beside
 from lightfm_clone._model.prepared import PreparedItems
 from lightfm_clone._model.state import Rows, check_fitted
 from lightfm_clone.typing import CsrMatrix, Floats
@@ -25,6 +26,7 @@ def predict(
     user_features: Any,
     item_features: Any,
     num_threads: int | None,
+    beside: Beside | None = None,
 ) -> Floats:
     """See `LightFM.predict`."""
     check_fitted(model)
@@ -38,6 +40,7 @@ def predict(
             f"user_ids and item_ids must have the same length, got {len(of_users)} and "
             f"{len(of_items)}; a single integer user is paired with every item"
         )
+    numbers_of_users, numbers_of_items = of_users, of_items
     user_biases, user_vectors, of_users = _needed(users, of_users)
     item_biases, item_vectors, of_items = _needed(items, of_items)
     scores: Floats = _core.score_pairs(
@@ -45,6 +48,9 @@ def predict(
     )
     if model.global_mean_:
         scores += np.float32(model.global_mean_)
+    if beside is not None:
+        beside.check_users(users)
+        beside.add_to(scores, numbers_of_users, numbers_of_items, items.n, threads)
     return scores
 
 
@@ -67,6 +73,7 @@ def predict_rank(
     item_features: Any,
     num_threads: int | None,
     check_intersections: bool,
+    beside: Beside | None = None,
 ) -> CsrMatrix:
     """See `LightFM.predict_rank`."""
     check_fitted(model)
@@ -90,6 +97,10 @@ def predict_rank(
             advice.slice_has_more_rows(side, rows.n, n)
         vectors.append(rows.rankable(None if rows.n == n else np.arange(n, dtype=np.int32)))
     users, items = vectors
-    return PreparedItems(*items).ranks(
+    influence = None
+    if beside is not None:
+        influence = beside.of_items(test.shape[1])
+        users = (*users, beside.of_users(np.arange(test.shape[0])))
+    return PreparedItems(*items, influence).ranks(
         users, test, train, check_intersections=check_intersections, num_threads=threads
     )

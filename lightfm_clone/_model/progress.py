@@ -10,7 +10,7 @@ from lightfm_clone.evaluation import evaluate
 from lightfm_clone.evaluation.metrics import metric
 
 _DEFAULT_METRICS = ("ndcg@10",)
-_KEYS = ("interactions", "exclude", "user_features", "item_features", "metrics")
+_KEYS = ("interactions", "exclude", "user_features", "item_features", "metrics", "model")
 
 
 class Validation:
@@ -19,6 +19,7 @@ class Validation:
     Parameters
     ----------
     given : sparse matrix, or mapping with "interactions" and any of the other _KEYS
+        "model" is what the metrics are of, where that is no longer the fitted model alone.
     training : dict
         What stands in for keys that are not given: the training interactions are excluded from
         the rankings, and the features are those of the fit. They are checked.
@@ -38,6 +39,7 @@ class Validation:
                 "validation must be a sparse matrix, or a dict with 'interactions' and, if you "
                 f"like, {', '.join(map(repr, _KEYS[1:]))}; got the keys {sorted(given, key=str)}"
             )
+        self._model = given.get("model")
         metrics = _names(given.get("metrics") or (() if needed else _DEFAULT_METRICS))
         self._metrics = tuple(dict.fromkeys((*metrics, *needed)))
         for name in self._metrics:
@@ -67,7 +69,7 @@ class Validation:
 
     def measure(self, model: Any, threads: int) -> dict[str, float]:
         result = evaluate(
-            model,
+            self._model or model,
             self._test,
             self._exclude,
             metrics=self._metrics,

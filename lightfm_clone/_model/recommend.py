@@ -15,6 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from lightfm_clone import _checks as checks
+from lightfm_clone._model.beside import Beside
 from lightfm_clone._model.prepared import PreparedItems, best_among
 from lightfm_clone._model.state import Rows, check_fitted, directions, users_as_they_are
 from lightfm_clone.typing import FeatureMatrix, Interactions, RankedLists, Representations
@@ -22,8 +23,9 @@ from lightfm_clone.typing import Rows as RowNumbers
 
 _BLOCK = 4096  # users whose vectors are made at a time
 
-# A slice of the users that are asked about -> their representations, and what they do not get.
-_UsersAt: TypeAlias = Callable[[slice], tuple[Representations, Any]]
+# A slice of the users that are asked about -> their representations, with their histories where
+# neighbours stand beside the model, and what they do not get.
+_UsersAt: TypeAlias = Callable[[slice], tuple[Any, Any]]
 
 
 def recommend(
@@ -37,6 +39,7 @@ def recommend(
     items: Any,
     user_representations: Any,
     num_threads: int | None,
+    beside: Beside | None = None,
 ) -> RankedLists:
     """See `LightFM.recommend`."""
     check_fitted(model)
@@ -55,8 +58,10 @@ def recommend(
         user_features=user_features,
         exclude=exclude,
         user_representations=user_representations,
+        beside=beside,
     )
-    prepared = PreparedItems(*of_items.rankable(candidates))
+    influence = None if beside is None else beside.of_items(of_items.n, candidates)
+    prepared = PreparedItems(*of_items.rankable(candidates), influence)
     best = partial(best_among, prepared, candidates, num_threads=threads)
     return _lists(n_users, users_at, best, k)
 
@@ -94,13 +99,15 @@ class PreparedModel:
     (1, 4)
     """
 
-    def __init__(self, model: Any, item_features: Any) -> None:
+    def __init__(self, model: Any, item_features: Any, beside: Beside | None = None) -> None:
         check_fitted(model)
         items = Rows(model, "item", item_features)
         self._noun = items.noun
+        influence = None if beside is None else beside.of_items(items.n)
         # Copies: without features, the model's own arrays may be among them, live.
-        self._items = PreparedItems(*(array.copy() for array in items.rankable()))
+        self._items = PreparedItems(*(array.copy() for array in items.rankable()), influence)
         self._users = users_as_they_are(model)
+        self._beside = beside
 
     @checks.names_ours
     def recommend(
@@ -155,6 +162,7 @@ class PreparedModel:
             user_features=user_features,
             exclude=exclude,
             user_representations=user_representations,
+            beside=self._beside,
         )
         best = partial(prepared.best, candidates=candidates, num_threads=threads)
         return _lists(n_users, users_at, best, k)
@@ -168,20 +176,29 @@ def _request(
     user_features: Any,
     exclude: Any,
     user_representations: Any,
+    beside: Beside | None,
 ) -> tuple[int, _UsersAt]:
     """How many lists are asked for, and what makes a slice of their users and what these do not
     get."""
+    histories_of: Callable[[Any], Any] | None = None
     if user_representations is None:
         of_users = Rows(model, "user", user_features)
         n_users, noun = of_users.n, of_users.noun
         vectors_of: Callable[[Any], Representations] = of_users.representations
+        if beside is not None:
+            beside.check_users(of_users)
+            histories_of = beside.of_users
     elif user_features is not None:
         raise ValueError(
             "user_features and user_representations both say who the users are; pass one of them"
         )
     else:
+        given = user_representations
+        if beside is not None:
+            given, history = beside.split(given)
+            histories_of = lambda rows: history[rows]  # noqa: E731
         biases, vectors = checks.check_representations(
-            user_representations, "user_representations", np.shape(model.user_embeddings)[1]
+            given, "user_representations", np.shape(model.user_embeddings)[1]
         )
         n_users, noun = len(biases), "rows of user_representations"
         vectors_of = lambda rows: (biases[rows], vectors[rows])  # noqa: E731
@@ -196,9 +213,11 @@ def _request(
         known = checks.check_exclude(exclude, least_rows, user_ids is None, n_items)
     shift = np.float32(model.global_mean_)
 
-    def users_at(at: slice) -> tuple[Representations, Any]:
+    def users_at(at: slice) -> tuple[Any, Any]:
         biases, vectors = vectors_of(users[at])
-        return (biases + shift, vectors), None if known is None else known[users[at]]
+        histories = () if histories_of is None else (histories_of(users[at]),)
+        left_out = None if known is None else known[users[at]]
+        return (biases + shift, vectors, *histories), left_out
 
     return len(users), users_at
 
@@ -235,7 +254,7 @@ def similar(
     if candidates is not None:
         nearest_of = no_biases[candidates], vectors[candidates]
 
-    def users_at(at: slice) -> tuple[Representations, Any]:
+    def users_at(at: slice) -> tuple[Any, Any]:
         here = asked[at]
         # Each is left out of its own list.
         themselves = sp.csr_matrix(

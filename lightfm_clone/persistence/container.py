@@ -144,3 +144,11 @@ def _read_header(file: BinaryIO, size: int) -> tuple[Header, int]:
         raise ValueError("it is damaged: the checksum of its header does not match")
     header: Header = from_json(text)
     return header, end
+
+
+def part_of(arrays: Arrays, part: str) -> Arrays:
+    """The arrays of a part, whose names begin with its own in a file of several parts."""
+    start = f"{part}/"
+    return {
+        name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)
+    }

@@ -59,8 +59,8 @@ class Baseline:
     n_users_: int | None = None
     n_items_: int | None = None
 
-    def _learn(self, examples: Examples, timestamps: Any, n_items: int) -> None:
-        """Learn from examples, on top of what is known."""
+    def _learn(self, examples: Examples, n_items: int, **options: Any) -> None:
+        """Learn from examples, on top of what is known; `options` are those of the fit."""
         raise NotImplementedError
 
     def _user_vectors(self, n: int) -> Representations:
@@ -146,9 +146,8 @@ class Baseline:
             For bad input; the model is as it was before the call then.
         """
         fresh = type(self)(**self.get_params())
-        fresh.fit_partial(
-            interactions, user_features, item_features, sample_weight, timestamps=timestamps
-        )
+        features = user_features, item_features
+        fresh._count(interactions, *features, sample_weight, timestamps=timestamps)
         self.__dict__.update(vars(fresh))
         return self
 
@@ -171,6 +170,21 @@ class Baseline:
         Parameters, returned value and errors are those of `fit`, and `resize`: whether there may be
         more users or items than before, as for `LightFM.fit_partial`.
         """
+        features = user_features, item_features
+        self._count(interactions, *features, sample_weight, resize=resize, timestamps=timestamps)
+        return self
+
+    def _count(
+        self,
+        interactions: Any,
+        user_features: Any,
+        item_features: Any,
+        sample_weight: Any,
+        *,
+        resize: bool = False,
+        **options: Any,
+    ) -> None:
+        """Check what a fit is given, and learn from it."""
         examples = check_examples(interactions, sample_weight, LOSSES["warp"])
         sizes = []
         for side, features, n, known in (
@@ -184,9 +198,8 @@ class Baseline:
                     "grow, or call fit to start afresh"
                 )
             sizes.append(max(n, known or 0))
-        self._learn(examples, timestamps, sizes[1])
+        self._learn(examples, sizes[1], **options)
         self.n_users_, self.n_items_ = sizes
-        return self
 
     # ---- what is asked of a model ----------------------------------------------------------------
 
@@ -267,6 +280,15 @@ class Baseline:
 
         `test_interactions` may have any number of users, and more items than the fit.
         """
+        n_users, n_items = self._shape_to_rank(test_interactions, item_features)
+        return self._as_lightfm(n_users, n_items).predict_rank(
+            test_interactions,
+            train_interactions,
+            num_threads=num_threads,
+            check_intersections=check_intersections,
+        )
+
+    def _shape_to_rank(self, test_interactions: Any, item_features: Any) -> tuple[int, int]:
         n_users, n_items = _shape(test_interactions, "test_interactions")
         expected = self._n("item", item_features)
         if n_items < expected or (item_features is not None and n_items != expected):
@@ -274,12 +296,7 @@ class Baseline:
                 f"test_interactions must have a column for each of the {expected} items, got "
                 f"{n_items} columns; give the matrix the shape of the one the model was fitted to"
             )
-        return self._as_lightfm(n_users, n_items).predict_rank(
-            test_interactions,
-            train_interactions,
-            num_threads=num_threads,
-            check_intersections=check_intersections,
-        )
+        return n_users, n_items
 
     @checks.names_ours
     def recommend(
@@ -471,7 +488,9 @@ class Popularity(Baseline):
             half_life_seconds(half_life)
         self.half_life = half_life
 
-    def _learn(self, examples: Examples, timestamps: Any, n_items: int) -> None:
+    def _learn(
+        self, examples: Examples, n_items: int, *, timestamps: Any = None, **options: Any
+    ) -> None:
         worth, latest = examples.weights, self.latest_
         if worth is not None and (worth < 0).any():
             raise ValueError(
@@ -592,7 +611,7 @@ class Random(Baseline):
             checks.check_random_state(random_state)
         self.random_state = random_state
 
-    def _learn(self, examples: Examples, timestamps: Any, n_items: int) -> None:
+    def _learn(self, examples: Examples, n_items: int, **options: Any) -> None:
         if self.seed_ is None:
             random = checks.check_random_state(self.random_state)
             self.seed_ = int(random.randint(2**63, dtype=np.int64))

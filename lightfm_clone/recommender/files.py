@@ -16,12 +16,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from lightfm_clone import persistence
+from lightfm_clone._sparse import check_csr, empty_rows
 from lightfm_clone._tables import or_installed
 from lightfm_clone.data import Dataset
 from lightfm_clone.data.encoder import FeatureEncoder
 from lightfm_clone.data.item_columns import ItemColumns
 from lightfm_clone.lightfm import LightFM
-from lightfm_clone.persistence.container import Arrays, Header, read, write
+from lightfm_clone.persistence.container import Arrays, Header, part_of, read, write
 from lightfm_clone.persistence.files import as_string
 from lightfm_clone.persistence.loading import name_in_errors
 from lightfm_clone.persistence.plain import from_plain, to_plain
@@ -29,13 +30,21 @@ from lightfm_clone.recommender import events, fitting
 from lightfm_clone.recommender.ageing import half_life_seconds
 from lightfm_clone.recommender.baselines import Baseline, Popularity, Random
 from lightfm_clone.recommender.events import Pairs
-from lightfm_clone.recommender.sides import POSITIONS, Side, empty_rows, numbers_of
+from lightfm_clone.recommender.item_neighbours import ItemNeighbours
+from lightfm_clone.recommender.sides import POSITIONS, Side, numbers_of
+from lightfm_clone.recommender.with_neighbours import WithNeighbours
 from lightfm_clone.typing import Path
 
 _T = TypeVar("_T")
 
 _KIND = "Recommender"
-_MODELS = {"LightFM": LightFM, "Popularity": Popularity, "Random": Random}
+_MODELS = {
+    "LightFM": LightFM,
+    "Popularity": Popularity,
+    "Random": Random,
+    "ItemNeighbours": ItemNeighbours,
+    "WithNeighbours": WithNeighbours,
+}
 # What names a column in the rules of events.
 _COLUMNS = ("user", "item", "timestamp", "event", "weight", "watched")
 _PARTS = {"pairs", "model", "numbering", "users", "items", "columns"}
@@ -92,7 +101,7 @@ def fingerprint_of(numbering: Arrays) -> str:
 
 
 def _restored(cls: type[_T], header: Header, arrays: Arrays, model_class: Any) -> _T:
-    of = {name: _own(arrays, name) for name in header["parts"]}
+    of = {name: part_of(arrays, name) for name in header["parts"]}
     parts = {
         name: {"saved_by": header["saved_by"], **part} for name, part in header["parts"].items()
     }
@@ -129,13 +138,6 @@ def _restored(cls: type[_T], header: Header, arrays: Arrays, model_class: Any) -
     fitting.check_dimensions(shop)
     restored: _T = shop
     return restored
-
-
-def _own(arrays: Arrays, part: str) -> Arrays:
-    start = f"{part}/"
-    return {
-        name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)
-    }
 
 
 # ---- settings ------------------------------------------------------------------------------------
@@ -189,7 +191,7 @@ def _of_model(model: Any) -> tuple[Header, Arrays]:
             f"a {type(model).__name__} cannot be saved: a file holds models of the classes "
             f"{', '.join(_MODELS)}; pickle the recommender instead"
         )
-    if isinstance(model, Baseline):
+    if isinstance(model, Baseline | WithNeighbours):
         header, arrays = model.to_parts()
     else:
         header, arrays = persistence.model_to_parts(model)
@@ -200,7 +202,7 @@ def _model(header: Header, arrays: Arrays, model_class: Any) -> Any:
     cls: Any = model_class or _MODELS.get(header["kind"])
     if cls is None:
         raise ValueError(f"it holds a model of the kind {header['kind']!r}, which is not known")
-    if issubclass(cls, Baseline):
+    if issubclass(cls, Baseline | WithNeighbours):
         return cls.from_parts(header, arrays)
     return persistence.model_from_parts(cls, header, arrays)
 
@@ -281,19 +283,3 @@ def _side(name: str, column: Any, header: Header, arrays: Arrays, n: int) -> Sid
     else:
         side.encoded = empty_rows(n, 0)
     return side
-
-
-def check_csr(indptr: Any, indices: Any, shape: tuple[int, int], what: str) -> None:
-    """Check that parts from a file make a CSR matrix with sorted, distinct indices."""
-    n_rows, n_columns = shape
-    if indptr.dtype != np.int64 or indptr.shape != (n_rows + 1,):
-        raise ValueError(f"{what}/indptr cannot be {indptr.dtype} of shape {indptr.shape}")
-    if indices.dtype != np.int32 or indices.ndim != 1:
-        raise ValueError(f"the numbers of {what} cannot be {indices.dtype} of {indices.ndim} axes")
-    if indptr[0] != 0 or (np.diff(indptr) < 0).any() or indptr[-1] != len(indices):
-        raise ValueError(f"{what}/indptr must rise from 0 to {len(indices)}")
-    if len(indices) and not 0 <= indices.min() <= indices.max() < n_columns:
-        raise ValueError(f"{what} must hold numbers below {n_columns}")
-    falls = np.flatnonzero(np.diff(indices) <= 0) + 1
-    if len(np.setdiff1d(falls, indptr)):
-        raise ValueError(f"the numbers of each row of {what} must rise")

@@ -32,6 +32,7 @@ from lightfm_clone.recommender.events import Log, Pairs
 from lightfm_clone.recommender.people import known_numbers
 from lightfm_clone.recommender.report import DataReport, Described
 from lightfm_clone.recommender.sides import Side, SideTable, numbers_of
+from lightfm_clone.recommender.with_neighbours import WithNeighbours
 
 # What a recommender makes when it is asked for, and anew after each fit and update.
 MADE_ANEW = ("_serving", "_ids", "_had")
@@ -124,8 +125,10 @@ def update(
     else:
         fresh.model_ = copy.deepcopy(shop.model_)
         interactions, weights = _examples(fresh, fresh.model_)
+        if isinstance(fresh.model_, WithNeighbours):
+            fresh.model_.neighbours.fit(interactions, num_threads=num_threads)
         updating.train_on_new(
-            fresh.model_,
+            factors_of(fresh.model_),
             interactions,
             new.rows(),
             sample_weight=weights,
@@ -148,8 +151,9 @@ def train(
     """A copy of a model, trained on what the recommender knows."""
     _check_model(model)
     model = copy.deepcopy(model)
-    if isinstance(getattr(model, "negatives", None), Default):
-        model.set_params(negatives="seen")
+    factors = factors_of(model)
+    if isinstance(getattr(factors, "negatives", None), Default):
+        factors.set_params(negatives="seen")
     interactions, weights = _examples(shop, model)
     interactions = interactions.tocoo(copy=False)
     if weights is not None:
@@ -199,8 +203,16 @@ def _check_options(shop: Any, options: Mapping[str, Any]) -> None:
         )
 
 
+def factors_of(model: Any) -> Any:
+    """The model that is trained by examples, of one that neighbours stand beside."""
+    return model.model if isinstance(model, WithNeighbours) else model
+
+
 def unfitted(model: Any) -> Any:
     """A new model with the parameters of a fitted one."""
+    if isinstance(model, WithNeighbours):
+        parts = unfitted(model.model), unfitted(model.neighbours)
+        return type(model)(*parts, model.weight)
     given = model.get_params()
     if "random_state" in given:  # the live one has moved on
         given["random_state"] = getattr(model, "initial_random_state", given["random_state"])
@@ -209,15 +221,20 @@ def unfitted(model: Any) -> Any:
 
 def check_dimensions(shop: Any) -> None:
     """Check that the model has a row for each feature of the numbering."""
-    if isinstance(shop.model_, Baseline):  # whose rows are users and items
-        sizes = shop.model_.n_users_, shop.model_.n_items_
+    counted = shop.model_
+    if isinstance(counted, WithNeighbours):
+        counted = counted.neighbours
+    if isinstance(counted, Baseline):  # whose rows are users and items
+        sizes = counted.n_users_, counted.n_items_
         if sizes != shop.pairs_.shape:
             raise ValueError(
                 f"the model has {sizes} users and items, but the numbering {shop.pairs_.shape}"
             )
-        return
+        if counted is shop.model_:
+            return
+    factors = factors_of(shop.model_)
     for side, n in zip(("user", "item"), shop.dataset_.model_dimensions(), strict=True):
-        found = len(getattr(shop.model_, f"{side}_biases"))
+        found = len(getattr(factors, f"{side}_biases"))
         if found != n:
             raise ValueError(f"the model has {found} {side} features, but the numbering {n}")
 

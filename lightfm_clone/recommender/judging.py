@@ -17,13 +17,13 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from lightfm_clone import evaluation
+from lightfm_clone._sparse import empty_rows, rows_at
 from lightfm_clone.evaluation import Comparison, Evaluation
 from lightfm_clone.recommender import events as events_of
 from lightfm_clone.recommender import fitting
 from lightfm_clone.recommender import people as people_of
 from lightfm_clone.recommender.people import People, vectors_of
 from lightfm_clone.recommender.serving import NO_RULES, Serving, lists_of
-from lightfm_clone.recommender.sides import empty_rows, rows_at
 from lightfm_clone.typing import Id
 
 GROUPS = ("new", "few", "many")
@@ -124,7 +124,7 @@ def _ranks(shop: Any, later: Later, num_threads: int | None) -> Any:
         (serving.popular, np.flatnonzero(~of.by_model)),
     ):
         if len(at):
-            users, test, known = (of.biases[at], of.vectors[at]), later.test[at], later.known[at]
+            users, test, known = of.at(at), later.test[at], later.known[at]
             parts.append(items.ranks(users, test, known, num_threads=num_threads))
             order.append(at)
     return sp.vstack(parts, format="csr")[np.argsort(np.concatenate(order))]

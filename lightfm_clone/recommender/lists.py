@@ -17,6 +17,7 @@ from lightfm_clone._model.prepared import PreparedItems
 from lightfm_clone.typing import Floats, RankedLists, Representations
 
 _ENTRIES = 1 << 20  # of pools that are held at a time
+_SAMPLED = 64  # users whose scores of all items are looked at, where no vectors tell them
 
 
 def best(
@@ -126,12 +127,22 @@ def popularity_shift(items: PreparedItems, users: Representations, counts: Any) 
     logs = np.log1p(np.asarray(counts, dtype=np.float64))
     if not items.n or logs.min() == logs.max():
         return np.zeros(items.n, dtype=np.float32)
+    if items.influence is not None:
+        some = tuple(part[:_SAMPLED] for part in users)
+        everything = np.tile(np.arange(items.n, dtype=np.int32), (len(some[0]), 1))
+        of_users = items.scores(some, everything).var(axis=1, dtype=np.float64)
+        return _shift(of_users, logs)
     # The variance of b_i + q_u · p_i over the items, for all users from one covariance matrix.
     columns = np.column_stack([items.biases, items.vectors])
     columns -= columns.mean(axis=0, dtype=np.float64).astype(np.float32)
     covariance = (columns.T @ columns) / items.n
     of_users = np.column_stack([np.ones_like(users[0]), users[1]])
     variances = np.sum(of_users @ covariance * of_users, axis=1, dtype=np.float64)
+    return _shift(variances, logs)
+
+
+def _shift(variances: Any, logs: Any) -> Floats:
+    """z, the standardised logarithms, times the root mean square of users' deviations."""
     spread = np.sqrt(variances.mean().clip(0))  # by rounding it may be below 0
     shift: Floats = (spread * (logs - logs.mean()) / logs.std()).astype(np.float32)
     return shift
@@ -148,10 +159,10 @@ def _from_pools(
     num_threads: int | None,
 ) -> RankedLists:
     """Lists chosen from pools of the `size` best items, which grow until the lists are full."""
-    biases, vectors = users
-    ids = np.full((len(biases), k), -1, dtype=np.int32)
-    scores = np.full((len(biases), k), -np.inf, dtype=np.float32)
-    short = np.arange(len(biases) if items.n else 0)
+    n_users = len(users[0])
+    ids = np.full((n_users, k), -1, dtype=np.int32)
+    scores = np.full((n_users, k), -np.inf, dtype=np.float32)
+    short = np.arange(n_users if items.n else 0)
     while len(short):
         size = min(size, items.n)
         step = max(1, _ENTRIES // size)
@@ -160,7 +171,7 @@ def _from_pools(
             rows = short[first : first + step]
             own = candidates[rows] if checks.is_sparse(candidates) else candidates
             pool = items.best(
-                (biases[rows], vectors[rows]),
+                tuple(part[rows] for part in users),
                 size,
                 exclude=None if exclude is None else exclude[rows],
                 candidates=own,

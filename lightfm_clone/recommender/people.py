@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from lightfm_clone._sparse import empty_rows, rows_at
 from lightfm_clone._tables import is_missing
 from lightfm_clone._warn import warn
 from lightfm_clone.data import columns as columns_of
@@ -114,7 +115,7 @@ def of_ids(shop: Any, ids: list[Any], table: Any = None) -> People:
         assert given is not None
         found = shop._users.strangers(given.table, shop.dataset_)[given.last]
         places = numbers_of(ids, {one: place for place, one in enumerate(given.ids.values)})
-        rows = sides.rows_at(found, places)
+        rows = rows_at(found, places)
     return People(as_column(ids), numbers, rows, None, None)
 
 
@@ -224,6 +225,14 @@ class Vectors(NamedTuple):
     vectors: npt.NDArray[np.float32]
     source: npt.NDArray[np.int8]  # what they come from, places in `SOURCES`
     by_model: npt.NDArray[np.bool_]  # who is not has zeros, and gets what is popular
+    histories: Any = None  # CSR, where neighbours stand beside the model or are it
+
+    def at(self, rows: Any) -> tuple[Any, ...]:
+        """The representations of some, as `PreparedItems` takes them."""
+        parts = self.biases, self.vectors
+        if self.histories is not None:
+            parts = *parts, self.histories
+        return tuple(part[rows] for part in parts)
 
 
 def vectors_of(shop: Any, people: People, num_threads: int | None) -> Vectors:
@@ -236,17 +245,24 @@ def vectors_of(shop: Any, people: People, num_threads: int | None) -> Vectors:
         source[is_active] = KNOWN
         n_users = len(shop.user_ids_)
         places = np.where(is_known, people.numbers, n_users + np.arange(n))
-        everybody = sides.empty_rows(n_users + n, 0)
+        everybody = empty_rows(n_users + n, 0)
         biases, vectors = model.get_user_representations(everybody)
-        return Vectors(biases[places], vectors[places], source, np.ones(n, bool))
+        by_model = np.ones(n, bool)
+        histories = _histories(shop, people)
+        if histories is not None:
+            if people.history is not None:
+                source[np.diff(people.history.indptr) > 0] = HISTORY
+            by_model = np.diff(histories.indptr) > 0
+        return Vectors(biases[places], vectors[places], source, by_model, histories)
     rows = people.history
     if rows is None:
         rows = _feature_rows(shop, people)
     told = np.zeros(n, bool) if rows is None else np.diff(rows.indptr) > 0
     width = shop._serving.items.vectors.shape[1]
     biases, vectors = np.zeros(n, np.float32), np.zeros((n, width), np.float32)
+    histories = _histories(shop, people)
     if not told.any():
-        return Vectors(biases, vectors, source, told)
+        return Vectors(biases, vectors, source, told, histories)
     if people.history is not None:
         source[told] = HISTORY
         found = shop._serving.fold_in(rows[told] * shop._serving.liked, num_threads)
@@ -256,7 +272,17 @@ def vectors_of(shop: Any, people: People, num_threads: int | None) -> Vectors:
         found = model.get_user_representations(rows if told.all() else rows[told])
     biases[told], vectors[told] = found
     biases[told] += np.float32(getattr(model, "global_mean_", 0.0))
-    return Vectors(biases, vectors, source, told)
+    return Vectors(biases, vectors, source, told, histories)
+
+
+def _histories(shop: Any, people: People) -> Any:
+    """What the neighbours of a model know people by, CSR [n, n_items]; None without neighbours."""
+    beside = getattr(shop.model_, "beside", None)
+    if beside is None:
+        return None
+    if people.history is not None:
+        return beside.weighted(people.history)
+    return beside.of_users(people.numbers)
 
 
 def _feature_rows(shop: Any, people: People) -> Any:
@@ -275,7 +301,7 @@ def _feature_rows(shop: Any, people: People) -> Any:
     places = np.full(n, rows.shape[0])
     places[is_known] = np.arange(rows.shape[0])
     if people.rows is None:
-        nothing = sides.empty_rows(1, rows.shape[1])
+        nothing = empty_rows(1, rows.shape[1])
         return sp.vstack([rows, nothing], format="csr")[places]
     places[~is_known] = rows.shape[0] + np.flatnonzero(~is_known)
     return sp.vstack([rows, people.rows], format="csr")[places]

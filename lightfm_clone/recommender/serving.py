@@ -21,13 +21,15 @@ from lightfm_clone._checks import check_num_threads, is_integer, is_sparse
 from lightfm_clone._model.fold_in import fold_in_users
 from lightfm_clone._model.prepared import PreparedItems
 from lightfm_clone._model.training import TrainedSide, at_rest
+from lightfm_clone._sparse import rows_at
 from lightfm_clone._tables import make
 from lightfm_clone._warn import warn
 from lightfm_clone.data import sources
 from lightfm_clone.lightfm import LightFM
 from lightfm_clone.recommender import lists
-from lightfm_clone.recommender.baselines import Popularity
+from lightfm_clone.recommender.baselines import Baseline
 from lightfm_clone.recommender.events import predicts_values
+from lightfm_clone.recommender.fitting import factors_of
 from lightfm_clone.recommender.people import (
     SOURCES,
     People,
@@ -35,8 +37,7 @@ from lightfm_clone.recommender.people import (
     listed,
     vectors_of,
 )
-from lightfm_clone.recommender.sides import rows_at
-from lightfm_clone.typing import Representations
+from lightfm_clone.typing import RankedLists, Representations
 
 _BLOCK = 4096  # people whose lists are made at a time
 _PASSES = 20  # over what a stranger likes, as `LightFM.fold_in_users` makes
@@ -64,7 +65,7 @@ class Serving:
 
     def fold_in(self, likes: Any, num_threads: int | None) -> Representations:
         """Vectors of strangers from what they like, CSR [n, n_items]."""
-        model = self._shop.model_
+        model = factors_of(self._shop.model_)
         given = {"item_features": self._shop.item_features_, "num_threads": num_threads}
         if getattr(type(model), "fold_in_users", None) is not LightFM.fold_in_users:
             found: Representations = model.fold_in_users(likes, **given, random_state=0)
@@ -108,7 +109,7 @@ class Serving:
         n = len(shop.user_ids_)
         some = np.unique(np.linspace(0, n - 1, min(n, _SAMPLED)).astype(np.int64))
         of = vectors_of(shop, People(shop.user_ids_[some], some, None, None, None), 1)
-        users = of.biases[of.by_model], of.vectors[of.by_model]
+        users = of.at(of.by_model)
         if not len(users[0]):
             return np.zeros(self.items.n, np.float32)
         return lists.popularity_shift(self.items, users, self.n_people)
@@ -278,7 +279,7 @@ def _lists(shop: Any, people: People, k: int, given: Rules, threads: int) -> Lis
             candidates = candidates[at] if is_sparse(candidates) else candidates
         ids[at], scores[at] = lists.best(
             items,
-            (of.biases[at], of.vectors[at]),
+            of.at(at),
             k,
             exclude=left_out,
             candidates=candidates,
@@ -308,27 +309,16 @@ def columns_of_lists(shop: Any, given: Lists) -> dict[str, Any]:
 
 def similar_items(shop: Any, items: Any, k: int, where: Any, num_threads: int | None) -> Any:
     """See `Recommender.similar_items`."""
-    if isinstance(shop.model_, Popularity):
-        shop.model_.similar_items()  # which says that it cannot
     rows = np.arange(len(shop.item_ids_)) if items is None else rows_of_items(shop, items, "items")
     candidates = None
     if where is not None:
         candidates = np.flatnonzero(_columns(shop, "where").mask(where)).astype(np.int32)
     checks.check_k(k)
     k = min(k, len(shop.item_ids_))
-    neighbours = shop._serving.items.as_directions
-    vectors = neighbours.vectors[rows]
-    itself = sp.csr_matrix(
-        (np.ones(len(rows), np.float32), rows, np.arange(len(rows) + 1)),
-        shape=(len(rows), neighbours.n),
-    )
-    ids, scores = neighbours.best(
-        (np.zeros(len(rows), np.float32), vectors),
-        k,
-        exclude=itself,
-        candidates=candidates,
-        num_threads=num_threads,
-    )
+    if isinstance(shop.model_, Baseline):  # which may know it otherwise, or not at all
+        ids, scores = shop.model_.similar_items(rows, k, among=candidates)
+    else:
+        ids, scores = _nearest(shop, rows, k, candidates, num_threads)
     filled = ids >= 0
     columns = {
         "item": shop.item_ids_[np.repeat(rows, filled.sum(axis=1))],
@@ -337,6 +327,25 @@ def similar_items(shop: Any, items: Any, k: int, where: Any, num_threads: int | 
         "score": scores[filled],
     }
     return make(shop._kind, columns)
+
+
+def _nearest(
+    shop: Any, rows: Any, k: int, candidates: Any, num_threads: int | None
+) -> RankedLists:
+    """The items whose vectors are nearest, each without itself."""
+    neighbours = shop._serving.items.as_directions
+    vectors = neighbours.vectors[rows]
+    itself = sp.csr_matrix(
+        (np.ones(len(rows), np.float32), rows, np.arange(len(rows) + 1)),
+        shape=(len(rows), neighbours.n),
+    )
+    return neighbours.best(
+        (np.zeros(len(rows), np.float32), vectors),
+        k,
+        exclude=itself,
+        candidates=candidates,
+        num_threads=num_threads,
+    )
 
 
 def table_of_vectors(shop: Any, name: str, features: bool) -> Any:
@@ -442,8 +451,9 @@ def explain(shop: Any, people: People, item: Any) -> Any:
     if len(people) != 1:
         raise ValueError(f"user must be one person, got {len(people)}; explain one at a time")
     (row,) = rows_of_items(shop, [item], "item").tolist()
-    features, number = shop.user_features_, int(people.numbers[0])
+    model, features, number = shop.model_, shop.user_features_, int(people.numbers[0])
     if number < 0:
+        model = factors_of(model)  # strangers have no history here
         if people.rows is None or not people.rows.nnz:
             given = "a row without a known value"
             if people.rows is None:
@@ -453,7 +463,7 @@ def explain(shop: Any, people: People, item: Any) -> Any:
                 "lists go by popularity alone"
             )
         features, number = people.rows, 0
-    return shop.model_.explain(
+    return model.explain(
         number,
         row,
         user_features=features,

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from lightfm_clone._sparse import empty_rows
 from lightfm_clone.data import columns as columns_of
 from lightfm_clone.data import sources
 from lightfm_clone.data.columns import Codes
@@ -168,19 +169,3 @@ class Side:
 def numbers_of(ids: Any, mapping: Mapping[Hashable, int]) -> npt.NDArray[np.int64]:
     """The numbers of ids, -1 where they have none."""
     return np.fromiter(map(mapping.get, ids, repeat(-1)), np.int64, len(ids))
-
-
-def rows_at(matrix: Any, numbers: npt.NDArray[np.int64]) -> Any:
-    """The rows of a CSR matrix with these numbers, empty ones for -1."""
-    if (numbers >= 0).all():
-        return matrix[numbers]
-    nothing = empty_rows(1, matrix.shape[1])
-    known = numbers >= 0
-    places = np.where(known, np.cumsum(known) - 1, known.sum())
-    return sp.vstack([matrix[numbers[known]], nothing], format="csr")[places]
-
-
-def empty_rows(n: int, n_columns: int) -> Any:
-    """A CSR matrix of float32 without entries."""
-    empty: Any = sp.csr_matrix
-    return empty((n, n_columns), dtype=np.float32)

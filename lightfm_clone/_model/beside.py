@@ -1,0 +1,115 @@
+"""What stands beside the factors of a model: items that speak for other items.
+
+The score of a user u and an item i gets the further term ::
+
+    sum over the items j of the user's history of  h_uj B_ji
+
+where h is the user's row of a sparse matrix and B a sparse matrix of items by items. The term is
+linear in the history, so a history is all that it needs of a person, known or not.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from lightfm_clone import _checks as checks
+from lightfm_clone import _core
+from lightfm_clone._model.state import Rows
+from lightfm_clone._sparse import empty_rows, rows_at
+
+
+class Beside(NamedTuple):
+    """Items of the fit that speak for items, and what people have of them.
+
+    Attributes
+    ----------
+    influence : CSR float32 [m, m]
+        B, of the m items of the fit.
+    histories : CSR float32 [n, m]
+        What the n people of the fit have, as `weighted_rows` makes it.
+    weight : float
+        What the whole term is multiplied by, where histories are handed out.
+    """
+
+    influence: Any
+    histories: Any
+    weight: float
+
+    def of_items(self, n: int, rows: Any = None) -> Any:
+        """B for a catalogue of n items, the m of the fit first, or for some rows of it."""
+        m = self.influence.shape[0]
+        if n < m:
+            raise ValueError(
+                f"there must be a row for each of the {m} items of the fit, because row i is item "
+                f"i, got {n}; pass the item_features of all items"
+            )
+        parts = self.influence.data, self.influence.indices, self.influence.indptr
+        wide: Any = sp.csr_matrix(parts, shape=(m, n), copy=False)
+        return wide if rows is None else wide[:, rows]
+
+    def of_users(self, rows: Any) -> Any:
+        """The histories of rows, integers [n]; who came after the fit, or is -1, has none."""
+        known = rows < self.histories.shape[0]
+        some = rows_at(self.histories, rows if known.all() else np.where(known, rows, -1))
+        some.data *= np.float32(self.weight)
+        return some
+
+    def weighted(self, likes: Any) -> Any:
+        """Histories of what new people like, CSR [n, at most m]."""
+        m = self.influence.shape[0]
+        if likes.shape[1] > m:
+            raise ValueError(
+                f"interactions must have no more than the {m} items of the fit, got "
+                f"{likes.shape[1]}; fit again with what is new"
+            )
+        histories = weighted_rows(likes, m)
+        histories.data *= np.float32(self.weight)
+        return histories
+
+    def add_to(self, scores: Any, users: Any, items: Any, n: int, num_threads: int) -> None:
+        """Add the term to the scores float32 [n_pairs] of pairs of rows int32; a single user is
+        paired with every item of a catalogue of n."""
+        distinct, places = np.unique(users, return_inverse=True)
+        histories = self.of_users(distinct)
+        influence = self.of_items(n)
+        _core.add_influence(scores, histories, influence, places.astype(np.int32), items)
+
+    def check_users(self, users: Rows) -> None:
+        """Check that row i of the users is user i of the fit, whose history stands beside it."""
+        if users.n < self.histories.shape[0]:
+            raise ValueError(
+                f"user_features must have a row for each of the {self.histories.shape[0]} users of "
+                f"the fit, because row i has the history of user i, got {users.n}; pass "
+                "user_representations=get_user_representations(rows) for people without a history"
+            )
+
+    def split(self, given: Any) -> tuple[Any, Any]:
+        """Representations that a caller passes: biases and embeddings, and histories."""
+        try:
+            *of_model, history = given if len(given) == 3 else (*given, None)
+        except TypeError as error:
+            raise ValueError(
+                "user_representations must be (biases, embeddings, histories), as fold_in_users "
+                f"returns them, got {type(given).__name__}"
+            ) from error
+        n, m = len(of_model[0]), self.influence.shape[0]
+        if history is None:
+            return of_model, empty_rows(n, m)
+        checks.check_matrix(history, "user_representations")
+        if history.shape != (n, m):
+            raise ValueError(
+                f"user_representations must have histories of shape {(n, m)}, a row for each user "
+                f"and a column for each item of the fit, got {history.shape}"
+            )
+        return of_model, checks.as_csr(history, "user_representations")
+
+
+def weighted_rows(likes: Any, m: int) -> Any:
+    """Rows of likes, CSR, over the roots of how many there are, with m columns."""
+    sizes = np.diff(likes.indptr)
+    each = 1 / np.sqrt(np.maximum(sizes, 1), dtype=np.float32)
+    values = likes.data * np.repeat(each, sizes)
+    return sp.csr_matrix((values, likes.indices, likes.indptr), shape=(likes.shape[0], m))
