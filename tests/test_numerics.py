@@ -301,7 +301,7 @@ def test_denormals_are_not_slow(what):
 
 
 def after_gradients_of_one(squares: np.ndarray) -> np.ndarray:
-    """What adagrad makes of items of zeros with these states, whose gradients are all -1 or 1: their
+    """What adagrad makes of items of zeros with these states where all gradients are -1 or 1: their
     local learning rates, lr / sqrt(G)."""
     n, components = squares.shape
     # Users are ones, ratings -1 and 1.

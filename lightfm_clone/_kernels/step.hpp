@@ -308,7 +308,7 @@ class Step {
 
     // Asks for the rows of the tries after this one, where nobody has asked for them before. What
     // leads to a sum of features is three reads, each from where the one before says, and the
-    // processor does not run so far ahead by itself. `draws` are those of the search, from its start.
+    // processor does not run so far ahead by itself. `draws` are those of the whole search.
     LFM_INLINE void prefetch_tries(const Rng& draws, int64_t tries) const {
         const auto negative = [&](int64_t at, auto use) {
             if (at <= n_asked_ahead()) return;

@@ -239,14 +239,14 @@ inline void four_products(const float* a, const float* const* b, int32_t n, floa
         for (int r = 0; r < 4; ++r) out[r] = multiply_add(a[c], b[r][c], out[r]);
 }
 
-// factor / sqrt(x) by multiply-adds alone, within 2.5e-7 of its size. Roots and divisions take one
-// unit of the processor several times as long, and its own estimates of an inverse root are not the
-// same bits on all makes. Half of x's bits, taken from a constant, are an inverse root y, so that
-// x y^2 lies in [3/2, 27/16] for all x; what is missing is a polynomial of c = 51/32 - x y^2, of the
-// least greatest relative error, 1.1e-8.
+// factor / sqrt(x) by multiply-adds alone, within 2.5e-7 of its size. Roots and divisions keep one
+// unit of the processor busy several times as long, and its own estimates of an inverse root are
+// not the same bits on all makes. Half of x's bits, taken from a constant, are an estimate y for
+// which x y^2 lies in [3/2, 27/16] whatever x is; what is missing is a polynomial of
+// c = 51/32 - x y^2, of the least greatest relative error, 1.1e-8.
 //
-// Infinity counts as the greatest float, so it makes a number all but 0, and NaN makes NaN. Below
-// the least normal float, and at 0, the result is finite, and otherwise means nothing.
+// Infinity counts as the greatest float, so it makes a number that is all but 0, and NaN makes NaN.
+// Of 0 and of what is below the least normal float the result is finite, and means nothing.
 struct InverseRoot {
     float coefficients[5] = {0.792118035f, 0.248507159f, 0.116944305f, 0.0613565086f,
                              0.0337132913f};
