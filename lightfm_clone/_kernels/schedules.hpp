@@ -14,14 +14,16 @@ namespace {
 struct Adagrad {
     static constexpr bool UNIFORM = false;  // whether all parameters have the same local rate
     float learning_rate;
-    Adagrad(const Problem& problem, int64_t) : learning_rate(problem.learning_rate) {}
+    InverseRoot rate;  // lr / sqrt(G)
+    Adagrad(const Problem& problem, int64_t)
+        : learning_rate(problem.learning_rate), rate(problem.learning_rate) {}
 
     template <class V>
     V local_learning_rate(float* x, int64_t stride, V d) const {
         float* g = x + stride;
         const V squared = V::load(g);
         multiply_add(d, d, squared).store(g);
-        return V::all(learning_rate) / sqrt(squared);
+        return rate(squared);
     }
 
     template <class V>
