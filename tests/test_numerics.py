@@ -335,8 +335,9 @@ def test_adagrad_hardly_moves_what_has_an_infinite_state(level):
     np.testing.assert_allclose(np.delete(rates, 3, axis=1), 0.05, rtol=2.5e-7)
 
 
-def test_a_state_that_is_no_number_is_told(level):
+@pytest.mark.parametrize("state", [np.nan, 0.0, -1.0])
+def test_a_state_that_cannot_be_is_told(level, state):
     squares = np.ones((500, 10), np.float32)
-    squares[7, 3] = np.nan
+    squares[7, 3] = state
     with pytest.raises(ValueError, match="NaN or infinite"):
         after_gradients_of_one(squares)

@@ -117,6 +117,12 @@ inline Plain<L> less_half_of_bits(uint32_t bits, Plain<L> a) {
     memcpy(a.v, its, sizeof its);
     return a;
 }
+// a, or NaN where b is below least, or NaN.
+template <int L>
+inline Plain<L> where_at_least(Plain<L> a, Plain<L> b, float least) {
+    for (int i = 0; i < L; ++i) a.v[i] = b.v[i] >= least ? a.v[i] : NAN;
+    return a;
+}
 template <int L>
 inline Plain<L> sqrt(Plain<L> a) {
     for (int i = 0; i < L; ++i) a.v[i] = sqrtf(a.v[i]);
@@ -154,6 +160,10 @@ inline Vec multiply_add(Vec a, Vec b, Vec c) { return {_mm256_fmadd_ps(a.v, b.v,
 inline Vec subtract_product(Vec c, Vec a, Vec b) { return {_mm256_fnmadd_ps(a.v, b.v, c.v)}; }
 inline Vec maximum(Vec a, Vec b) { return {_mm256_max_ps(a.v, b.v)}; }
 inline Vec minimum(Vec a, Vec b) { return {_mm256_min_ps(a.v, b.v)}; }
+inline Vec where_at_least(Vec a, Vec b, float least) {  // all bits set are NaN
+    const __m256 below = _mm256_cmp_ps(b.v, _mm256_set1_ps(least), _CMP_NGE_UQ);
+    return {_mm256_or_ps(a.v, below)};
+}
 inline Vec less_half_of_bits(uint32_t bits, Vec a) {
     const __m256i half = _mm256_srli_epi32(_mm256_castps_si256(a.v), 1);
     return {
@@ -245,8 +255,8 @@ inline void four_products(const float* a, const float* const* b, int32_t n, floa
 // which x y^2 lies in [3/2, 27/16] whatever x is; what is missing is a polynomial of
 // c = 51/32 - x y^2, of the least greatest relative error, 1.1e-8.
 //
-// Infinity counts as the greatest float, so it makes a number that is all but 0, and NaN makes NaN.
-// Of 0 and of what is below the least normal float the result is finite, and means nothing.
+// Infinity counts as the greatest float, so it makes a number that is all but 0. NaN, and all below
+// the least normal float, makes NaN, so that whoever looks for it finds a state that cannot be.
 struct InverseRoot {
     float coefficients[5] = {0.792118035f, 0.248507159f, 0.116944305f, 0.0613565086f,
                              0.0337132913f};
@@ -263,7 +273,7 @@ struct InverseRoot {
         V p = multiply_add(V::all(coefficients[4]), c, V::all(coefficients[3]));
         p = multiply_add(p, c, V::all(coefficients[2]));
         p = multiply_add(p, c, V::all(coefficients[1]));
-        return multiply_add(p, c, V::all(coefficients[0])) * y;
+        return where_at_least(multiply_add(p, c, V::all(coefficients[0])) * y, x, 1.17549435e-38f);
     }
 };
 
