@@ -300,22 +300,52 @@ def test_denormals_are_not_slow(what):
     assert took[1] < 20 * took[0]
 
 
-@pytest.mark.parametrize("components", [10, 64])
-def test_steps_of_adagrad_are_exact_to_the_last_bit(level, components):
-    # With users of ones, items of zeros and ratings of -1 and 1 every gradient is -1 or 1, so an
-    # item becomes its local learning rate, lr / sqrt(G), rounded as the processor's root and
-    # division are.
-    n = 500
+def after_gradients_of_one(squares: np.ndarray, *, hybrid: bool = False) -> np.ndarray:
+    """What adagrad makes of items of zeros with these states where all gradients are -1 or 1: their
+    local learning rates, lr / sqrt(G)."""
+    n, components = squares.shape
+    # Each item has the feature of its own number, and nobody's, which makes no identity matrix.
+    wider = {"item_features": sp.identity(n + hybrid, format="csr", dtype="f4")[:n]}
+    squares = np.vstack([squares, np.ones((int(hybrid), components), np.float32)])
+    # Users are ones, ratings -1 and 1.
     signs = np.where(np.arange(n) % 2, 1, -1).astype(np.float32)
     ratings = sp.diags(signs).tocoo()
     model = LightFM(loss="mse", no_components=components, learning_rate=0.05, random_state=0)
-    model.fit_partial(ratings, epochs=0)
-    rng = np.random.default_rng(0)
-    squares = (10 ** rng.uniform(-6, 9, (n, components))).astype(np.float32)
+    model.fit_partial(ratings, epochs=0, **wider)
     model.user_embeddings[:] = 1
     for zeros in (model.user_biases, model.item_biases, model.item_embeddings):
         zeros[:] = 0
     model.item_embedding_gradients[:] = squares
-    model.fit_partial(ratings, epochs=1)
-    rates = np.float32(0.05) / np.sqrt(squares)
-    np.testing.assert_array_equal(model.item_embeddings, signs[:, None] * rates)
+    model.fit_partial(ratings, epochs=1, **wider)
+    return signs[:, None] * model.item_embeddings[:n]
+
+
+@pytest.mark.parametrize("components", [10, 64])
+def test_steps_of_adagrad_are_right_to_the_last_digits(level, components):
+    rng = np.random.default_rng(0)
+    # From one power of four to the next every inverse root is the same again, but for its exponent.
+    exponents = np.concatenate([rng.uniform(-6, 9, 300), rng.uniform(-37, 38, 200)])
+    squares = (10 ** (exponents[:, None] + rng.uniform(0, 0.5, (500, components)))).astype("f4")
+    exact = 0.05 / np.sqrt(squares.astype(np.float64))
+    hybrid = after_gradients_of_one(squares, hybrid=True)
+    np.testing.assert_allclose(hybrid, exact, rtol=2.5e-7)
+    plain = after_gradients_of_one(squares)  # by root and division, each rounded
+    np.testing.assert_array_equal(plain, np.float32(0.05) / np.sqrt(squares))
+
+
+@pytest.mark.parametrize("hybrid", [False, True])
+def test_adagrad_hardly_moves_what_has_an_infinite_state(level, hybrid):
+    squares = np.ones((500, 10), np.float32)
+    squares[:, 3] = np.inf
+    rates = after_gradients_of_one(squares, hybrid=hybrid)
+    assert np.all(np.abs(rates[:, 3]) < 1e-20)
+    np.testing.assert_allclose(np.delete(rates, 3, axis=1), 0.05, rtol=2.5e-7)
+
+
+@pytest.mark.parametrize("hybrid", [False, True])
+@pytest.mark.parametrize("state", [np.nan, 0.0, -1.0])
+def test_a_state_that_cannot_be_is_told(level, state, hybrid):
+    squares = np.ones((500, 10), np.float32)
+    squares[7, 3] = state
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        after_gradients_of_one(squares, hybrid=hybrid)

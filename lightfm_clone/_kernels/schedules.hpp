@@ -14,14 +14,25 @@ namespace {
 struct Adagrad {
     static constexpr bool UNIFORM = false;  // whether all parameters have the same local rate
     float learning_rate;
-    Adagrad(const Problem& problem, int64_t) : learning_rate(problem.learning_rate) {}
+    InverseRoot by_estimate;
+    bool many_rows;
+    Adagrad(const Problem& problem, int64_t)
+        : learning_rate(problem.learning_rate), by_estimate(problem.learning_rate),
+          many_rows(problem.users.features.indptr || problem.items.features.indptr) {}
+
+    // lr / sqrt(G). The updates of hybrids, of dozens of rows an example, wait for the divider. Those
+    // of two or three rows do not, and would only have more instructions.
+    template <class V>
+    V rate(V squared) const {
+        return many_rows ? by_estimate(squared) : V::all(learning_rate) / sqrt(squared);
+    }
 
     template <class V>
     V local_learning_rate(float* x, int64_t stride, V d) const {
         float* g = x + stride;
         const V squared = V::load(g);
         multiply_add(d, d, squared).store(g);
-        return V::all(learning_rate) / sqrt(squared);
+        return rate(squared);
     }
 
     template <class V>

@@ -140,7 +140,7 @@ class Step {
         const auto each_negative = [&](int64_t at, auto use) {
             Rng rng(problem.seed, static_cast<uint64_t>(at));
             rng.skip(draws_before(read_example(problem, at)));
-            for (float tries = 0.5f; tries < sums.usual_tries; tries += 1.0f)
+            for (int64_t n = n_asked_ahead(); n > 0; --n)
                 use(problem.items, draw_candidate(problem, rng));
         };
         if (problem.items.features.indptr) {
@@ -158,8 +158,10 @@ class Step {
     // number of tries, 0 if there was no violation, and by how much the margin is violated.
     int64_t find_violation(float positive_score, Rng& rng, Entry* negative, float* by) {
         const float threshold = positive_score - 1.0f;
+        const Rng draws = rng;
         int64_t tries = 1;
         for (; tries <= problem.max_sampled; ++tries) {
+            if (problem.items.features.indptr) prefetch_tries(draws, tries);
             int32_t id = draw_disliked(problem, user, rng);
             const bool is_disliked = id >= 0;
             if (!is_disliked) id = draw_candidate(problem, rng);
@@ -299,6 +301,24 @@ class Step {
         const float counted =
             static_cast<float>(tries) < MAX_PREFETCHED ? static_cast<float>(tries) : MAX_PREFETCHED;
         sums.usual_tries += AVERAGED * (counted - sums.usual_tries);
+    }
+
+    // How many negatives of an example are asked for before its search begins.
+    int64_t n_asked_ahead() const { return static_cast<int64_t>(sums.usual_tries + 0.5f); }
+
+    // Asks for the rows of the tries after this one, where nobody has asked for them before. What
+    // leads to a sum of features is three reads, each from where the one before says, and the
+    // processor does not run so far ahead by itself. `draws` are those of the whole search.
+    LFM_INLINE void prefetch_tries(const Rng& draws, int64_t tries) const {
+        const auto negative = [&](int64_t at, auto use) {
+            if (at <= n_asked_ahead()) return;
+            Rng rng = draws;
+            rng.skip(at - 1);
+            use(problem.items, draw_candidate(problem, rng));
+        };
+        negative(tries + 3, prefetch_place);
+        negative(tries + 2, prefetch_features);
+        negative(tries + 1, [this](const Side&, int32_t item) { prefetch_item(item); });
     }
 
     bool bias_in_row() const { return !problem.users.biases; }
