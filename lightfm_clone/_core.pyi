@@ -1,4 +1,4 @@
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -143,6 +143,27 @@ def take_in_order(
     order: _Int32s,
     out: NDArray[np.uint32] | NDArray[np.uint64],
 ) -> None: ...
+def nearest_items(
+    indptr: _Int64s,
+    items: _Int32s,
+    values: Floats | None,
+    user_weights: Floats,
+    item_scales: Floats,
+    k: int,
+    num_threads: int,
+    advance: Callable[[int], object] | None = None,
+) -> tuple[_Int32s, Floats]: ...
+def ridge_weights(
+    indptr: _Int64s,
+    items: _Int32s,
+    values: Floats | None,
+    user_weights: Floats,
+    neighbours: _Int32s,
+    l2: float,
+    num_threads: int,
+    most_bytes: int,
+    advance: Callable[[int], object] | None = None,
+) -> Floats: ...
 
 @final
 class Numbers:

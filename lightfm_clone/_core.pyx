@@ -24,6 +24,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from cython cimport final
 from cython.operator cimport dereference
 from cython.parallel cimport prange
+from libc.math cimport NAN
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libcpp.memory cimport make_unique, unique_ptr
 
@@ -58,24 +59,29 @@ from lightfm_clone._kernels cimport (
     Disliked,
     Epoch,
     Finding,
+    Histories,
     IdTable,
     Kernels,
     Keyboard,
     Known,
     KnownItems,
+    NearestItems,
     PackedRows,
     Pieces,
     Problem,
     PublicArrays,
     Representations,
+    RidgeSystems,
     Scales,
     Side,
     StoredFeatures,
     Sums,
     add_item_counts,
     are_finite,
+    are_neighbours,
     are_sorted,
     compiler,
+    count_users,
     exchange_rows,
     fill_alias_table,
     fill_filters,
@@ -83,6 +89,7 @@ from lightfm_clone._kernels cimport (
     gather,
     levels,
     lfm_has_openmp,
+    list_users,
     number_list,
     number_rows,
     pack_interactions,
@@ -253,6 +260,28 @@ cdef int64_t USERS_AT_A_TIME = 1 << 14
 cdef int64_t ENTRIES_IN_PIECE = 1 << 16, FLOATS_IN_PIECE = 1 << 17
 
 
+cdef check_lists(name, const int64_t[::1] indptr, const int32_t[::1] items, int64_t n_users,
+                 int64_t n_items):
+    """Check the sorted distinct items of each user, which errors call `name`."""
+    cdef int64_t first, last
+    cdef bint sound
+    bounds = np.asarray(indptr)
+    if (len(bounds) != n_users + 1 or bounds[0] != 0
+            or bounds[n_users] != len(items) or (np.diff(bounds) < 0).any()):
+        raise ValueError(
+            f"{name} must have an indptr of {n_users + 1} numbers that rise from 0 to the "
+            f"number of its items, {len(items)}"
+        )
+    for first, last in _slices(n_users, USERS_AT_A_TIME):
+        with nogil:
+            sound = are_sorted(&indptr[0], &items[0] if items.shape[0] else NULL, first, last,
+                               n_items)
+        if not sound:
+            raise ValueError(
+                f"{name} must have sorted distinct items of each user, from 0 to {n_items - 1}"
+            )
+
+
 @final
 cdef class Interactions:
     """The stored interactions, packed, and what each user knows.
@@ -366,26 +395,7 @@ cdef class Interactions:
         return words
 
     cdef check_known(self):
-        cdef const int64_t[::1] indptr = self.known_indptr
-        cdef const int32_t[::1] items = self.known_items
-        cdef int64_t first, last
-        cdef bint sound
-        bounds = np.asarray(self.known_indptr)
-        if (len(bounds) != self.n_users + 1 or bounds[0] != 0
-                or bounds[self.n_users] != len(items) or (np.diff(bounds) < 0).any()):
-            raise ValueError(
-                f"known must have an indptr of {self.n_users + 1} numbers that rise from 0 to the "
-                f"number of its items, {len(items)}"
-            )
-        for first, last in _slices(self.n_users, USERS_AT_A_TIME):
-            with nogil:
-                sound = are_sorted(&indptr[0], &items[0] if items.shape[0] else NULL, first, last,
-                                   self.n_items)
-            if not sound:
-                raise ValueError(
-                    "known must have sorted distinct items of each user, from 0 to "
-                    f"{self.n_items - 1}"
-                )
+        check_lists("known", self.known_indptr, self.known_items, self.n_users, self.n_items)
 
     cdef check_item_counts(self):
         cdef const int64_t[::1] counts = self.item_counts
@@ -1482,6 +1492,244 @@ def take_in_order(const Bits[::1] source, const int32_t[::1] order, Bits[::1] ou
     if order.shape[0]:
         with nogil:
             gather(&source[0], &order[0], order.shape[0], &out[0])
+
+
+# ---- neighbours of items ----
+
+@final
+cdef class _Histories:
+    """The interactions, checked, by users and by items (`_kernels/neighbours.hpp`).
+
+    Beside the caller's arrays it takes 8 bytes an interaction.
+    """
+
+    cdef Histories x
+    cdef object arrays     # that x lies in
+    cdef object additions  # int64 [n_items]: what the row of each item takes, whole or half
+    cdef object order      # int32 [n_items]: the dearest first, so that none is left for the end
+
+    def __init__(self, const int64_t[::1] indptr, const int32_t[::1] items,
+                 const float[::1] values, const float[::1] user_weights, int64_t n_items,
+                 bint whole):
+        cdef int64_t n_users = user_weights.shape[0], n = items.shape[0], first, last
+        check_lists("the interactions", indptr, items, n_users, n_items)
+        if values is not None and values.shape[0] != n:
+            raise ValueError(f"values must have the length of items, {n}")
+        bounds = np.zeros(n_items + 1, dtype=np.int64)
+        self.additions = np.zeros(n_items, dtype=np.int64)
+        cdef int64_t[::1] item_indptr = bounds, additions = self.additions, next
+        # One more than there are, so that there is a first one.
+        cdef int32_t[::1] users = np.empty(n + 1, dtype=np.int32)
+        cdef int32_t[::1] places = np.empty(n + 1, dtype=np.int32)
+        if n:
+            for first, last in _slices(n_users, USERS_AT_A_TIME):
+                with nogil:
+                    count_users(&indptr[0], &items[0], first, last, &item_indptr[1])
+            np.cumsum(bounds, out=bounds)
+            next = bounds[:n_items].copy()
+            for first, last in _slices(n_users, USERS_AT_A_TIME):
+                with nogil:
+                    list_users(&indptr[0], &items[0], first, last, whole, &next[0], &users[0],
+                               &places[0], &additions[0])
+        self.order = np.argsort(-self.additions, kind="stable").astype(np.int32)
+        self.x.indptr = &indptr[0]
+        self.x.items = &items[0] if n else NULL
+        self.x.values = &values[0] if values is not None and n else NULL
+        self.x.user_weights = &user_weights[0] if n_users else NULL
+        self.x.item_indptr = &item_indptr[0]
+        self.x.users = &users[0]
+        self.x.places = &places[0]
+        self.x.n_items = n_items
+        self.arrays = indptr, items, values, user_weights, bounds, users, places
+
+
+# Additions that take a tenth of a second or so: a loop that tells how far it is does so after so
+# many, but not more often than MOST_PARTS times.
+cdef int64_t STEPS_IN_PART = 100_000_000, MOST_PARTS = 100
+# Solving a system of n equations takes the time of n^3 / CUBES_OF_ADDITION additions.
+cdef int64_t CUBES_OF_ADDITION = 24
+
+
+def _parts(steps):
+    """(first, last, share) of parts of things that take so many additions each, a few thousand or
+    more: all things [first, last), and the share of the whole that is done after them."""
+    done = np.cumsum(steps, dtype=np.float64)
+    total = done.max(initial=0)
+    n = int(min(max(total // STEPS_IN_PART, 1), MOST_PARTS))
+    ends = np.searchsorted(done, total * np.arange(1, n) / n)
+    bounds = np.unique([0, *ends, len(done)])
+    for first, last in zip(bounds, bounds[1:]):
+        yield first, last, done[last - 1] / total
+
+
+def nearest_items(indptr, items, values, user_weights, const float[::1] item_scales, int64_t k,
+                  int64_t num_threads, advance=None):
+    """The k items that share most with each item: (neighbours int32 [n_items, k], sorted, and
+    similarities float32 [n_items, k]), with -1 and 0 behind them where there are fewer.
+
+    The similarity of two items is the product of their scales and a sum over the users who have
+    both, of the user's weight times both values. Only what is above 0 counts; of equal ones the
+    item with the lower number is nearer. What is found is the same for any number of threads. It
+    takes as many additions as the squares of the lengths of the users' lists sum up to.
+
+    Parameters
+    ----------
+    indptr : int64 array [n_users + 1]
+    items : int32 array [nnz]
+        The sorted distinct items of each user.
+    values : float32 array [nnz] or None
+        None when all are 1.
+    user_weights : float32 array [n_users]
+    item_scales : float32 array [n_items]
+    k : int
+    num_threads : int
+    advance : callable, optional
+        Called now and then with the share of the work that is done, as a number of items.
+
+    Raises
+    ------
+    ValueError
+        If an array is not as said above, or k is below 1.
+    KeyboardInterrupt
+    """
+    cdef int64_t n_items = item_scales.shape[0], begin, end, piece
+    cdef int32_t item
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    cdef _Histories histories = _Histories(indptr, items, values, user_weights, n_items, True)
+    found, similarities = np.empty((n_items, k), np.int32), np.empty((n_items, k), np.float32)
+    if n_items == 0:
+        return found, similarities
+    cdef int32_t[:, ::1] ids = found
+    cdef float[:, ::1] values_of = similarities
+    cdef const int32_t[::1] order = histories.order
+    cdef int threads = threads_for(num_threads, n_items), thread
+    cdef unique_ptr[NearestItems] nearest = make_unique[NearestItems](
+        histories.x, &item_scales[0], k, threads)
+    cdef unique_ptr[Pieces] pieces
+    cdef _Watch watch = _Watch(4)
+    for begin, end, share in _parts(histories.additions[histories.order] + n_items // 4 + 1):
+        pieces = make_unique[Pieces](end - begin, threads)
+        with nogil:
+            for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                piece = dereference(pieces).first(thread)
+                while piece >= 0:
+                    if not dereference(watch.keyboard).stops(thread):
+                        item = order[begin + piece]
+                        dereference(nearest).find(thread, item, &ids[item, 0],
+                                                  &values_of[item, 0])
+                    piece = dereference(pieces).next(piece)
+        watch.forward()
+        if advance is not None:
+            advance(int(n_items * share))
+    return found, similarities
+
+
+def ridge_weights(indptr, items, values, user_weights, const int32_t[:, ::1] neighbours, double l2,
+                  int64_t num_threads, int64_t most_bytes, advance=None):
+    """The weights, float32 [n_items, k], by which least squares makes each item of its neighbours.
+
+    With G = X^T D X of the interactions X and the users' weights D, the weights b of an item i with
+    neighbours N solve (G_NN + l2 I) b = G_Ni. Behind the neighbours of an item they are 0. They are
+    the same for any number of threads and any `most_bytes`.
+
+    Parameters
+    ----------
+    indptr, items, values, user_weights, num_threads, advance
+        As for `nearest_items`. Users' weights must not be negative.
+    neighbours : int32 array [n_items, k]
+        As `nearest_items` gives them.
+    l2 : float
+    most_bytes : int
+        What the parts of G may take that are held at a time, 2 k (k + 1) an item. The fewer, the
+        more often rows of G are made. One item is always held.
+
+    Raises
+    ------
+    ValueError
+        If an array is not as said above, or an item's weights are not finite numbers, because its
+        system is not positive definite, or values are too large.
+    KeyboardInterrupt
+    """
+    cdef int64_t n_items = neighbours.shape[0], k = neighbours.shape[1], piece, begin, end
+    cdef int64_t first, last = 0, n, item
+    cdef bint sound
+    if not 0 <= l2 < np.inf:
+        raise ValueError(f"l2 must be a finite number of at least 0, got {l2}")
+    cdef _Histories histories = _Histories(indptr, items, values, user_weights, n_items, False)
+    weights = np.zeros((n_items, k), dtype=np.float32)
+    if weights.size == 0:
+        return weights
+    cdef float[:, ::1] out = weights
+    numbers = np.empty(n_items, dtype=np.int64)
+    cdef int64_t[::1] counts = numbers
+    for first, last in _slices(n_items, USERS_AT_A_TIME):
+        with nogil:
+            sound = are_neighbours(&neighbours[0, 0], k, first, last, n_items, &counts[0])
+        if not sound:
+            raise ValueError(
+                "neighbours must have sorted distinct items of each item but itself, from 0 to "
+                f"{n_items - 1}, and -1 behind them"
+            )
+    bounds = np.concatenate([[0], np.cumsum(numbers * (numbers + 1) // 2)])
+    cdef const int64_t[::1] begins = bounds
+    cdef int threads = threads_for(num_threads, n_items), thread
+    cdef unique_ptr[RidgeSystems] systems = make_unique[RidgeSystems](
+        histories.x, &neighbours[0, 0], k, &counts[0], &begins[0], threads)
+    cdef double[:, ::1] scratch = np.empty((threads, k * (k + 1)))
+    cdef _Watch watch = _Watch(4)
+    cdef unique_ptr[Pieces] pieces
+    cdef float[::1] triangles
+    cdef const int32_t[::1] rows
+    last = 0
+    while last < n_items:
+        first = last
+        last = max(first + 1,
+                   np.searchsorted(bounds, bounds[first] + max(most_bytes, 0) // 4, "right") - 1)
+        triangles = np.empty(bounds[last] - bounds[first] + 1, dtype=np.float32)
+        dereference(systems).turn_to(first, last, &triangles[0])
+        needed = [row for row in histories.order if dereference(systems).needs(row)]
+        rows = np.array(needed, dtype=np.int32)
+        making = histories.additions[needed] + 1
+        solving = numbers[first:last] ** 3 // CUBES_OF_ADDITION + 1
+        share_of_making = making.sum() / (making.sum() + solving.sum())
+        for begin, end, done in _parts(making):
+            pieces = make_unique[Pieces](end - begin, threads)
+            with nogil:
+                for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                    piece = dereference(pieces).first(thread)
+                    while piece >= 0:
+                        if not dereference(watch.keyboard).stops(thread):
+                            dereference(systems).copy_row(thread, rows[begin + piece], &out[0, 0])
+                        piece = dereference(pieces).next(piece)
+            watch.forward()
+            if advance is not None:
+                advance(int(first + (last - first) * share_of_making * done))
+        for begin, end, done in _parts(solving):
+            pieces = make_unique[Pieces](end - begin, threads)
+            with nogil:
+                for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                    piece = dereference(pieces).first(thread)
+                    while piece >= 0:
+                        item = first + begin + piece
+                        if not dereference(watch.keyboard).stops(thread):
+                            if not kernels.solve_ridge(
+                                &triangles[begins[item] - begins[first]], counts[item], l2,
+                                &scratch[thread, 0], &out[item, 0],
+                            ):
+                                out[item, 0] = NAN
+                        piece = dereference(pieces).next(piece)
+            watch.forward()
+            if advance is not None:
+                advance(int(first + (last - first) * (share_of_making * (1 - done) + done)))
+        failed = np.flatnonzero(~np.isfinite(weights[first:last]).all(axis=1))
+        if len(failed):
+            raise ValueError(
+                f"the weights of the neighbours of item {first + failed[0]} have no finite "
+                "solution; l2 must be above 0, and values and weights must be finite and not so "
+                "large that their sums overflow"
+            )
+    return weights
 
 
 # ---- ids ----

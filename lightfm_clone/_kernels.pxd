@@ -146,6 +146,9 @@ cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
             int32_t n_coded, const int64_t* begins, const int64_t* ends, const int32_t* excluded,
             int32_t k, float* bounds, int16_t* codes, int32_t* ids, float* scores
         ) noexcept nogil
+        bint (*solve_ridge)(
+            const float* triangle, int64_t n, double l2, double* scratch, float* b
+        ) noexcept nogil
 
 cdef extern from "_kernels/dispatch.hpp" namespace "lfm" nogil:
     cdef struct Level:
@@ -187,6 +190,37 @@ cdef extern from "_kernels/known_items.hpp" namespace "lfm" nogil:
         void set_bounds()
         void close_gaps(int thread, int32_t* out, Keyboard& keyboard)
     int64_t users_at_a_time(int64_t n_users, int64_t n_known)
+
+cdef extern from "_kernels/neighbours.hpp" namespace "lfm" nogil:
+    cdef struct Histories:
+        const int64_t* indptr
+        const int32_t* items
+        const float* values
+        const float* user_weights
+        const int64_t* item_indptr
+        const int32_t* users
+        const int32_t* places
+        int64_t n_items
+
+    void count_users(const int64_t* indptr, const int32_t* items, int64_t first, int64_t last,
+                     int64_t* counts)
+    void list_users(const int64_t* indptr, const int32_t* items, int64_t first, int64_t last,
+                    bint whole, int64_t* next, int32_t* users, int32_t* places,
+                    int64_t* additions)
+
+    cdef cppclass NearestItems:
+        NearestItems(const Histories& x, const float* scales, int64_t k, int threads) except +
+        void find(int thread, int32_t item, int32_t* neighbours, float* similarities)
+
+    bint are_neighbours(const int32_t* neighbours, int64_t k, int64_t first, int64_t last,
+                        int64_t n_items, int64_t* counts)
+
+    cdef cppclass RidgeSystems:
+        RidgeSystems(const Histories& x, const int32_t* neighbours, int64_t k,
+                     const int64_t* counts, const int64_t* begins, int threads) except +
+        void turn_to(int64_t first, int64_t last, float* triangles) except +
+        bint needs(int64_t item)
+        void copy_row(int thread, int32_t item, float* weights)
 
 cdef extern from "_kernels/packing.hpp" namespace "lfm" nogil:
     cdef struct Columns:

@@ -201,6 +201,9 @@ struct Kernels {
                                int32_t n_coded, const int64_t* begins, const int64_t* ends,
                                const int32_t* excluded, int32_t k, float* bounds, int16_t* codes,
                                int32_t* ids, float* scores);
+
+    // The weights of an item's neighbours, see cholesky.hpp.
+    bool (*solve_ridge)(const float* triangle, int64_t n, double l2, double* scratch, float* b);
 };
 
 constexpr int USERS_AT_ONCE = 6;  // users scored side by side: 6 x 16 sums fill the AVX2 registers

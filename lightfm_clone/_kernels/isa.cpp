@@ -3,6 +3,7 @@
 //
 // Everything but the table has internal linkage, and no inline function of the standard library is
 // used, so that the linker can never hand one level's code to another.
+#include "cholesky.hpp"
 #include "codes.hpp"
 #include "losses.hpp"
 #include "ranking.hpp"
@@ -106,7 +107,7 @@ void score_pairs(const Representations& users, const Representations& items, int
 #define LFM_TABLE_OF(level) kernels_##level
 #define LFM_TABLE(level) LFM_TABLE_OF(level)
 extern const Kernels LFM_TABLE(LFM_LEVEL);
-const Kernels LFM_TABLE(LFM_LEVEL) = {block_kernel, score_pairs, pack_panels,       rank_users,
-                                      top_items,    code_items,  top_items_by_codes};
+const Kernels LFM_TABLE(LFM_LEVEL) = {block_kernel, score_pairs, pack_panels,        rank_users,
+                                      top_items,    code_items,  top_items_by_codes, solve_ridge};
 
 }  // namespace lfm
