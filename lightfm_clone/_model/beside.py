@@ -28,6 +28,8 @@ class Beside(NamedTuple):
     ----------
     influence : CSR float32 [m, m]
         B, of the m items of the fit.
+    columns : CSC float32 [m, m]
+        The same, by the item that is spoken for.
     histories : CSR float32 [n, m]
         What the n people of the fit have, as `weighted_rows` makes it.
     weight : float
@@ -35,6 +37,7 @@ class Beside(NamedTuple):
     """
 
     influence: Any
+    columns: Any
     histories: Any
     weight: float
 
@@ -70,12 +73,22 @@ class Beside(NamedTuple):
         return histories
 
     def add_to(self, scores: Any, users: Any, items: Any, n: int, num_threads: int) -> None:
-        """Add the term to the scores float32 [n_pairs] of pairs of rows int32; a single user is
-        paired with every item of a catalogue of n."""
+        """Add the term to scores float32 [n_pairs] of pairs of rows, integers; a single user is
+        paired with every item. The catalogue has n items."""
         distinct, places = np.unique(users, return_inverse=True)
-        histories = self.of_users(distinct)
-        influence = self.of_items(n)
-        _core.add_influence(scores, histories, influence, places.astype(np.int32), items)
+        places = np.broadcast_to(places.astype(np.int32), len(items))
+        m = self.influence.shape[0]
+        indptr, indices, data = checks.csr_parts(self.columns)
+        indptr = np.append(indptr, np.full(max(n - m, 0), indptr[-1]))
+        _core.add_influence(
+            scores,
+            checks.csr_parts(self.of_users(distinct)),
+            (indptr, indices, data),
+            np.ascontiguousarray(places),
+            items,
+            m,
+            num_threads,
+        )
 
     def check_users(self, users: Rows) -> None:
         """Check that row i of the users is user i of the fit, whose history stands beside it."""

@@ -4,11 +4,13 @@ from lightfm_clone.data.dataset import Dataset, FromFrame
 from lightfm_clone.data.encoder import FeatureEncoder
 from lightfm_clone.data.item_columns import between
 from lightfm_clone.data.rules import bins, categories, cross, part, scaled, split
+from lightfm_clone.data.weights import activity_weights
 
 __all__ = [
     "Dataset",
     "FeatureEncoder",
     "FromFrame",
+    "activity_weights",
     "between",
     "bins",
     "categories",

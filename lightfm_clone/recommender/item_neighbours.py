@@ -265,12 +265,10 @@ class ItemNeighbours(Baseline):
             n, k = self.neighbours_.shape
             there = self.neighbours_ >= 0
             indptr = np.append(0, np.cumsum(there.sum(axis=1)))
-            columns: Any = sp.csc_matrix
-            influence = columns(
-                (self.weights_[there], self.neighbours_[there], indptr), shape=(n, n)
-            ).tocsr()
-            likes = self._likes()
-            self._made = Beside(influence, weighted_rows(likes, n), 1.0)
+            parts = self.weights_[there], self.neighbours_[there], indptr
+            columns: Any = sp.csc_matrix(parts, shape=(n, n))
+            histories = weighted_rows(self._likes(), n)
+            self._made = Beside(columns.tocsr(), columns, histories, 1.0)
         return self._made
 
     # ---- what is asked of a model ----------------------------------------------------------------
