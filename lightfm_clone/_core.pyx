@@ -1652,7 +1652,7 @@ def ridge_weights(indptr, items, values, user_weights, const int32_t[:, ::1] nei
     KeyboardInterrupt
     """
     cdef int64_t n_items = neighbours.shape[0], k = neighbours.shape[1], piece, begin, end
-    cdef int64_t first, last = 0, n, item
+    cdef int64_t first, last, item
     cdef bint sound
     if not 0 <= l2 < np.inf:
         raise ValueError(f"l2 must be a finite number of at least 0, got {l2}")

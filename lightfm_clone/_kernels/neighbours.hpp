@@ -1,10 +1,10 @@
 // Neighbours of items: sums over the users whom two items share, the items where these are largest,
 // and the systems of equations for their weights.
 //
-// G = X^T D X, of interactions X and a weight D of each user, is never whole in memory. A row of it is
-// the sum of the lists of all users of an item, in a dense row that each thread has. What is needed of
-// the row is taken out, and the next one is made in its place. Compiled at the baseline level: nearly
-// all of the time goes into additions at places that no vector could hold.
+// G = X^T D X, of interactions X and a weight D of each user, is never whole in memory. A row of it
+// is the sum of the lists of all users of an item, in a dense row that each thread has. What is
+// needed of the row is taken out, and the next one is made in its place. Compiled at the baseline
+// level: nearly all of the time goes into additions at places that no vector could hold.
 #pragma once
 
 #include <algorithm>
@@ -34,8 +34,8 @@ inline void count_users(const int64_t* indptr, const int32_t* items, int64_t fir
     for (int64_t i = indptr[first]; i < indptr[last]; ++i) ++counts[items[i]];
 }
 
-// Lists the users [first, last) with their items. `next` has for each item where its next user goes.
-// Adds to `additions` what the row of an item takes, whole or up to the diagonal.
+// Lists the users [first, last) with their items. `next` has for each item where its next user
+// goes. Adds to `additions` what the row of an item takes, whole or up to the diagonal.
 inline void list_users(const int64_t* indptr, const int32_t* items, int64_t first, int64_t last,
                        bool whole, int64_t* next, int32_t* users, int32_t* places,
                        int64_t* additions) {
@@ -210,8 +210,9 @@ class NearestItems {
 
 // ---- the systems for their weights --------------------------------------------------------------
 
-// Whether the lists of the items [first, last) have, of k places each, items of [0, n_items), sorted,
-// distinct and without the item itself, and behind them nothing but -1. Writes how many each has.
+// Whether the lists of the items [first, last) have, of k places each, items of [0, n_items),
+// sorted, distinct and without the item itself, and behind them nothing but -1. Writes how many
+// each has.
 inline bool are_neighbours(const int32_t* neighbours, int64_t k, int64_t first, int64_t last,
                            int64_t n_items, int64_t* counts) {
     for (int64_t item = first; item < last; ++item) {
@@ -226,9 +227,9 @@ inline bool are_neighbours(const int32_t* neighbours, int64_t k, int64_t first, 
     return true;
 }
 
-// Of the items [first, last), the rows of G that their systems are made of. Each has a triangle of G
-// for its neighbours and, where its weights will be, a right-hand side. Row a has what both need of a
-// and the items before it, so half a row is enough.
+// The systems of the items [first, last). Each has a triangle of G for its neighbours and, where
+// its weights will be, a right-hand side. Row a of G has what both need of a and the items before
+// it, so half a row is enough.
 class RidgeSystems {
   public:
     // counts: how many neighbours an item has. begins: where its triangle is, less begins[first].
