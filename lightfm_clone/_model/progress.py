@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from lightfm_clone import _checks as checks
@@ -228,3 +229,18 @@ def check_reports(callbacks: Any, given: Any, training: dict[str, Any], verbose:
 
 def _names(metrics: str | Iterable[str]) -> tuple[str, ...]:
     return (metrics,) if isinstance(metrics, str) else tuple(metrics)
+
+
+@contextmanager
+def bar(total: int, what: str, verbose: bool) -> Iterator[Callable[[int], Any]]:
+    """A function that is told of so many more; it moves a progress bar if there is tqdm."""
+    if verbose:
+        try:
+            from tqdm import tqdm
+        except ImportError:
+            pass
+        else:
+            with tqdm(total=total, desc=what) as shown:
+                yield shown.update
+            return
+    yield lambda n: None

@@ -8,6 +8,7 @@ person needs a row of what they like and nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from lightfm_clone._model.examples import Examples, check_examples
 from lightfm_clone._model.explain import Explanation
 from lightfm_clone._model.losses import LOSSES
 from lightfm_clone._model.predict import predict, predict_rank
+from lightfm_clone._model.progress import bar
 from lightfm_clone._model.recommend import recommend
 from lightfm_clone._sparse import check_csr
 from lightfm_clone.data import Dataset
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 METHODS = ("ridge", "cosine")
 # Sums over all pairs of a user's items grow with the square of their number. Of who has more, so
 # many are drawn for the sums, evenly; scores go by the whole history.
-MOST_ITEMS = 1000
+MOST_ITEMS = 4000
 _BYTES = 1 << 30  # of systems of equations that are held at a time
 
 
@@ -94,7 +96,7 @@ class ItemNeighbours(Baseline):
     -----
     Memory: 12 bytes for each neighbour of each item, and 4 (8 with weights) for each interaction.
     A fit takes besides a row of n_items floats a thread and, at a time, at most 1 GB of equations.
-    Of a user with more than 1,000 items, 1,000 of them are drawn for X.
+    Of a user with more than 4,000 items, 4,000 of them are drawn for X.
 
     References
     ----------
@@ -574,15 +576,36 @@ def neighbours_of(
     scales = (1 / np.sqrt(np.maximum(squares, 1e-12))).astype(np.float32)
     by_user = 1 / np.maximum(sizes, 1)
     chosen_by = by_user if method == "ridge" else np.ones(n_users)
-    neighbours, similarities = _core.nearest_items(
-        *parts, chosen_by.astype(np.float32), scales, k, num_threads
-    )
-    if method == "cosine":
-        return neighbours, similarities, similarities
-    weights = _core.ridge_weights(
-        *parts, np.sqrt(by_user).astype(np.float32), neighbours, l2, num_threads, _BYTES
-    )
+    n_steps = n_items if method == "cosine" else 2 * n_items
+    with bar(n_steps, "neighbours", verbose) as move:
+        steps = _Steps(move, n_items)
+        neighbours, similarities = _core.nearest_items(
+            *parts, chosen_by.astype(np.float32), scales, k, num_threads, steps.to
+        )
+        steps.next_stage()
+        if method == "cosine":
+            return neighbours, similarities, similarities
+        gram_weights = np.sqrt(by_user).astype(np.float32)
+        weights = _core.ridge_weights(
+            *parts, gram_weights, neighbours, l2, num_threads, _BYTES, steps.to
+        )
+        steps.next_stage()
     return neighbours, weights, similarities
+
+
+class _Steps:
+    """A bar over stages of n items each, of which the core tells how far it has come."""
+
+    def __init__(self, move: Callable[[int], Any], n: int) -> None:
+        self._move, self._n, self._done = move, n, 0
+
+    def to(self, done: float) -> None:
+        self._move(int(done) - self._done)
+        self._done = int(done)
+
+    def next_stage(self) -> None:
+        self.to(self._n)
+        self._done = 0
 
 
 def _drawn(likes: Any, most: int) -> Any:

@@ -7,8 +7,7 @@ Items are packed once for all requests, when the first one asks (`Serving`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Hashable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ from lightfm_clone import _checks as checks
 from lightfm_clone._checks import check_num_threads, is_integer, is_sparse
 from lightfm_clone._model.fold_in import fold_in_users
 from lightfm_clone._model.prepared import PreparedItems
+from lightfm_clone._model.progress import bar
 from lightfm_clone._model.training import TrainedSide, at_rest
 from lightfm_clone._sparse import rows_at
 from lightfm_clone._tables import make
@@ -425,21 +425,6 @@ def write_lists(
         for part in blocks:
             write(columns_of_lists(shop, part))
             advance(len(part.people))
-
-
-@contextmanager
-def bar(total: int, what: str, verbose: bool) -> Iterator[Callable[[int], Any]]:
-    """A function that is told of so many more; it moves a progress bar if there is tqdm."""
-    if verbose:
-        try:
-            from tqdm import tqdm
-        except ImportError:
-            pass
-        else:
-            with tqdm(total=total, desc=what) as shown:
-                yield shown.update
-            return
-    yield lambda n: None
 
 
 def explain(shop: Any, people: People, item: Any) -> Any:
