@@ -1210,7 +1210,7 @@ ctypedef fused Integer:
 
 
 cdef as_rows(const Integer[::1] ids, int64_t n_rows):
-    # The sign of `found` is that of all ids and of what each is below the last row, so that the loop
+    # The sign of `found` is that of all ids and of what each is below the last row, so the loop
     # has no branch and no comparison, and vectors of every level do it.
     cdef uint64_t found = 0, last = <uint64_t> (n_rows - 1), row
     cdef int64_t n = ids.shape[0], i
