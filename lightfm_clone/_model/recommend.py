@@ -99,7 +99,8 @@ class PreparedModel:
         items = Rows(model, "item", item_features)
         self._noun = items.noun
         # Copies: without features, the model's own arrays may be among them, live.
-        self._items = PreparedItems(*(array.copy() for array in items.rankable()))
+        biases, vectors = items.rankable()
+        self._items = PreparedItems(biases.copy(), vectors.copy())
         self._users = users_as_they_are(model)
 
     @checks.names_ours
