@@ -172,9 +172,9 @@ struct Sparse {
     const float* values;
 };
 
-// What the items of users' histories add to the scores: h_u . B_i, with h_u a row of `histories` and
-// B_i a column of the influence. A score takes it last, one multiply-add for each item of the history
-// that speaks for item i, by rising number.
+// What the items of users' histories add to the scores: h_u . B_i, with h_u a row of `histories`
+// and B_i a column of the influence. A score takes it last, one multiply-add for each item of the
+// history that speaks for item i, by rising number.
 struct Influence {
     Sparse histories;  // by user; without it nothing is added
     Sparse rows;       // B by the item that speaks; for scores of all items
@@ -232,8 +232,8 @@ constexpr int USERS_AT_ONCE = 6;  // users scored side by side: 6 x 16 sums fill
 constexpr int USERS_IN_BLOCK = 96;  // users who go over a tile of items while it is in the cache
 constexpr int TILE = 512;           // items whose scores are held at once
 // The same where histories add to them. A row of the influence that is begun again in each tile
-// waits for memory each time, so there are few tiles, as wide as leaves a user's scores in the second
-// cache.
+// waits for memory each time, so there are few tiles, as wide as leaves a user's scores in the
+// second cache.
 constexpr int WIDE_TILE = 32768;
 
 inline int32_t tile_size(const Influence& influence) {
