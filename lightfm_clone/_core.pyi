@@ -93,6 +93,15 @@ def score_pairs(
     item_ids: _Int32s,
     num_threads: int,
 ) -> Floats: ...
+def add_influence(
+    scores: Floats,
+    histories: _CsrParts,
+    columns: _CsrParts,
+    user_ids: _Int32s,
+    item_ids: _Int32s,
+    n_rows: int,
+    num_threads: int,
+) -> None: ...
 def rows_of_ids(ids: _Int32s | _Int64s, n_rows: int) -> _Int32s | None: ...
 def sum_features(
     name: str,
@@ -113,7 +122,13 @@ class Codes:
 
 @final
 class Items:
-    def __init__(self, biases: Floats, vectors: Floats, packed: bool) -> None: ...
+    def __init__(
+        self,
+        biases: Floats,
+        vectors: Floats,
+        packed: bool,
+        influence: _CsrParts | None = None,
+    ) -> None: ...
     def best(
         self,
         user_biases: Floats,
@@ -125,6 +140,7 @@ class Items:
         scores: Floats,
         num_threads: int,
         codes: Codes | None = None,
+        histories: _CsrParts | None = None,
     ) -> None: ...
     def ranks(
         self,
@@ -135,6 +151,8 @@ class Items:
         train_indptr: _Int64s,
         train_indices: _Int32s,
         num_threads: int,
+        histories: _CsrParts | None = None,
+        columns: _CsrParts | None = None,
     ) -> tuple[Floats, NDArray[np.bool_]]: ...
 
 def swap_with_partners(order: _Int32s, partners: _Int32s, end: int) -> None: ...

@@ -26,6 +26,7 @@ from cython.operator cimport dereference
 from cython.parallel cimport prange
 from libc.math cimport NAN
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memset
 from libcpp.memory cimport make_unique, unique_ptr
 
 from lightfm_clone._kernels cimport (
@@ -45,7 +46,6 @@ from lightfm_clone._kernels cimport (
     PANEL,
     SCHEDULE_NAMES,
     SGD,
-    TILE,
     USERS_AT_ONCE,
     USERS_IN_BLOCK,
     WARP,
@@ -61,6 +61,7 @@ from lightfm_clone._kernels cimport (
     Finding,
     Histories,
     IdTable,
+    Influence,
     Kernels,
     Keyboard,
     Known,
@@ -74,6 +75,7 @@ from lightfm_clone._kernels cimport (
     RidgeSystems,
     Scales,
     Side,
+    Sparse,
     StoredFeatures,
     Sums,
     add_item_counts,
@@ -97,6 +99,7 @@ from lightfm_clone._kernels cimport (
     scratch_floats,
     sum_stored_features,
     swap_down,
+    tile_size,
     unpack_rows,
     users_at_a_time,
 )
@@ -1153,7 +1156,7 @@ cdef Representations as_representations(
     cdef Representations both
     if vectors.shape[0] != biases.shape[0] or vectors.shape[1] != no_components:
         raise ValueError("vectors and biases of users and items do not fit each other")
-    both.vectors = &vectors[0, 0] if vectors.shape[0] else NULL
+    both.vectors = &vectors[0, 0] if vectors.shape[0] and no_components else NULL
     both.biases = &biases[0] if biases.shape[0] else NULL
     return both
 
@@ -1166,6 +1169,34 @@ cdef inline Representations shifted(
     rest.vectors = all.vectors + first * no_components
     rest.biases = all.biases + first
     return rest
+
+
+cdef Sparse as_sparse(parts):
+    """A matrix of (indptr, indices, values), which the caller keeps."""
+    cdef const int64_t[::1] indptr = parts[0]
+    cdef const int32_t[::1] indices = parts[1]
+    cdef const float[::1] values = parts[2]
+    cdef Sparse matrix
+    if indptr.shape[0] == 0 or indptr[indptr.shape[0] - 1] != indices.shape[0] or (
+        indices.shape[0] != values.shape[0]
+    ):
+        raise ValueError("the parts of a sparse matrix do not fit each other")
+    matrix.indptr = &indptr[0]
+    matrix.indices = &indices[0] if indices.shape[0] else NULL
+    matrix.values = &values[0] if values.shape[0] else NULL
+    return matrix
+
+
+cdef inline Influence influence_for(
+    const Influence& all, int64_t first, int64_t[:, ::1] places, float[:, ::1] dense, int thread
+) noexcept nogil:
+    """With the histories from row `first` on, and with a thread's own scratch."""
+    cdef Influence part = all
+    if all.histories.indptr != NULL:
+        part.histories.indptr = all.histories.indptr + first
+        part.places = &places[thread, 0]
+        part.dense = &dense[thread, 0]
+    return part
 
 
 def score_pairs(const float[::1] user_biases, const float[:, ::1] user_vectors,
@@ -1195,6 +1226,42 @@ def score_pairs(const float[::1] user_biases, const float[:, ::1] user_vectors,
                 )
                 block = dereference(pieces).next(block)
     return out
+
+
+def add_influence(float[::1] scores, histories, columns, const int32_t[::1] user_ids,
+                  const int32_t[::1] item_ids, int64_t n_rows, num_threads):
+    """Add to the scores of pairs what the users' histories say of the items.
+
+    Parameters
+    ----------
+    scores : float32 [n]
+    histories, columns : (indptr, indices, values)
+        The histories by user; the influence by the item that is spoken for. Sorted and distinct.
+    user_ids, item_ids : int32 [n]
+        Rows of both. Pairs of a user are dealt with together where they follow each other.
+    n_rows : int
+        The items that may be in histories.
+    num_threads : int
+    """
+    cdef int64_t n = scores.shape[0], n_blocks = ceil_divide(n, 1024), block, start
+    cdef Influence all
+    memset(&all, 0, sizeof(all))
+    all.histories = as_sparse(histories)
+    all.columns = as_sparse(columns)
+    cdef int threads = threads_for(num_threads, n_blocks), thread
+    cdef unique_ptr[Pieces] pieces = make_unique[Pieces](n_blocks, threads)
+    cdef int64_t[:, ::1] places = np.empty((threads, 1), dtype=np.int64)
+    cdef float[:, ::1] dense = np.zeros((threads, n_rows + 1), dtype=np.float32)
+    with nogil:
+        for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+            block = dereference(pieces).first(thread)
+            while block >= 0:
+                start = block * 1024
+                kernels.add_influence(
+                    influence_for(all, 0, places, dense, thread), &user_ids[start],
+                    &item_ids[start], min(1024, n - start), &scores[start],
+                )
+                block = dereference(pieces).next(block)
 
 
 ctypedef fused Number:
@@ -1358,6 +1425,9 @@ cdef class Items:
     vectors : float32 [n_items, no_components]
     packed : bool
         Whether to pack them; for a few users it would cost more than it saves.
+    influence : (indptr, indices, values), optional
+        What items of users' histories add to the scores: by the item that speaks, the items that it
+        speaks for, sorted and distinct. Users then come with histories of the same kind.
     """
 
     cdef Representations representations
@@ -1365,8 +1435,11 @@ cdef class Items:
     cdef int32_t no_components
     cdef object arrays
     cdef const float* panels
+    cdef Sparse influence
+    cdef object influence_parts
 
-    def __init__(self, const float[::1] biases, const float[:, ::1] vectors, packed):
+    def __init__(self, const float[::1] biases, const float[:, ::1] vectors, packed,
+                 influence=None):
         cdef float[::1] panels
         self.n_items = <int32_t> vectors.shape[0]
         self.no_components = <int32_t> vectors.shape[1]
@@ -1383,14 +1456,32 @@ cdef class Items:
             self.arrays = biases, vectors, panels
         else:
             self.arrays = biases, vectors
+        self.influence_parts = influence
+        if influence is not None:
+            self.influence = as_sparse(influence)
+
+    cdef Influence lend_influence(self, histories, columns, int64_t n_users):
+        cdef Influence all
+        memset(&all, 0, sizeof(all))
+        if (histories is None) != (self.influence_parts is None):
+            raise ValueError("users have histories where items have an influence, and only there")
+        if histories is not None:
+            if len(histories[0]) != n_users + 1:
+                raise ValueError("there must be a history for each user")
+            all.histories = as_sparse(histories)
+            all.rows = self.influence
+        if columns is not None:
+            all.columns = as_sparse(columns)
+        return all
 
     def best(self, const float[::1] user_biases, const float[:, ::1] user_vectors,
              const int64_t[::1] begins, const int64_t[::1] ends, const int32_t[::1] excluded,
-             int32_t[:, ::1] ids, float[:, ::1] scores, num_threads, Codes codes=None):
+             int32_t[:, ::1] ids, float[:, ::1] scores, num_threads, Codes codes=None,
+             histories=None):
         """Write the best items of n users to `ids` and `scores`, int32 and float32 [n, k].
 
         User u does not get excluded[begins[u] .. ends[u]), which are sorted. Codes of the same
-        vectors change nothing but the time.
+        vectors change nothing but the time; they know nothing of histories.
         """
         cdef Representations users = as_representations(
             user_vectors, user_biases, self.no_components
@@ -1406,7 +1497,14 @@ cdef class Items:
             ceil_divide(ceil_divide(n, threads), USERS_AT_ONCE) * USERS_AT_ONCE,
         )
         cdef unique_ptr[Pieces] pieces = make_unique[Pieces](ceil_divide(n, size), threads)
-        cdef float[:, ::1] scratch = aligned_zeros((threads, USERS_AT_ONCE * TILE))
+        cdef Influence influence = self.lend_influence(histories, None, n)
+        cdef int64_t n_places = 0
+        if histories is not None:
+            bounds = np.asarray(histories[0])[np.append(np.arange(0, n, size), n)]
+            n_places = np.diff(bounds).max()
+        cdef int64_t[:, ::1] places = np.empty((threads, n_places + 1), dtype=np.int64)
+        cdef float[:, ::1] dense = np.empty((threads, 1), dtype=np.float32)
+        cdef float[:, ::1] scratch = aligned_zeros((threads, USERS_AT_ONCE * tile_size(influence)))
         cdef const int32_t* out = &excluded[0] if excluded.shape[0] else NULL
         cdef int16_t[:, ::1] user_codes
         if codes is not None:
@@ -1421,6 +1519,7 @@ cdef class Items:
                     if codes is None:
                         kernels.top_items(
                             shifted(users, first, self.no_components),
+                            influence_for(influence, first, places, dense, thread),
                             <int32_t> min(size, n - first), self.representations, self.panels,
                             self.n_items, self.no_components, &begins[first], &ends[first], out, k,
                             &scratch[thread, 0], &ids[first, 0], &scores[first, 0],
@@ -1437,9 +1536,11 @@ cdef class Items:
 
     def ranks(self, const float[::1] user_biases, const float[:, ::1] user_vectors,
               const int64_t[::1] test_indptr, const int32_t[::1] test_indices,
-              const int64_t[::1] train_indptr, const int32_t[::1] train_indices, num_threads):
+              const int64_t[::1] train_indptr, const int32_t[::1] train_indices, num_threads,
+              histories=None, columns=None):
         """Ranks, float32 [nnz], of the entries of a CSR test matrix, and which of them, bool [nnz],
-        are in train, whose rows are sorted. The items must have been packed."""
+        are in train, whose rows are sorted. The items must have been packed. Histories come with
+        the influence by the item that is spoken for."""
         cdef Representations users = as_representations(
             user_vectors, user_biases, self.no_components
         )
@@ -1456,7 +1557,18 @@ cdef class Items:
             return out.astype(np.float32), flags.view(np.bool_)
         cdef int threads = threads_for(num_threads, n_groups), thread
         cdef unique_ptr[Pieces] pieces = make_unique[Pieces](n_groups, threads)
-        cdef float[:, ::1] scratch = aligned_zeros((threads, USERS_AT_ONCE * TILE))
+        cdef Influence influence = self.lend_influence(
+            histories, columns, user_vectors.shape[0]
+        )
+        cdef int64_t longest = 0, n_rows = 0
+        if histories is not None:
+            longest = np.diff(histories[0]).max()
+            n_rows = len(self.influence_parts[0])
+        cdef int64_t[:, ::1] places = np.empty(
+            (threads, USERS_AT_ONCE * longest + 1), dtype=np.int64
+        )
+        cdef float[:, ::1] dense = np.zeros((threads, n_rows + 1), dtype=np.float32)
+        cdef float[:, ::1] scratch = aligned_zeros((threads, USERS_AT_ONCE * tile_size(influence)))
         cdef const int32_t* train = &train_indices[0] if train_indices.shape[0] else NULL
         with nogil:
             for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
@@ -1464,7 +1576,8 @@ cdef class Items:
                 while group >= 0:
                     first = group * USERS_AT_ONCE
                     kernels.rank_users(
-                        users, self.panels, self.n_items, self.no_components, &user_ids[first],
+                        users, influence_for(influence, 0, places, dense, thread), self.panels,
+                        self.n_items, self.no_components, &user_ids[first],
                         <int32_t> min(USERS_AT_ONCE, n_users - first), &test_indptr[0],
                         &test_indices[0], &train_indptr[0], train, &scratch[thread, 0],
                         &targets[0], &ranks[0], &in_train[0],

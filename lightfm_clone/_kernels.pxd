@@ -26,7 +26,6 @@ cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
     cdef int PANEL
     cdef int USERS_AT_ONCE
     cdef int USERS_IN_BLOCK
-    cdef int TILE
 
     cdef struct FeatureMatrix:
         const int64_t* indptr
@@ -113,6 +112,20 @@ cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
         const float* vectors
         const float* biases
 
+    cdef struct Sparse:
+        const int64_t* indptr
+        const int32_t* indices
+        const float* values
+
+    cdef struct Influence:
+        Sparse histories
+        Sparse rows
+        Sparse columns
+        int64_t* places
+        float* dense
+
+    int32_t tile_size(const Influence& influence)
+
     cdef struct Kernels:
         BlockKernel (*block_kernel)(int loss, int schedule, const Problem& problem) noexcept nogil
         void (*score_pairs)(
@@ -120,18 +133,23 @@ cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
             const int32_t* user_ids, int64_t user_step, const int32_t* item_ids, int64_t n,
             float* out
         ) noexcept nogil
+        void (*add_influence)(
+            const Influence& influence, const int32_t* user_ids, const int32_t* item_ids,
+            int64_t n, float* out
+        ) noexcept nogil
         void (*pack_panels)(
             const Representations& items, int32_t n_items, int32_t no_components, float* panels
         ) noexcept nogil
         void (*rank_users)(
-            const Representations& users, const float* panels, int32_t n_items,
-            int32_t no_components, const int32_t* user_ids, int32_t n,
+            const Representations& users, const Influence& influence, const float* panels,
+            int32_t n_items, int32_t no_components, const int32_t* user_ids, int32_t n,
             const int64_t* test_indptr, const int32_t* test_indices,
             const int64_t* train_indptr, const int32_t* train_indices,
             float* scratch, float* targets, int32_t* ranks, uint8_t* in_train
         ) noexcept nogil
         void (*top_items)(
-            const Representations& users, int32_t n, const Representations& items,
+            const Representations& users, const Influence& influence, int32_t n,
+            const Representations& items,
             const float* panels, int32_t n_items, int32_t no_components, const int64_t* begins,
             const int64_t* ends, const int32_t* excluded, int32_t k, float* scratch,
             int32_t* ids, float* scores

@@ -164,6 +164,25 @@ struct Representations {
     const float* biases;
 };
 
+// A sparse matrix by rows, or by columns: number r has the entries indptr[r] .. indptr[r + 1] - 1,
+// their indices ascending and distinct. Without `indptr` there is none.
+struct Sparse {
+    const int64_t* indptr;
+    const int32_t* indices;
+    const float* values;
+};
+
+// What the items of users' histories add to the scores: h_u . B_i, with h_u a row of `histories`
+// and B_i a column of the influence. A score takes it last, one multiply-add for each item of the
+// history that speaks for item i, by rising number.
+struct Influence {
+    Sparse histories;  // by user; without it nothing is added
+    Sparse rows;       // B by the item that speaks; for scores of all items
+    Sparse columns;    // B by the item that it speaks for; for scores of single items
+    int64_t* places;   // this thread's: one for each entry of the histories of a block of users
+    float* dense;      // this thread's: one for each row of B, zeros before a call and after it
+};
+
 // Everything an instruction level provides.
 struct Kernels {
     BlockKernel (*block_kernel)(int loss, int schedule, const Problem& problem);
@@ -173,22 +192,28 @@ struct Kernels {
                         int32_t no_components, const int32_t* user_ids, int64_t user_step,
                         const int32_t* item_ids, int64_t n, float* out);
 
+    // out[i] += what the history of user_ids[i] adds to the score of item_ids[i]
+    void (*add_influence)(const Influence& influence, const int32_t* user_ids,
+                          const int32_t* item_ids, int64_t n, float* out);
+
     // Component-major copies of items in panels of PANEL, for the ranking kernels (ranking.hpp).
     void (*pack_panels)(const Representations& items, int32_t n_items, int32_t no_components,
                         float* panels);
 
     // Ranks of the test entries of users[0 .. n), see ranking.hpp.
-    void (*rank_users)(const Representations& users, const float* panels, int32_t n_items,
-                       int32_t no_components, const int32_t* user_ids, int32_t n,
-                       const int64_t* test_indptr, const int32_t* test_indices,
-                       const int64_t* train_indptr, const int32_t* train_indices, float* scratch,
-                       float* targets, int32_t* ranks, uint8_t* in_train);
+    void (*rank_users)(const Representations& users, const Influence& influence,
+                       const float* panels, int32_t n_items, int32_t no_components,
+                       const int32_t* user_ids, int32_t n, const int64_t* test_indptr,
+                       const int32_t* test_indices, const int64_t* train_indptr,
+                       const int32_t* train_indices, float* scratch, float* targets, int32_t* ranks,
+                       uint8_t* in_train);
 
     // The best items of a block of users, see ranking.hpp.
-    void (*top_items)(const Representations& users, int32_t n, const Representations& items,
-                      const float* panels, int32_t n_items, int32_t no_components,
-                      const int64_t* begins, const int64_t* ends, const int32_t* excluded,
-                      int32_t k, float* scratch, int32_t* ids, float* scores);
+    void (*top_items)(const Representations& users, const Influence& influence, int32_t n,
+                      const Representations& items, const float* panels, int32_t n_items,
+                      int32_t no_components, const int64_t* begins, const int64_t* ends,
+                      const int32_t* excluded, int32_t k, float* scratch, int32_t* ids,
+                      float* scores);
 
     // 8-bit copies of vectors, and what they leave out (codes.hpp).
     void (*code_items)(const float* vectors, int32_t n_items, int32_t no_components,
@@ -209,5 +234,13 @@ struct Kernels {
 constexpr int USERS_AT_ONCE = 6;  // users scored side by side: 6 x 16 sums fill the AVX2 registers
 constexpr int USERS_IN_BLOCK = 96;  // users who go over a tile of items while it is in the cache
 constexpr int TILE = 512;           // items whose scores are held at once
+// The same where histories add to them. A row of the influence that is begun again in each tile
+// waits for memory each time, so there are few tiles, as wide as leaves a user's scores in the
+// second cache.
+constexpr int WIDE_TILE = 32768;
+
+inline int32_t tile_size(const Influence& influence) {
+    return influence.histories.indptr ? WIDE_TILE : TILE;
+}
 
 }  // namespace lfm

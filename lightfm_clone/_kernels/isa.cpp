@@ -107,7 +107,8 @@ void score_pairs(const Representations& users, const Representations& items, int
 #define LFM_TABLE_OF(level) kernels_##level
 #define LFM_TABLE(level) LFM_TABLE_OF(level)
 extern const Kernels LFM_TABLE(LFM_LEVEL);
-const Kernels LFM_TABLE(LFM_LEVEL) = {block_kernel, score_pairs, pack_panels,        rank_users,
-                                      top_items,    code_items,  top_items_by_codes, solve_ridge};
+const Kernels LFM_TABLE(LFM_LEVEL) = {block_kernel, score_pairs,        add_influence,
+                                      pack_panels,  rank_users,         top_items,
+                                      code_items,   top_items_by_codes, solve_ridge};
 
 }  // namespace lfm

@@ -3,10 +3,12 @@
 // Items are packed component-major in panels of PANEL, so that the scores of a panel grow side by
 // side in registers, for USERS_AT_ONCE users at a time. Every score is the same chain of
 // multiply-adds, component 0 to d - 1, then the item's bias, then the user's, wherever the item
-// stands: equal items tie exactly, which a library's matrix product does not promise.
+// stands: equal items tie exactly, which a library's matrix product does not promise. What a history
+// adds follows in the same chain, so a score of one item alone has the bits that it has among all.
 #pragma once
 
 #include "interface.hpp"
+#include "prefetch.hpp"
 #include "products.hpp"
 #include "vec.hpp"
 
@@ -28,10 +30,11 @@ inline void pack_panels(const Representations& items, int32_t n_items, int32_t n
     }
 }
 
-// scores[u * TILE + i] of `n_panels` panels for N_USERS users.
+// scores[u * tile + i] of `n_panels` panels for N_USERS users.
 template <int N_USERS>
 inline void score_tile(const float* const* user_vectors, const float* user_biases,
-                       const float* panels, int n_panels, int32_t no_components, float* scores) {
+                       const float* panels, int n_panels, int32_t no_components, int32_t tile,
+                       float* scores) {
     for (int p = 0; p < n_panels; ++p) {
         PanelSums<N_USERS> product(user_vectors, 1, panels, PANEL, no_components);
         panels += int64_t{PANEL} * no_components;
@@ -39,7 +42,7 @@ inline void score_tile(const float* const* user_vectors, const float* user_biase
             const Vec biases = Vec::load(panels + v * Vec::N);
             for (int u = 0; u < N_USERS; ++u)
                 (product.sums[u][v] + biases + Vec::all(user_biases[u]))
-                    .store(scores + u * TILE + p * PANEL + v * Vec::N);
+                    .store(scores + u * tile + p * PANEL + v * Vec::N);
         }
         panels += PANEL;
     }
@@ -56,7 +59,53 @@ inline float score_one(const float* user_vector, float user_bias, const float* p
     return sum + *column + user_bias;
 }
 
-// counts[t] += how many of the scores, at most TILE, are >= targets[t]; n_scores is a multiple of
+// Where the rows of the influence begin that a user's history needs.
+inline void find_rows(const Influence& influence, int64_t user, int64_t* places) {
+    const Sparse& histories = influence.histories;
+    for (int64_t e = histories.indptr[user]; e < histories.indptr[user + 1]; ++e)
+        *places++ = influence.rows.indptr[histories.indices[e]];
+}
+
+// Adds what a user's history says of the items from `tile` on and below `tile_end` to their scores.
+// `places` are where the rows have got to, and move on: tiles come in their order.
+inline void spread(const Influence& influence, int64_t user, int32_t tile, int32_t tile_end,
+                   int64_t* places, float* scores) {
+    constexpr int AHEAD = 8;  // rows that are asked for early
+    const Sparse &histories = influence.histories, &rows = influence.rows;
+    for (int64_t e = histories.indptr[user]; e < histories.indptr[user + 1]; ++e, ++places) {
+        if (e + AHEAD < histories.indptr[user + 1]) {
+            prefetch_to_read(rows.indices + places[AHEAD]);
+            prefetch_to_read(rows.values + places[AHEAD]);
+        }
+        const float weight = histories.values[e];
+        const int64_t end = rows.indptr[histories.indices[e] + 1];
+        int64_t at = *places;
+        for (; at < end && rows.indices[at] < tile_end; ++at) {
+            float& score = scores[rows.indices[at] - tile];
+            score = multiply_add(weight, rows.values[at], score);
+        }
+        *places = at;
+    }
+}
+
+// Lays a user's history out over `dense`, or makes that zeros again.
+template <bool ZEROS>
+inline void lay_out(const Influence& influence, int64_t user) {
+    const Sparse& histories = influence.histories;
+    for (int64_t e = histories.indptr[user]; e < histories.indptr[user + 1]; ++e)
+        influence.dense[histories.indices[e]] = ZEROS ? 0.0f : histories.values[e];
+}
+
+// A score and what the history in `dense` adds to it. An item that is not in the history adds 0,
+// which changes no bit: the sum is that of `spread`.
+inline float with_influence(const Influence& influence, int64_t item, float score) {
+    const Sparse& columns = influence.columns;
+    for (int64_t at = columns.indptr[item]; at < columns.indptr[item + 1]; ++at)
+        score = multiply_add(influence.dense[columns.indices[at]], columns.values[at], score);
+    return score;
+}
+
+// counts[t] += how many of the scores, at most WIDE_TILE, are >= targets[t]; n_scores is a multiple of
 // Vec::N.
 inline void count_at_least(const float* scores, int n_scores, const float* targets,
                            int64_t n_targets, int32_t* counts) {
@@ -78,18 +127,22 @@ inline void count_at_least(const float* scores, int n_scores, const float* targe
 
 // ranks[e] for the test entries e of users user_ids[0 .. n): how many other items score at least
 // as high, items in the user's train row left out. Rows of train are sorted. Items are scored
-// TILE at a time, so scores never leave the cache; a train item's score is struck out as -infinity
+// a tile at a time, so scores never leave the cache; a train item's score is struck out as -infinity
 // before counting. in_train[e] says whether the entry is in the train row. `scratch` holds
-// USERS_AT_ONCE * TILE floats.
-inline void rank_users(const Representations& users, const float* panels, int32_t n_items,
-                       int32_t no_components, const int32_t* user_ids, int32_t n,
-                       const int64_t* test_indptr, const int32_t* test_indices,
-                       const int64_t* train_indptr, const int32_t* train_indices, float* scratch,
-                       float* targets, int32_t* ranks, uint8_t* in_train) {
+// USERS_AT_ONCE * tile_size(influence) floats.
+inline void rank_users(const Representations& users, const Influence& influence,
+                       const float* panels, int32_t n_items, int32_t no_components,
+                       const int32_t* user_ids, int32_t n, const int64_t* test_indptr,
+                       const int32_t* test_indices, const int64_t* train_indptr,
+                       const int32_t* train_indices, float* scratch, float* targets, int32_t* ranks,
+                       uint8_t* in_train) {
     const int64_t panel_floats = static_cast<int64_t>(PANEL) * (no_components + 1);
     const float* vectors[USERS_AT_ONCE];
     float biases[USERS_AT_ONCE];
     int64_t train_at[USERS_AT_ONCE];
+    int64_t* places[USERS_AT_ONCE];
+    const bool fused = influence.histories.indptr;
+    const int32_t size = tile_size(influence);
     for (int32_t first = 0; first < n; first += USERS_AT_ONCE) {
         const int32_t n_users = n - first < USERS_AT_ONCE ? n - first : USERS_AT_ONCE;
         for (int32_t u = 0; u < USERS_AT_ONCE; ++u) {
@@ -99,22 +152,33 @@ inline void rank_users(const Representations& users, const float* panels, int32_
             biases[u] = users.biases[user];
             train_at[u] = train_indptr[user];
         }
+        int64_t* free_places = influence.places;
         for (int32_t u = 0; u < n_users; ++u) {
             const int32_t user = user_ids[first + u];
+            if (fused) {
+                places[u] = free_places;
+                find_rows(influence, user, places[u]);
+                free_places +=
+                    influence.histories.indptr[user + 1] - influence.histories.indptr[user];
+                lay_out<false>(influence, user);
+            }
             for (int64_t e = test_indptr[user]; e < test_indptr[user + 1]; ++e) {
                 targets[e] =
                     score_one(vectors[u], biases[u], panels, test_indices[e], no_components);
+                if (fused) targets[e] = with_influence(influence, test_indices[e], targets[e]);
                 ranks[e] = 0;
             }
+            if (fused) lay_out<true>(influence, user);
         }
-        for (int32_t tile = 0; tile < n_items; tile += TILE) {
-            const int32_t tile_end = n_items - tile < TILE ? n_items : tile + TILE;
+        for (int32_t tile = 0; tile < n_items; tile += size) {
+            const int32_t tile_end = n_items - tile < size ? n_items : tile + size;
             const int n_panels = (tile_end - tile + PANEL - 1) / PANEL;
             score_tile<USERS_AT_ONCE>(vectors, biases, panels + tile / PANEL * panel_floats,
-                                      n_panels, no_components, scratch);
+                                      n_panels, no_components, size, scratch);
             for (int32_t u = 0; u < n_users; ++u) {
                 const int32_t user = user_ids[first + u];
-                float* scores = scratch + u * TILE;
+                float* scores = scratch + u * size;
+                if (fused) spread(influence, user, tile, tile_end, places[u], scores);
                 for (;
                      train_at[u] < train_indptr[user + 1] && train_indices[train_at[u]] < tile_end;
                      ++train_at[u])
@@ -251,6 +315,19 @@ inline void score_items(const float* user_vector, float user_bias, const Represe
     for (; i < n; ++i) scores[i] = score_row(user_vector, user_bias, items, item(i), no_components);
 }
 
+// out[i] += what the history of user_ids[i] adds to the score of item_ids[i]. Where a user's pairs
+// follow each other, the history is laid out once for all of them.
+inline void add_influence(const Influence& influence, const int32_t* user_ids,
+                          const int32_t* item_ids, int64_t n, float* out) {
+    for (int64_t i = 0; i < n;) {
+        const int32_t user = user_ids[i];
+        lay_out<false>(influence, user);
+        for (; i < n && user_ids[i] == user; ++i)
+            out[i] = with_influence(influence, item_ids[i], out[i]);
+        lay_out<true>(influence, user);
+    }
+}
+
 // The scores of one tile for one user.
 inline void score_rows(const float* user_vector, float user_bias, const Representations& items,
                        int32_t first, int32_t end, int32_t no_components, float* scores) {
@@ -263,20 +340,28 @@ inline void score_rows(const float* user_vector, float user_bias, const Represen
 // The k best items of n <= USERS_IN_BLOCK users, best first, without the items
 // excluded[begins[u] .. ends[u]), which are sorted. `panels` may be null: for a few users packing
 // them would cost more than it saves. A tile of panels stays in the cache while all users go over
-// it. `scratch` holds USERS_AT_ONCE * TILE floats.
-inline void top_items(const Representations& users, int32_t n, const Representations& items,
-                      const float* panels, int32_t n_items, int32_t no_components,
-                      const int64_t* begins, const int64_t* ends, const int32_t* excluded,
-                      int32_t k, float* scratch, int32_t* ids, float* scores) {
+// it. `scratch` holds USERS_AT_ONCE * tile_size(influence) floats.
+inline void top_items(const Representations& users, const Influence& influence, int32_t n,
+                      const Representations& items, const float* panels, int32_t n_items,
+                      int32_t no_components, const int64_t* begins, const int64_t* ends,
+                      const int32_t* excluded, int32_t k, float* scratch, int32_t* ids,
+                      float* scores) {
     const int64_t panel_floats = static_cast<int64_t>(PANEL) * (no_components + 1);
     Best best[USERS_IN_BLOCK];
     int64_t excluded_at[USERS_IN_BLOCK];
+    int64_t* places[USERS_IN_BLOCK];
+    const Sparse& histories = influence.histories;
+    const int32_t size = tile_size(influence);
     for (int32_t u = 0; u < n; ++u) {
         best[u] = {ids + int64_t{u} * k, scores + int64_t{u} * k, k, 0};
         excluded_at[u] = begins[u];
+        if (histories.indptr) {
+            places[u] = influence.places + (histories.indptr[u] - histories.indptr[0]);
+            find_rows(influence, u, places[u]);
+        }
     }
-    for (int32_t tile = 0; tile < n_items; tile += TILE) {
-        const int32_t tile_end = n_items - tile < TILE ? n_items : tile + TILE;
+    for (int32_t tile = 0; tile < n_items; tile += size) {
+        const int32_t tile_end = n_items - tile < size ? n_items : tile + size;
         const int n_panels = (tile_end - tile + PANEL - 1) / PANEL;
         const int n_scores =
             panels ? n_panels * PANEL : (tile_end - tile + Vec::N - 1) / Vec::N * Vec::N;
@@ -291,12 +376,14 @@ inline void top_items(const Representations& users, int32_t n, const Representat
             }
             if (panels)
                 score_tile<USERS_AT_ONCE>(vectors, biases, panels + tile / PANEL * panel_floats,
-                                          n_panels, no_components, scratch);
+                                          n_panels, no_components, size, scratch);
             for (int32_t u = 0; u < n_users; ++u) {
-                float* tile_scores = scratch + u * TILE;
+                float* tile_scores = scratch + u * size;
                 if (!panels)
                     score_rows(vectors[u], biases[u], items, tile, tile_end, no_components,
                                tile_scores);
+                if (histories.indptr)
+                    spread(influence, first + u, tile, tile_end, places[first + u], tile_scores);
                 int64_t& at = excluded_at[first + u];
                 for (; at < ends[first + u] && excluded[at] < tile_end; ++at)
                     tile_scores[excluded[at] - tile] = -INFINITY;

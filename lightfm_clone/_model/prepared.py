@@ -14,7 +14,13 @@ import numpy as np
 from lightfm_clone import _checks as checks
 from lightfm_clone import _core
 from lightfm_clone._model.state import directions
-from lightfm_clone.typing import CsrMatrix, Floats, RankedLists, Representations
+from lightfm_clone.typing import (
+    CsrMatrix,
+    Floats,
+    RankedLists,
+    Representations,
+    UsersWithHistories,
+)
 
 _FEW = 12  # up to this many users, packing the items costs more than it saves
 # Codes cost about what they save so many users who are asked about alone. So nobody who asks once,
@@ -25,6 +31,7 @@ _MASKED = 1 << 22  # pairs of users and items that a mask is made for at a time
 
 # Entries of a matrix: row r has indices[indptr[r] : indptr[r + 1]]; int64 and int32, as CSR.
 _Entries = tuple[Any, Any]
+_Users = Representations | UsersWithHistories
 
 
 class PreparedItems:
@@ -36,6 +43,9 @@ class PreparedItems:
     vectors : float32 [n, no_components]
         Finite (`of` and `Rows.rankable` check that). They are kept, not copied, and must not change
         while this object is in use.
+    influence : CSR matrix float32 [n_history, n], optional
+        What items of users' histories add to the scores: row j holds the items that j speaks for.
+        Finite, and kept in the same way.
 
     Notes
     -----
@@ -44,15 +54,18 @@ class PreparedItems:
     Neither changes a list. Threads may share an object.
 
     Users are biases float32 [n_users] and vectors float32 [n_users, no_components], whose scores
-    are b_u + b_i + q_u · p_i. A constant that is part of all scores, such as `global_mean_` of a
-    model, belongs to the biases of the users.
+    are b_u + b_i + q_u · p_i. Where there is an influence B, histories come third, a valid CSR
+    matrix h, float32 [n_users, n_history], finite, and h_u · B_i is added. Vectors may have no
+    components at all. A constant that is part of all scores, such as `global_mean_` of a model,
+    belongs to the biases of the users.
     """
 
-    def __init__(self, biases: Any, vectors: Any) -> None:
+    def __init__(self, biases: Any, vectors: Any, influence: CsrMatrix | None = None) -> None:
         self.biases: Floats = checks.contiguous(biases, np.float32)
         self.vectors: Floats = checks.contiguous(vectors, np.float32)
         self.n = len(self.biases)
-        self._as_they_lie = _core.Items(self.biases, self.vectors, False)
+        self._influence = None if influence is None else _Influence(influence, self.n)
+        self._as_they_lie = self._items(packed=False)
         self._codes = _Codes(self.vectors)
 
     @classmethod
@@ -62,14 +75,16 @@ class PreparedItems:
         return cls(*checks.check_rankable("item", *representations))
 
     def with_biases(self, biases: Any) -> PreparedItems:
-        """These vectors with other biases, float32 [n]; what was made of the vectors is shared."""
+        """These items with other biases, float32 [n]; what was made of the vectors is shared."""
         others = PreparedItems(biases, self.vectors)
         others._codes = self._codes
+        others._influence = self._influence
+        others._as_they_lie = others._items(packed=False)
         return others
 
     def best(
         self,
-        users: Representations,
+        users: _Users,
         k: int,
         *,
         exclude: Any = None,
@@ -84,6 +99,7 @@ class PreparedItems:
         Parameters
         ----------
         users : biases float32 [n_users], vectors float32 [n_users, no_components]
+            And their histories where there is an influence.
         k : int
         exclude : valid CSR matrix [n_users, n], optional
             What each user does not get: every stored entry.
@@ -107,7 +123,7 @@ class PreparedItems:
         """
         checks.check_k(k)
         threads = checks.check_num_threads(num_threads)
-        checks.check_rankable("user", *users)
+        checks.check_rankable("user", users[0], users[1])
         n_users = len(users[0])
         known = self._entries(exclude, "exclude", n_users)
         if candidates is None:
@@ -115,7 +131,8 @@ class PreparedItems:
         if checks.is_sparse(candidates):
             own = self._entries(candidates, "candidates", n_users)
         elif n_users > _FEW:
-            some = PreparedItems(self.biases[candidates], self.vectors[candidates])
+            influence = self._influence.of_items(candidates) if self._influence else None
+            some = PreparedItems(self.biases[candidates], self.vectors[candidates], influence)
             return best_among(some, candidates, users, k, exclude=exclude, num_threads=threads)
         else:
             own = np.arange(n_users + 1) * len(candidates), np.tile(candidates, n_users)
@@ -125,7 +142,7 @@ class PreparedItems:
 
     def ranks(
         self,
-        users: Representations,
+        users: _Users,
         test: Any,
         exclude: Any = None,
         *,
@@ -137,7 +154,7 @@ class PreparedItems:
         Parameters
         ----------
         users : biases float32 [n_users], vectors float32 [n_users, no_components]
-            Finite.
+            Finite. And their histories where there is an influence.
         test : valid CSR matrix [n_users, n]
         exclude : valid CSR matrix [n_users, n], optional
             Items that do not count: every stored entry.
@@ -160,7 +177,11 @@ class PreparedItems:
         entries = self._entries(exclude, "exclude", n_users)
         ranks: CsrMatrix = test.astype(np.float32)
         indptr, indices, _ = checks.csr_parts(test)
-        ranks.data, is_excluded = self._packed.ranks(*users, indptr, indices, *entries, threads)
+        histories = self._histories(users)
+        columns = self._influence.columns if self._influence else None
+        ranks.data, is_excluded = self._packed.ranks(
+            users[0], users[1], indptr, indices, *entries, threads, histories, columns
+        )
         # An entry that is stored as 0 on either side is not shared.
         if check_intersections and is_excluded.any() and test.astype(bool).multiply(exclude).nnz:
             raise ValueError(
@@ -169,13 +190,31 @@ class PreparedItems:
             )
         return ranks
 
-    def scores(self, users: Representations, ids: Any, *, num_threads: int | None = 1) -> Floats:
+    def scores(self, users: _Users, ids: Any, *, num_threads: int | None = 1) -> Floats:
         """Scores float32 [n_users, k] of lists int32 [n_users, k]; -infinity for -1."""
         threads = checks.check_num_threads(num_threads)
         there = ids >= 0
         rows = np.flatnonzero(there) // max(ids.shape[1], 1)
         scores = np.full(ids.shape, -np.inf, dtype=np.float32)
-        scores[there] = self._of_pairs(users, rows, ids[there], threads)
+        scores[there] = self.scores_of_pairs(users, rows, ids[there], num_threads=threads)
+        return scores
+
+    def scores_of_pairs(
+        self, users: _Users, rows: Any, ids: Any, *, num_threads: int | None = 1
+    ) -> Floats:
+        """Scores float32 [n] of pairs: rows int [n] of the users, ids int [n] of the items.
+
+        Fastest where the pairs of a user follow each other.
+        """
+        threads = checks.check_num_threads(num_threads)
+        rows, ids = rows.astype(np.int32), ids.astype(np.int32)
+        histories = self._histories(users)
+        scores: Floats = _core.score_pairs(
+            users[0], users[1], self.biases, self.vectors, rows, ids, threads
+        )
+        if self._influence and len(rows):
+            columns, n_rows = self._influence.columns, self._influence.n_rows
+            _core.add_influence(scores, histories, columns, rows, ids, n_rows, threads)
         return scores
 
     def cosines(self, rows: Any, others: Any, *, num_threads: int | None = 1) -> Floats:
@@ -191,12 +230,31 @@ class PreparedItems:
 
     @cached_property
     def _packed(self) -> _core.Items:
-        return _core.Items(self.biases, self.vectors, True)
+        return self._items(packed=True)
 
     @cached_property
     def as_directions(self) -> PreparedItems:
         """The same items without biases, their vectors of length 1: scores are cosines."""
         return PreparedItems(np.zeros_like(self.biases), directions(self.vectors))
+
+    def _items(self, *, packed: bool) -> _core.Items:
+        parts = self._influence.parts if self._influence else None
+        return _core.Items(self.biases, self.vectors, packed, parts)
+
+    def _histories(self, users: _Users) -> Any:
+        """The histories as the core reads them; None where they play no part."""
+        if self._influence is None:
+            return None
+        biases, _, histories = users  # type: ignore[misc]
+        expected = len(biases), self._influence.n_rows
+        if histories.shape != expected:
+            raise ValueError(
+                f"histories must have shape {expected}, a row for each user and a column for each "
+                f"row of the influence, got {histories.shape}"
+            )
+        if not np.isfinite(histories.data).all():
+            raise ValueError("the histories of some users are NaN or infinite: there is no ranking")
+        return checks.csr_parts(_canonical(histories))
 
     def _entries(self, matrix: Any, name: str, n_users: int) -> _Entries:
         """The entries of a matrix, sorted; None has none."""
@@ -218,25 +276,31 @@ class PreparedItems:
         rows = np.repeat(np.arange(end - first), np.diff(indptr))
         return rows * self.n + indices[indptr[0] : indptr[-1]]
 
-    def _of_pairs(self, users: Representations, rows: Any, ids: Any, threads: int) -> Any:
-        rows, ids = rows.astype(np.int32), ids.astype(np.int32)
-        return _core.score_pairs(*users, self.biases, self.vectors, rows, ids, threads)
-
-    def _best(
-        self, users: Representations, k: int, indptr: Any, excluded: Any, threads: int
-    ) -> RankedLists:
+    def _best(self, users: _Users, k: int, indptr: Any, excluded: Any, threads: int) -> RankedLists:
         """The best of all items, by a scan."""
         n_users = len(users[0])
         ids = np.empty((n_users, k), dtype=np.int32)
         scores = np.empty((n_users, k), dtype=np.float32)
         few = n_users <= _FEW
         items = self._as_they_lie if few else self._packed
-        codes = self._codes.for_users(n_users) if few else None
-        items.best(*users, indptr[:-1], indptr[1:], excluded, ids, scores, threads, codes)
+        histories = self._histories(users)
+        codes = self._codes.for_users(n_users) if few and histories is None else None
+        items.best(
+            users[0],
+            users[1],
+            indptr[:-1],
+            indptr[1:],
+            excluded,
+            ids,
+            scores,
+            threads,
+            codes,
+            histories,
+        )
         return ids, scores
 
     def _best_of_pairs(
-        self, users: Representations, k: int, known: _Entries, own: _Entries, threads: int
+        self, users: _Users, k: int, known: _Entries, own: _Entries, threads: int
     ) -> RankedLists:
         """The best of each user's own candidates, which are scored alone."""
         n_users = len(users[0])
@@ -247,7 +311,7 @@ class PreparedItems:
         at = np.searchsorted(left_out, pairs)
         stays &= np.append(left_out, -1)[at] != pairs
         rows, items = np.divmod(pairs[stays], self.n)
-        of_pairs = self._of_pairs(users, rows, items, threads)
+        of_pairs = self.scores_of_pairs(users, rows, items, num_threads=threads)
         order = np.argsort(_descending(rows, of_pairs), kind="stable")
         places = np.arange(len(rows)) - np.searchsorted(rows, rows)
         best = places < k
@@ -258,15 +322,15 @@ class PreparedItems:
         return ids, scores
 
     def _best_of_mask(
-        self, users: Representations, k: int, known: _Entries, own: _Entries, threads: int
+        self, users: _Users, k: int, known: _Entries, own: _Entries, threads: int
     ) -> RankedLists:
         """The best of each user's own candidates, by a scan that leaves out the others."""
-        biases, vectors = users
-        ids = np.empty((len(biases), k), dtype=np.int32)
-        scores = np.empty((len(biases), k), dtype=np.float32)
+        n_users = len(users[0])
+        ids = np.empty((n_users, k), dtype=np.int32)
+        scores = np.empty((n_users, k), dtype=np.float32)
         step = max(1, _MASKED // max(self.n, 1))
-        for first in range(0, len(biases), step):
-            end = min(first + step, len(biases))
+        for first in range(0, n_users, step):
+            end = min(first + step, n_users)
             left_out = np.ones((end - first) * self.n, dtype=bool)
             left_out[self._keys(own, first, end)] = False
             left_out[self._keys(known, first, end)] = True
@@ -275,8 +339,28 @@ class PreparedItems:
             indptr = np.searchsorted(keys, begins)
             others = (keys - np.repeat(begins[:-1], np.diff(indptr))).astype(np.int32)
             at = slice(first, end)
-            ids[at], scores[at] = self._best((biases[at], vectors[at]), k, indptr, others, threads)
+            some = tuple(of[at] for of in users)
+            ids[at], scores[at] = self._best(some, k, indptr, others, threads)  # type: ignore[arg-type]
         return ids, scores
+
+
+class _Influence:
+    """What items of histories add to the scores of others, as the core reads it."""
+
+    def __init__(self, matrix: CsrMatrix, n: int) -> None:
+        if matrix.shape[1] != n:
+            raise ValueError(f"influence must have a column for each of {n} items: {matrix.shape}")
+        self._matrix = _canonical(matrix)
+        self.n_rows = matrix.shape[0]
+        self.parts = checks.csr_parts(self._matrix)
+
+    @cached_property
+    def columns(self) -> Any:
+        """The same by the item that is spoken for, which scores of single items take."""
+        return checks.csr_parts(self._matrix.tocsc())
+
+    def of_items(self, items: Any) -> CsrMatrix:
+        return self._matrix[:, items]
 
 
 class _Codes:
@@ -295,6 +379,15 @@ class _Codes:
         return self._codes
 
 
+def _canonical(matrix: CsrMatrix) -> CsrMatrix:
+    """float32, with sorted and distinct entries; the same one where it is that."""
+    if matrix.dtype == np.float32 and matrix.has_canonical_format:
+        return matrix
+    matrix = matrix.astype(np.float32)  # a copy
+    matrix.sum_duplicates()
+    return matrix
+
+
 def _descending(rows: Any, scores: Floats) -> Any:
     """Keys int64 [n] that order by rising row, then by falling score.
 
@@ -307,7 +400,7 @@ def _descending(rows: Any, scores: Floats) -> Any:
 def best_among(
     items: PreparedItems,
     rows: Any,
-    users: Representations,
+    users: _Users,
     k: int,
     *,
     exclude: Any,

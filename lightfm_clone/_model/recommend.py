@@ -105,7 +105,8 @@ class PreparedModel:
         self._noun = items.noun
         influence = None if beside is None else beside.of_items(items.n)
         # Copies: without features, the model's own arrays may be among them, live.
-        self._items = PreparedItems(*(array.copy() for array in items.rankable()), influence)
+        biases, vectors = items.rankable()
+        self._items = PreparedItems(biases.copy(), vectors.copy(), influence)
         self._users = users_as_they_are(model)
         self._beside = beside
 

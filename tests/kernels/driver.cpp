@@ -280,9 +280,9 @@ void rank(const Kernels& kernels, const Stored& stored) {
     std::vector<int32_t> all_users;
     for (int32_t user = 0; user < N_USERS; ++user) all_users.push_back(user);
     for (int32_t first = 0; first < N_USERS; first += USERS_AT_ONCE)
-        kernels.rank_users(users, panels, N_ITEMS, components, all_users.data() + first,
-                           std::min(USERS_AT_ONCE, N_USERS - first), test_indptr.data(),
-                           test_indices.data(), stored.known_indptr.data(),
+        kernels.rank_users(users, Influence(), panels, N_ITEMS, components,
+                           all_users.data() + first, std::min(USERS_AT_ONCE, N_USERS - first),
+                           test_indptr.data(), test_indices.data(), stored.known_indptr.data(),
                            stored.known_items.data(), scratch.data(), targets.data(), ranks.data(),
                            in_train.data());
     print("ranks", ranks);
@@ -292,7 +292,7 @@ void rank(const Kernels& kernels, const Stored& stored) {
          {static_cast<const float*>(panels), static_cast<const float*>(nullptr)}) {
         std::vector<int32_t> ids(N_USERS * k);
         std::vector<float> best(N_USERS * k);
-        kernels.top_items(users, N_USERS, items, packed, N_ITEMS, components,
+        kernels.top_items(users, Influence(), N_USERS, items, packed, N_ITEMS, components,
                           stored.known_indptr.data(), stored.known_indptr.data() + 1,
                           stored.known_items.data(), k, scratch.data(), ids.data(), best.data());
         print("top_ids", ids);
