@@ -354,7 +354,7 @@ class Epoch:
         ]
 
     def drop_identities(self, seed: int, position: int) -> None:
-        """Decide for an example whether its user, and its items, are what they share with others."""
+        """Decide whether an example has its user, and its items, without their identities."""
         draw = Rng(seed ^ 0x2545F4914F6CDD1D, position).next()
         of_items, of_users = (draw >> 40) / 2**24, (draw >> 16) % 2**24 / 2**24
         dropout = self.state.settings.identity_dropout
