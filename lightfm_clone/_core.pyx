@@ -16,7 +16,8 @@ The path of a fit, from `LightFM.fit_partial` to the inner loop:
 Memory of a fit: 16 bytes an interaction (24 with weights or values, 32 with both), 4 + 13/8 bytes
 per known pair (while they are found, 4 an interaction, and 8 that are freed before the order is
 made), up to a third of a byte an interaction for the blocks of an epoch, and the packed rows.
-Features take 8 bytes a row, and 4 an entry of a rare one, beside their matrix.
+Features take 8 bytes a row, and 4 an entry of a rare one, beside their matrix; with a dropout of
+identities another 16 bytes a row and 8 an entry.
 """
 
 from collections import namedtuple
@@ -695,6 +696,44 @@ def rare_features(const int64_t[::1] indptr, const int32_t[::1] indices, int64_t
     return rare_indptr, rare
 
 
+def with_identities_last(const int64_t[::1] indptr, const int32_t[::1] indices,
+                         const float[::1] data, int64_t n_features):
+    """CSR parts (indptr, indices, data) in which the identities of each row come last.
+
+    An identity is a feature that one row alone has an entry in, other than 0. Row i has the entries
+    `indptr[2 * i]` to `indptr[2 * i + 2]`, and its identities begin at `indptr[2 * i + 1]`. A row
+    that has nothing else ends there: what would be left is no row.
+    """
+    cdef int64_t n_rows = indptr.shape[0] - 1, n = indices.shape[0], row, i, at = 0
+    cdef int64_t nobody = -1, several = -2
+    cdef int64_t[::1] owners = np.full(n_features, nobody, dtype=np.int64)
+    cdef bint of_identities, has_others
+    bounds = np.zeros(2 * n_rows + 1, dtype=np.int64)
+    ordered = np.empty(n, dtype=np.int32), np.empty(n, dtype=np.float32)
+    cdef int64_t[::1] out = bounds
+    cdef int32_t[::1] features = ordered[0]
+    cdef float[::1] values = ordered[1]
+    with nogil:
+        for row in range(n_rows):
+            for i in range(indptr[row], indptr[row + 1]):
+                if data[i] != 0 and owners[indices[i]] != row:
+                    owners[indices[i]] = row if owners[indices[i]] == nobody else several
+        for row in range(n_rows):
+            has_others = False
+            for of_identities in range(2):
+                for i in range(indptr[row], indptr[row + 1]):
+                    if (owners[indices[i]] == row) != of_identities:
+                        continue
+                    features[at] = indices[i]
+                    values[at] = data[i]
+                    has_others = has_others or not of_identities and data[i] != 0
+                    at += 1
+                if not of_identities or not has_others:
+                    out[2 * row + 1] = at
+            out[2 * row + 2] = at
+    return bounds, *ordered
+
+
 @final
 cdef class Parameters:
     """One side's parameters, packed into aligned rows for the length of a fit.
@@ -833,6 +872,12 @@ cdef class Parameters:
                     piece = dereference(pieces).next(piece)
         return bool(sound.all())
 
+    cdef in_parts(self, features):
+        """What `with_rare` gave, with the identities of each row last."""
+        if features is None:
+            return None
+        return *with_identities_last(*features[:3], len(self.rows)), *features[3:]
+
     cdef with_rare(self, features):
         """CSR parts of this side's features, and behind them which of each row's are rare."""
         if features is None:
@@ -859,6 +904,7 @@ cdef class Parameters:
             side.biases = &biases[0, 0] if biases.shape[0] else NULL
             side.bias_stride = biases.shape[1]
         side.features.indptr = NULL
+        side.features.parts = 1
         side.features.indices = NULL
         side.features.data = NULL
         side.features.rare_indptr = NULL
@@ -866,6 +912,7 @@ cdef class Parameters:
         if features is not None:
             indptr, indices, data, rare_indptr, rare = features
             side.features.indptr = &indptr[0]
+            side.features.parts = 1 if indptr.shape[0] == rare_indptr.shape[0] else 2
             side.features.indices = &indices[0] if indices.shape[0] else NULL
             side.features.data = &data[0] if data.shape[0] else NULL
             side.features.rare_indptr = &rare_indptr[0]
@@ -927,6 +974,7 @@ cdef class Trainer:
     cdef Parameters items
     cdef object user_features
     cdef object item_features
+    cdef object features_in_parts  # of both, identities last; None until dropout asks for them
     cdef int schedule
     cdef Scales scales             # live from one settling to the next
     cdef object order              # uint32 [nnz, 2 to 4]
@@ -1045,8 +1093,16 @@ cdef class Trainer:
                         Problem* problem):
         """Write to the problem what the interactions have not, above all the model's parameters."""
         cdef const uint32_t[:, ::1] order = self.order
-        problem.users = self.users.side(self.user_features, settings["user_alpha"])
-        problem.items = self.items.side(self.item_features, settings["item_alpha"])
+        user_features, item_features = self.user_features, self.item_features
+        problem.identity_dropout = settings["identity_dropout"]
+        if problem.identity_dropout > 0:
+            if self.features_in_parts is None:
+                self.features_in_parts = (
+                    self.users.in_parts(user_features), self.items.in_parts(item_features)
+                )
+            user_features, item_features = self.features_in_parts
+        problem.users = self.users.side(user_features, settings["user_alpha"])
+        problem.items = self.items.side(item_features, settings["item_alpha"])
         problem.order = &order[0, 0]
         problem.no_components = self.users.no_components
         problem.lanes = <int32_t> self.users.rows.shape[2]

@@ -29,6 +29,7 @@ cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
 
     cdef struct FeatureMatrix:
         const int64_t* indptr
+        int64_t parts
         const int32_t* indices
         const float* data
         const int64_t* rare_indptr
@@ -99,6 +100,7 @@ cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
         int32_t n_negatives
         const float* warp_weights
         int64_t n_warp_weights
+        double identity_dropout
         uint64_t seed
         Scales* scales
 

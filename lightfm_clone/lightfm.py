@@ -87,6 +87,13 @@ class LightFM:
         any value in the interactions of this and earlier fits alone, so that new items are judged
         by what was learned of their features. (``bpr`` draws by the counts of entries, so never an
         unseen item; ``logistic`` and ``mse`` draw none.)
+    identity_dropout : float in [0, 1), default 0.0
+        The share of examples whose items are trained by the features they share with others alone,
+        and, drawn for itself, the share of those whose user is. What is left out are identities:
+        features that one row alone of the matrix has. New users and items are ranked better for it,
+        because they have no identity; 0.1 to 0.3 is a good choice. Who has nothing but identities
+        keeps them, so without a feature matrix it does nothing. A block of the softmax is one
+        example here, as it shares its negatives.
 
     Attributes
     ----------
@@ -157,6 +164,7 @@ class LightFM:
         temperature: float = 0.1,
         n_negatives: int = 256,
         negatives: str = NEGATIVES,
+        identity_dropout: float = 0.0,
     ) -> None:
         self.no_components = no_components
         self.k = k
@@ -174,6 +182,7 @@ class LightFM:
         self.temperature = temperature
         self.n_negatives = n_negatives
         self.negatives = negatives
+        self.identity_dropout = identity_dropout
         self.__dict__.update(parameters.check(parameters.of(self)))
         self.initial_random_state = random_state
         self._marks_defaults = True  # pickles of earlier versions do not

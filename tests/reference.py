@@ -110,6 +110,7 @@ class Settings:
     temperature: float = 0.1
     n_negatives: int = 256
     negatives: str = "all"
+    identity_dropout: float = 0.0
 
 
 @dataclass
@@ -271,6 +272,21 @@ def feature_rows(features: sp.csr_matrix | None, n_rows: int) -> list[Row]:
     ]
 
 
+def without_identities(rows: list[Row]) -> list[Row]:
+    """The rows without the features that no other row has, where they have others."""
+    owners: dict[int, set[int]] = {}
+    for number, row in enumerate(rows):
+        for feature in row.features[row.values != 0]:
+            owners.setdefault(feature, set()).add(number)
+    left = []
+    for row in rows:
+        is_shared = np.array([len(owners.get(f, ())) != 1 for f in row.features], dtype=bool)
+        if not row.values[is_shared].any():
+            is_shared[:] = True
+        left.append(Row(row.features[is_shared], row.values[is_shared]))
+    return left
+
+
 @dataclass
 class Larger:
     """Of a larger fit of which the interactions are a part: what users know, the items' counts, and
@@ -307,6 +323,11 @@ class Epoch:
             self.weight = sample_weight.data.astype(np.float64)
         self.user_rows = feature_rows(user_features, n_users)
         self.item_rows = feature_rows(item_features, n_items)
+        self.rows = self.user_rows, self.item_rows
+        self.rows_without_identities = [
+            whole if features is None else without_identities(whole)
+            for whole, features in zip(self.rows, (user_features, item_features), strict=True)
+        ]
         # Ascending: what negatives are drawn from, but for BPR's.
         self.candidates = np.arange(len(self.item_rows))
         if self.settings.negatives == "seen":
@@ -331,6 +352,14 @@ class Epoch:
             )
             for user in range(n_users)
         ]
+
+    def drop_identities(self, seed: int, position: int) -> None:
+        """Decide whether an example has its user, and its items, without their identities."""
+        draw = Rng(seed ^ 0x2545F4914F6CDD1D, position).next()
+        of_items, of_users = (draw >> 40) / 2**24, (draw >> 16) % 2**24 / 2**24
+        dropout = self.state.settings.identity_dropout
+        self.user_rows = (self.rows_without_identities if of_users < dropout else self.rows)[0]
+        self.item_rows = (self.rows_without_identities if of_items < dropout else self.rows)[1]
 
     def user_vector(self, user: int) -> np.ndarray:
         return self.state.users.vector(self.user_rows[user])
@@ -626,6 +655,7 @@ def run_epoch(
             rate = state.settings.learning_rate * (1 - over)
             epoch.settings = replace(state.settings, learning_rate=rate)
         while position < chunk:
+            epoch.drop_identities(seed, position)
             if state.settings.loss == "softmax":
                 size = (chunk - position) // math.ceil((chunk - position) / MAX_BLOCK)
                 softmax_block(epoch, order[position : position + size], Rng(seed, position))

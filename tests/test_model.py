@@ -57,6 +57,7 @@ OTHERS = {
     "user_alpha": 1e-4,
     "max_sampled": 7,
     "stored_negatives": 0.25,
+    "identity_dropout": 0.5,
     "negatives": "seen",
 }
 

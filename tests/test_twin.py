@@ -63,6 +63,19 @@ FEATURES = {
 }
 
 
+def with_identities(features: sp.csr_matrix) -> sp.csr_matrix:
+    """A column more for each row, but for the third, and one more for the fourth."""
+    own = sp.identity(features.shape[0], format="csr")[:, np.r_[3, 0:2, 3 : features.shape[0]]]
+    return sp.hstack([own, features], format="csr").astype(np.float32)
+
+
+FEATURES_WITH_IDENTITIES = {
+    "item": (None, with_identities(FEATURES["item"][1])),
+    "user": (with_identities(FEATURES["user"][0]), None),
+    "both": tuple(map(with_identities, FEATURES["both"])),
+}
+
+
 def assert_same_arrays(model: LightFM, expected: reference.State, rtol: float = 1e-4) -> None:
     for name, array in expected.arrays().items():
         actual = getattr(model, name)
@@ -117,7 +130,8 @@ def trained_twin(
     **further: float | str,
 ) -> tuple[reference.State, dict]:
     """The twin after three epochs, and the arguments by which the library is to follow it."""
-    user_features, item_features = FEATURES[features]
+    of_features = FEATURES_WITH_IDENTITIES if "identity_dropout" in further else FEATURES
+    user_features, item_features = of_features[features]
     interactions = interactions_of(seed)
     if some_unseen:
         interactions = without_some_items(interactions)
@@ -185,6 +199,18 @@ def test_negatives_among_seen_items(level, loss, schedule, features, alphas):
     draws_uniformly = loss in ("warp", "warp-kos", "softmax")
     same = np.allclose(among_all.items.parameters, expected.items.parameters)
     assert same is not draws_uniformly
+
+
+@pytest.mark.parametrize("alphas", [(0.0, 0.0), (0.02, 0.005)], ids=["plain", "l2"])
+@pytest.mark.parametrize("features", FEATURES_WITH_IDENTITIES)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_identity_dropout(level, loss, schedule, features, alphas):
+    settings = loss, schedule, features, False, alphas
+    expected, arguments = trained_twin(*settings, seed=1, identity_dropout=0.5)
+    assert_trains_like(expected, **arguments)
+    without, _ = trained_twin(*settings, seed=1, identity_dropout=0.0)
+    assert not np.allclose(without.items.parameters, expected.items.parameters)
 
 
 @pytest.mark.parametrize("no_components", [1, 5, 7, 8, 10, 15, 16, 17, 30, 32, 64, 100])

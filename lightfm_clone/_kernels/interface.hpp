@@ -27,10 +27,13 @@ enum Schedule { ADAGRAD, ADADELTA, SGD, N_SCHEDULES };
 constexpr const char* SCHEDULE_NAMES[N_SCHEDULES] = {"adagrad", "adadelta", "sgd"};
 
 // CSR features of the users or the items. Without `indptr` it is the identity: row i is feature i.
-// Row i has the rare features rare[rare_indptr[i] .. rare_indptr[i + 1]), in the same order: those
-// whose parameters are not in the cache anyway.
+// Row i has the entries [indptr[parts * i], indptr[parts * (i + 1)]). Where there are 2 parts, those
+// from indptr[2 * i + 1] on are its identities, which can be left out.
+// Row i has the rare features rare[rare_indptr[i] .. rare_indptr[i + 1]): those whose parameters are
+// not in the cache anyway.
 struct FeatureMatrix {
     const int64_t* indptr;
+    int64_t parts;
     const int32_t* indices;
     const float* data;
     const int64_t* rare_indptr;
@@ -126,6 +129,7 @@ struct Problem {
     int32_t n_negatives;
     const float* warp_weights;  // weight of a violation found at try t, at [t - 1]
     int64_t n_warp_weights;     // later tries weigh what the last one does
+    double identity_dropout;    // share of examples that go without identities
     uint64_t seed;
     Scales* scales;
 };

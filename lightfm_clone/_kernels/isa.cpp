@@ -22,6 +22,7 @@ void train_block(const Problem& problem, float* scratch, Sums* sums, int64_t* po
         if (L2 && load_relaxed(&problem.scales->full)) break;
         Loss::prefetch(step, i);
         const Example example = read_example(problem, i);
+        step.drop_identities(i);
         Rng rng(problem.seed, static_cast<uint64_t>(i));
         Entry entries[2];
         const int n_entries = Loss::entries(step, example, rng, entries);

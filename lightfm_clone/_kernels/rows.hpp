@@ -31,16 +31,17 @@ struct Representation {
     float bias;
 };
 
-// The features of one row: identity is a single feature of value 1.
+// The features of one row, all of them or those that can not be left out.
 struct FeatureRow {
     const int32_t* indices;
     const float* data;
     int64_t size;
 };
 
-inline FeatureRow feature_row(const FeatureMatrix& features, int32_t row) {
-    const int64_t begin = features.indptr[row];
-    return {features.indices + begin, features.data + begin, features.indptr[row + 1] - begin};
+inline FeatureRow feature_row(const FeatureMatrix& features, int32_t row, bool whole) {
+    const int64_t* bounds = features.indptr + row * features.parts;
+    const int64_t begin = bounds[0], end = bounds[whole ? features.parts : 1];
+    return {features.indices + begin, features.data + begin, end - begin};
 }
 
 template <class Lanes>
@@ -55,8 +56,9 @@ LFM_INLINE float dot(const float* a, const float* b, Lanes lanes) {
 
 // A sum of the features of `row`, written to `buffer`.
 template <class Lanes>
-inline Representation sum_of_features(const Side& side, int32_t row, float* buffer, Lanes lanes) {
-    const FeatureRow features = feature_row(side.features, row);
+inline Representation sum_of_features(const Side& side, int32_t row, bool whole, float* buffer,
+                                      Lanes lanes) {
+    const FeatureRow features = feature_row(side.features, row, whole);
     for (int l = 0; l < lanes; l += Lanes::SUMMED) {
         Vec sums[Lanes::SUMMED / Vec::N];
         for (Vec& sum : sums) sum = Vec::all(0.0f);
@@ -77,11 +79,11 @@ inline Representation sum_of_features(const Side& side, int32_t row, float* buff
 }
 
 // The representation of `row`, raw (without the L2 scale). An identity row is returned in place,
-// a sum of features is written to `buffer`.
+// a sum of features, the whole or without identities, is written to `buffer`.
 template <class Lanes>
-LFM_INLINE Representation representation(const Side& side, int32_t row, float* buffer,
+LFM_INLINE Representation representation(const Side& side, int32_t row, bool whole, float* buffer,
                                          Lanes lanes) {
-    if (side.features.indptr) return sum_of_features(side, row, buffer, lanes);
+    if (side.features.indptr) return sum_of_features(side, row, whole, buffer, lanes);
     return {side.rows + row * side.row_stride,
             side.biases ? side.biases[row * side.bias_stride] : 0.0f};
 }
@@ -93,13 +95,13 @@ LFM_INLINE Representation representation(const Side& side, int32_t row, float* b
 // to be needed sooner.
 inline void prefetch_place(const Side& side, int32_t row) {
     if (!side.features.indptr) return;
-    prefetch(side.features.indptr + row);
+    prefetch(side.features.indptr + row * side.features.parts);
     prefetch(side.features.rare_indptr + row);
 }
 
 inline void prefetch_features(const Side& side, int32_t row) {
     if (!side.features.indptr) return;
-    const FeatureRow features = feature_row(side.features, row);
+    const FeatureRow features = feature_row(side.features, row, true);
     // Both ends, because a row of 16 features lies on two cache lines, most often.
     const int64_t last = features.size > 0 ? features.size - 1 : 0;
     prefetch(features.indices);

@@ -61,6 +61,7 @@ class SoftmaxBlock {
 
     // Trains on the positives among the examples [begin, end), at most MAX_EXAMPLES.
     void train(int64_t begin, int64_t end) {
+        step.drop_identities(begin);
         draw_negatives(begin);
         gather(begin, end);
         if (n_examples) {

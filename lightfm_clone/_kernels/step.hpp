@@ -98,11 +98,24 @@ class Step {
         }
     }
 
+    // Decides whether the example at `position` leaves out the identities of its items, the
+    // negatives included, and that of its user. The draw is of a stream of its own, so that the
+    // negatives are those of an epoch without dropout. (A block of the softmax is one example here,
+    // because it shares its negatives.)
+    LFM_INLINE void drop_identities(int64_t position) {
+        if (!(problem.identity_dropout > 0.0)) return;
+        const uint64_t draw = Rng(problem.seed ^ DROPOUT, static_cast<uint64_t>(position)).next();
+        const double bound = problem.identity_dropout * 16777216.0;
+        items_are_whole = static_cast<double>(draw >> 40) >= bound;
+        user_is_whole = static_cast<double>(draw >> 16 & 0xFFFFFF) >= bound;
+    }
+
     // Makes `user` the example's user.
     LFM_INLINE void load_user(int32_t id) {
         user = id;
         // Their own buffer, because the rows may change while the vector is still needed.
-        const Representation raw = representation(problem.users, id, user_vector, lanes);
+        const Representation raw =
+            representation(problem.users, id, user_is_whole, user_vector, lanes);
         const float s = user_scale();
         bias = s * (bias_in_row() ? raw.vector[problem.no_components] : raw.bias);
         for (int l = 0; l < lanes; l += Vec::N) {
@@ -117,7 +130,8 @@ class Step {
 
     // An item's representation; `buffer` 0 or 1 says where a sum of features is kept.
     Representation item(int32_t id, int buffer) const {
-        return representation(problem.items, id, item_buffers + buffer * lanes, lanes);
+        return representation(problem.items, id, items_are_whole, item_buffers + buffer * lanes,
+                              lanes);
     }
 
     // q_u · p_i + b_i. With a 1 in the bias's lane of the user, the product adds the item's bias,
@@ -239,7 +253,7 @@ class Step {
     // its length (0 for a length of 0) and its bias.
     LFM_INLINE void load_direction(const Side& side, int32_t id, float* out, float* inverse_norm,
                                    float* its_bias) const {
-        const Representation raw = representation(side, id, item_buffers, lanes);
+        const Representation raw = representation(side, id, is_whole(side), item_buffers, lanes);
         const float s = &side == &problem.users ? user_scale() : item_scale();
         *its_bias = s * (bias_in_row() ? raw.vector[problem.no_components] : raw.bias);
         Vec squares = Vec::all(0.0f);
@@ -280,6 +294,7 @@ class Step {
     }
 
   private:
+    static constexpr uint64_t DROPOUT = 0x2545F4914F6CDD1Dull;
     // The moving average of an example's tries is over about 16 examples, and limited.
     static constexpr float AVERAGED = 1.0f / 16.0f, MAX_PREFETCHED = 16.0f;
 
@@ -292,6 +307,7 @@ class Step {
     float* kos;
     int32_t user = 0;
     float bias = 0.0f;
+    bool user_is_whole = true, items_are_whole = true;
     double user_base = 1.0, item_base = 1.0, user_growth = 1.0, item_growth = 1.0;
     double local_rates = 0.0;
     int64_t n_touched = 0;
@@ -321,6 +337,10 @@ class Step {
         negative(tries + 1, [this](const Side&, int32_t item) { prefetch_item(item); });
     }
 
+    bool is_whole(const Side& side) const {
+        return &side == &problem.users ? user_is_whole : items_are_whole;
+    }
+
     bool bias_in_row() const { return !problem.users.biases; }
 
     // `vector`, which starts at lane l, with `value` in the bias's lane. (Writing the lane to memory
@@ -333,7 +353,7 @@ class Step {
     float user_scale() const { return L2 ? static_cast<float>(user_base * user_growth) : 1.0f; }
     float item_scale() const { return L2 ? static_cast<float>(item_base * item_growth) : 1.0f; }
 
-    // Steps the parameters of every feature of `row` along coefficient * direction.
+    // Steps the parameters of every feature of `row` that the example has along coefficient * direction.
     LFM_INLINE void update(const Side& side, int32_t row, float coefficient, const float* direction,
                            float bias_gradient) {
         if (side.features.indptr) update_features(side, row, coefficient, direction, bias_gradient);
@@ -342,7 +362,7 @@ class Step {
 
     void update_features(const Side& side, int32_t row, float coefficient, const float* direction,
                          float bias_gradient) {
-        const FeatureRow features = feature_row(side.features, row);
+        const FeatureRow features = feature_row(side.features, row, is_whole(side));
         for (int64_t f = 0; f < features.size; ++f)
             update_feature(side, features.indices[f], coefficient * features.data[f], direction,
                            bias_gradient * features.data[f]);

@@ -28,7 +28,7 @@ OF_LIGHTFM = (
     "max_sampled",
     "random_state",
 )
-OURS = ("stored_negatives", "temperature", "n_negatives", "negatives")
+OURS = ("stored_negatives", "temperature", "n_negatives", "negatives", "identity_dropout")
 NAMES = (*OF_LIGHTFM, *OURS)
 
 
@@ -190,6 +190,8 @@ def check(parameters: dict[str, Any], *, least_max_sampled: int = 1) -> dict[str
     require("rho", holds, "a number in (0, 1)")
     share = parameters["stored_negatives"]
     require("stored_negatives", _is_number(share) and 0 <= share <= 1, "a number in [0, 1]")
+    share = parameters["identity_dropout"]
+    require("identity_dropout", _is_number(share) and 0 <= share < 1, "a number in [0, 1)")
     holds = _is_number(parameters["temperature"]) and parameters["temperature"] > 0
     require("temperature", holds, "a number > 0")
     require("learning_rate", _is_number(parameters["learning_rate"]), "a finite number")

@@ -151,6 +151,7 @@ def _fit(c: Any, given: Any) -> None:
         item_alpha=c.pick((0, 0, 1e-3)),
         stored_negatives=c.pick((0, 0.5)),
         negatives=c.pick(("all", "seen")),
+        identity_dropout=c.pick((0, 0.5)),
     )
     weights = None
     if c.integer(0, 3) == 0:

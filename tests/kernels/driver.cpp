@@ -96,9 +96,9 @@ struct Parameters {
         side.row_stride = static_cast<int64_t>(parts) * lanes;
         side.bias_stride = biases.empty() ? 0 : bias_stride;
         if (features)
-            side.features = {features->indptr.data(), features->indices.data(),
-                             features->data.data(), features->indptr.data(),
-                             features->indices.data()};
+            side.features = {features->indptr.data(), 1,
+                             features->indices.data(), features->data.data(),
+                             features->indptr.data(), features->indices.data()};
         side.alpha = alpha;
         return side;
     }
