@@ -109,7 +109,7 @@ def test_validation_is_of_the_sum_and_stops_the_model():
     last = model.history_[-1]["ndcg@5"]
     assert last == evaluate(model, held_out, metrics=["ndcg@5"])["ndcg@5"]
     assert last != evaluate(model.model, held_out, metrics=["ndcg@5"])["ndcg@5"]
-    plain = model.fit(train, epochs=1, validation=held_out.multiply(1 - train.astype(bool)))
+    plain = model.fit(train, epochs=1, validation=held_out - held_out.multiply(train.astype(bool)))
     assert "ndcg@10" in plain.history_[-1]
 
 

@@ -70,9 +70,17 @@ class PreparedItems:
 
     @classmethod
     def of(cls, model: Any, item_features: Any = None) -> PreparedItems:
-        """The items of a model, or of whatever else has its `get_item_representations`."""
+        """The items of a model, or of whatever else has its `get_item_representations`, with the
+        neighbours that stand beside it."""
         representations = model.get_item_representations(item_features)
-        return cls(*checks.check_rankable("item", *representations))
+        biases, vectors = checks.check_rankable("item", *representations)
+        beside = getattr(model, "beside", None)
+        return cls(biases, vectors, None if beside is None else beside.of_items(len(biases)))
+
+    @property
+    def has_influence(self) -> bool:
+        """Whether users come with histories."""
+        return self._influence is not None
 
     def with_biases(self, biases: Any) -> PreparedItems:
         """These items with other biases, float32 [n]; what was made of the vectors is shared."""

@@ -127,7 +127,7 @@ def popularity_shift(items: PreparedItems, users: Representations, counts: Any) 
     logs = np.log1p(np.asarray(counts, dtype=np.float64))
     if not items.n or logs.min() == logs.max():
         return np.zeros(items.n, dtype=np.float32)
-    if items.influence is not None:
+    if items.has_influence:
         some = tuple(part[:_SAMPLED] for part in users)
         everything = np.tile(np.arange(items.n, dtype=np.int32), (len(some[0]), 1))
         of_users = items.scores(some, everything).var(axis=1, dtype=np.float64)
