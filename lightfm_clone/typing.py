@@ -30,8 +30,6 @@ Path: TypeAlias = str | os.PathLike[str]
 Floats: TypeAlias = npt.NDArray[np.float32]
 # Biases [n] and embeddings [n, no_components].
 Representations: TypeAlias = tuple[Floats, Floats]
-# Those of users, and what each has in their history: CSR float32, items that speak for others.
-UsersWithHistories: TypeAlias = tuple[Floats, Floats, CsrMatrix]
 # Rows (user, item) or (user, item, weight); a data frame or array of two or three columns will do.
 InteractionRows: TypeAlias = Iterable[Sequence[Any]] | Table
 # The features of one user or item: names, which weigh 1, or weights by name.

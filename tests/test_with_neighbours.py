@@ -222,9 +222,7 @@ def test_a_recommender_uses_the_sum(tmp_path):
     pd = pytest.importorskip("pandas")
     films = datasets.synthetic_catalogue(200, 60, 3000, random_state=0)
     coo = films.interactions.tocoo()
-    events = pd.DataFrame(
-        {"user": [f"u{n}" for n in coo.row], "item": [f"i{n}" for n in coo.col]}
-    )
+    events = pd.DataFrame({"user": [f"u{n}" for n in coo.row], "item": [f"i{n}" for n in coo.col]})
     late = events[::10]
     days = pd.DataFrame({"user": ["u1", "new"], "item": ["i3", "i7"]})
     items = pd.DataFrame({"item": [f"i{n}" for n in range(60)], "kind": ["a", "b", "c"] * 20})

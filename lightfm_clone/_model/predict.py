@@ -88,7 +88,7 @@ def predict_rank(
                 f"train_interactions must have the shape of test_interactions, {test.shape}, "
                 f"got {train.shape}"
             )
-    vectors = []
+    vectors: list[tuple[Any, ...]] = []
     sides = (("user", user_features), ("item", item_features))
     for (side, features), n in zip(sides, test.shape, strict=True):
         rows = Rows(model, side, features, exact=True, without="warn")
@@ -96,11 +96,11 @@ def predict_rank(
         if rows.n > n:
             advice.slice_has_more_rows(side, rows.n, n)
         vectors.append(rows.rankable(None if rows.n == n else np.arange(n, dtype=np.int32)))
-    users, items = vectors
+    users, (biases, item_vectors) = vectors
     influence = None
     if beside is not None:
         influence = beside.of_items(test.shape[1])
         users = (*users, beside.of_users(np.arange(test.shape[0])))
-    return PreparedItems(*items, influence).ranks(
+    return PreparedItems(biases, item_vectors, influence).ranks(
         users, test, train, check_intersections=check_intersections, num_threads=threads
     )

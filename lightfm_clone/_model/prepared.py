@@ -7,20 +7,14 @@ which never leave the cache.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from lightfm_clone import _checks as checks
 from lightfm_clone import _core
 from lightfm_clone._model.state import directions
-from lightfm_clone.typing import (
-    CsrMatrix,
-    Floats,
-    RankedLists,
-    Representations,
-    UsersWithHistories,
-)
+from lightfm_clone.typing import CsrMatrix, Floats, RankedLists
 
 _FEW = 12  # up to this many users, packing the items costs more than it saves
 # Codes cost about what they save so many users who are asked about alone. So nobody who asks once,
@@ -31,7 +25,8 @@ _MASKED = 1 << 22  # pairs of users and items that a mask is made for at a time
 
 # Entries of a matrix: row r has indices[indptr[r] : indptr[r + 1]]; int64 and int32, as CSR.
 _Entries = tuple[Any, Any]
-_Users = Representations | UsersWithHistories
+# Biases, vectors and, where there is an influence, histories.
+_Users: TypeAlias = tuple[Any, ...]
 
 
 class PreparedItems:
@@ -253,7 +248,7 @@ class PreparedItems:
         """The histories as the core reads them; None where they play no part."""
         if self._influence is None:
             return None
-        biases, _, histories = users  # type: ignore[misc]
+        biases, _, histories = users
         expected = len(biases), self._influence.n_rows
         if histories.shape != expected:
             raise ValueError(
@@ -348,7 +343,7 @@ class PreparedItems:
             others = (keys - np.repeat(begins[:-1], np.diff(indptr))).astype(np.int32)
             at = slice(first, end)
             some = tuple(of[at] for of in users)
-            ids[at], scores[at] = self._best(some, k, indptr, others, threads)  # type: ignore[arg-type]
+            ids[at], scores[at] = self._best(some, k, indptr, others, threads)
         return ids, scores
 
 

@@ -1,7 +1,7 @@
 """Lists from what people have in common: items that speak for other items.
 
-The path of a fit: `check_examples` -> the histories of all users, one sparse row each -> the nearest
-items of each item (`_core.nearest_items`) -> what each of them says, by least squares
+The path of a fit: `check_examples` -> the histories of all users, one sparse row each -> the items
+nearest to each item (`_core.nearest_items`) -> what each of them says, by least squares
 (`_core.ridge_weights`). Scores are sums over a history (`_model/beside.py`), so a list for a new
 person needs a row of what they like and nothing else.
 """
@@ -59,10 +59,10 @@ class ItemNeighbours(Baseline):
 
     where B has a weight for each of the `n_neighbours` items most like i.
 
-    - ``method="ridge"``: EASE, kept to neighbours. With X the interactions, D_u = diag(n_u), d_i an
-      item's number of users, N(i) the items j with the largest (X' D_u^-1 X)_ji / sqrt(d_i d_j), and
-      G = X' D_u^(-1/2) X, the weights b of N(i) solve (G_NN + l2 I) b = G_N,i. So very active users
-      count less, and of two items that say the same both say half.
+    - ``method="ridge"``: EASE, kept to neighbours. With X the interactions, D_u = diag(n_u), d_i
+      the number of users of item i, N(i) the items j with the largest (X' D_u^-1 X)_ji / sqrt(d_i d_j),
+      and G = X' D_u^(-1/2) X, the weights b of N(i) solve (G_NN + l2 I) b = G_N,i. So very active
+      users count less, and of two items that say the same both say half.
     - ``method="cosine"``: the weights are the cosines of the two items' columns of X.
 
     The weights are linear in a history, so `explain` is exact, and a new person needs nothing but
@@ -193,7 +193,7 @@ class ItemNeighbours(Baseline):
         """
         fresh = type(self)(**self.get_params())
         features = user_features, item_features
-        options = {"num_threads": num_threads, "verbose": verbose}
+        options: dict[str, Any] = {"num_threads": num_threads, "verbose": verbose}
         fresh._count(interactions, *features, sample_weight, **options)
         self.__dict__.update(vars(fresh))
         return self
@@ -217,7 +217,7 @@ class ItemNeighbours(Baseline):
         more users or items than before, as for `LightFM.fit_partial`.
         """
         features = user_features, item_features
-        options = {"num_threads": num_threads, "verbose": verbose}
+        options: dict[str, Any] = {"num_threads": num_threads, "verbose": verbose}
         self._count(interactions, *features, sample_weight, resize=resize, **options)
         return self
 
@@ -248,7 +248,7 @@ class ItemNeighbours(Baseline):
         weights = self.history_weights_
         if weights is None:
             weights = np.ones(len(self.history_items_), np.float32)
-        shape = len(self.history_indptr_) - 1, self.n_items_
+        shape = len(self.history_indptr_) - 1, self.n_items_ or 0
         parts = weights, self.history_items_, self.history_indptr_
         return sp.csr_matrix(parts, shape=shape, copy=False)
 
@@ -465,7 +465,9 @@ class ItemNeighbours(Baseline):
 
         Returns
         -------
-        biases float32 [n], embeddings float32 [n, 1], histories CSR float32 [n, n_items]
+        biases : float32 [n]
+        embeddings : float32 [n, 1]
+        histories : CSR float32 [n, n_items]
             For ``recommend(user_representations=...)``; the first two are all 0.
         """
         self._n("item", item_features)
@@ -508,7 +510,7 @@ class ItemNeighbours(Baseline):
         if not _are_ascending(neighbours):
             raise ValueError("neighbours_ must be ascending in each row, and -1 at its end alone")
         indptr, items, weights = (getattr(self, name) for name in self._learned[5:])
-        check_csr(indptr, items, (len(indptr) - 1, self.n_items_), "history")
+        check_csr(indptr, items, (len(indptr) - 1, self.n_items_ or 0), "history")
         if weights is not None and not (
             weights.dtype == np.float32
             and weights.shape == items.shape

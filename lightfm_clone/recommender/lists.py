@@ -14,7 +14,7 @@ import numpy as np
 
 from lightfm_clone import _checks as checks
 from lightfm_clone._model.prepared import PreparedItems
-from lightfm_clone.typing import Floats, RankedLists, Representations
+from lightfm_clone.typing import Floats, RankedLists
 
 _ENTRIES = 1 << 20  # of pools that are held at a time
 _SAMPLED = 64  # users whose scores of all items are looked at, where no vectors tell them
@@ -22,7 +22,7 @@ _SAMPLED = 64  # users whose scores of all items are looked at, where no vectors
 
 def best(
     items: PreparedItems,
-    users: Representations,
+    users: tuple[Any, ...],
     k: int,
     *,
     exclude: Any = None,
@@ -109,7 +109,7 @@ def best(
     return ids, scores
 
 
-def popularity_shift(items: PreparedItems, users: Representations, counts: Any) -> Floats:
+def popularity_shift(items: PreparedItems, users: tuple[Any, ...], counts: Any) -> Floats:
     """What a dial of 1 for popularity adds to the score of each item, float32 [items.n].
 
     The shift of item i is s * z_i. z is log(1 + count), standardised over all items; s is the
@@ -152,7 +152,7 @@ def _from_pools(
     choose: Callable[[Any, Any], RankedLists],
     size: int,
     items: PreparedItems,
-    users: Representations,
+    users: tuple[Any, ...],
     k: int,
     exclude: Any,
     candidates: Any,

@@ -229,7 +229,7 @@ class Vectors(NamedTuple):
 
     def at(self, rows: Any) -> tuple[Any, ...]:
         """The representations of some, as `PreparedItems` takes them."""
-        parts = self.biases, self.vectors
+        parts: tuple[Any, ...] = self.biases, self.vectors
         if self.histories is not None:
             parts = *parts, self.histories
         return tuple(part[rows] for part in parts)

@@ -329,9 +329,7 @@ def similar_items(shop: Any, items: Any, k: int, where: Any, num_threads: int | 
     return make(shop._kind, columns)
 
 
-def _nearest(
-    shop: Any, rows: Any, k: int, candidates: Any, num_threads: int | None
-) -> RankedLists:
+def _nearest(shop: Any, rows: Any, k: int, candidates: Any, num_threads: int | None) -> RankedLists:
     """The items whose vectors are nearest, each without itself."""
     neighbours = shop._serving.items.as_directions
     vectors = neighbours.vectors[rows]
@@ -339,13 +337,14 @@ def _nearest(
         (np.ones(len(rows), np.float32), rows, np.arange(len(rows) + 1)),
         shape=(len(rows), neighbours.n),
     )
-    return neighbours.best(
+    nearest: RankedLists = neighbours.best(
         (np.zeros(len(rows), np.float32), vectors),
         k,
         exclude=itself,
         candidates=candidates,
         num_threads=num_threads,
     )
+    return nearest
 
 
 def table_of_vectors(shop: Any, name: str, features: bool) -> Any:

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from lightfm_clone._sparse import empty_rows
+from lightfm_clone._sparse import empty_rows, rows_at
 from lightfm_clone.data import columns as columns_of
 from lightfm_clone.data import sources
 from lightfm_clone.data.columns import Codes

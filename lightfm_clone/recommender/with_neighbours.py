@@ -124,7 +124,11 @@ class WithNeighbours:
 
         With `deep`, those of the parts, too, as ``model__name`` and ``neighbours__name``.
         """
-        params = {"model": self.model, "neighbours": self.neighbours, "weight": self.weight}
+        params: dict[str, Any] = {
+            "model": self.model,
+            "neighbours": self.neighbours,
+            "weight": self.weight,
+        }
         if deep:
             for part in ("model", "neighbours"):
                 own = params[part].get_params()
@@ -207,7 +211,10 @@ class WithNeighbours:
         `sample_weight` is of the model's loss alone: the neighbours count each positive once. (To
         weigh them as well, fit the two parts by themselves.)
         """
-        given = {"user_features": user_features, "item_features": item_features}
+        given: dict[str, Any] = {
+            "user_features": user_features,
+            "item_features": item_features,
+        }
         with self._restored():
             self.neighbours.fit(interactions, **given, num_threads=num_threads, verbose=verbose)
             self.model.fit(
@@ -243,8 +250,11 @@ class WithNeighbours:
         `known_interactions` are given, they and `interactions` are all that the neighbours know;
         else `interactions` are added to what they know already.
         """
-        given = {"user_features": user_features, "item_features": item_features}
-        how = {"num_threads": num_threads, "verbose": verbose}
+        given: dict[str, Any] = {
+            "user_features": user_features,
+            "item_features": item_features,
+        }
+        how: dict[str, Any] = {"num_threads": num_threads, "verbose": verbose}
         with self._restored():
             if known_interactions is None:
                 self.neighbours.fit_partial(interactions, **given, **how, resize=resize)
@@ -458,7 +468,9 @@ class WithNeighbours:
 
         Returns
         -------
-        biases float32 [n], embeddings float32 [n, no_components], histories CSR float32 [n, n_items]
+        biases : float32 [n]
+        embeddings : float32 [n, no_components]
+        histories : CSR float32 [n, n_items]
             For ``recommend(user_representations=...)``.
         """
         of_model = self.model.fold_in_users(
@@ -544,8 +556,7 @@ class WithNeighbours:
     @classmethod
     def _to_state(cls, header: Header, arrays: Arrays) -> dict[str, Any]:
         parts: dict[str, Header] = {
-            name: {"saved_by": header["saved_by"], **part}
-            for name, part in header["parts"].items()
+            name: {"saved_by": header["saved_by"], **part} for name, part in header["parts"].items()
         }
         own = {name: part_of(arrays, name) for name in parts}
         return {
