@@ -60,9 +60,10 @@ class ItemNeighbours(Baseline):
     where B has a weight for each of the `n_neighbours` items most like i.
 
     - ``method="ridge"``: EASE, kept to neighbours. With X the interactions, D_u = diag(n_u), d_i
-      the number of users of item i, N(i) the items j with the largest (X' D_u^-1 X)_ji / sqrt(d_i d_j),
-      and G = X' D_u^(-1/2) X, the weights b of N(i) solve (G_NN + l2 I) b = G_N,i. So very active
-      users count less, and of two items that say the same both say half.
+      the number of users of item i, N(i) the items j with the largest
+      (X' D_u^-1 X)_ji / sqrt(d_i d_j), and G = X' D_u^(-1/2) X, the weights b of N(i) solve
+      (G_NN + l2 I) b = G_N,i. So very active users count less, and of two items that say the same
+      both say half.
     - ``method="cosine"``: the weights are the cosines of the two items' columns of X.
 
     The weights are linear in a history, so `explain` is exact, and a new person needs nothing but
