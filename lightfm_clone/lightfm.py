@@ -10,7 +10,12 @@ from lightfm_clone._checks import name_here, names_ours
 from lightfm_clone._model import fit, parameters, reading, representations, state
 from lightfm_clone._model.explain import Explanation, explain
 from lightfm_clone._model.fold_in import fold_in_items, fold_in_users
-from lightfm_clone._model.parameters import LEARNING_RATE, LEARNING_SCHEDULE, NEGATIVES
+from lightfm_clone._model.parameters import (
+    IDENTITY_DROPOUT,
+    LEARNING_RATE,
+    LEARNING_SCHEDULE,
+    NEGATIVES,
+)
 from lightfm_clone._model.predict import predict, predict_rank
 from lightfm_clone._model.recommend import PreparedModel, recommend, similar
 
@@ -164,7 +169,7 @@ class LightFM:
         temperature: float = 0.1,
         n_negatives: int = 256,
         negatives: str = NEGATIVES,
-        identity_dropout: float = 0.0,
+        identity_dropout: float = IDENTITY_DROPOUT,
     ) -> None:
         self.no_components = no_components
         self.k = k

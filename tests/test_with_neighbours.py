@@ -218,6 +218,30 @@ def test_rows_of_features_are_those_of_the_fit():
     np.testing.assert_array_equal(ids, same)
 
 
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (LightFM(loss="softmax"), 0.1),
+        (WithNeighbours(LightFM(loss="softmax"), ItemNeighbours(5)), 0.1),
+        (LightFM(loss="softmax", identity_dropout=0.0), 0.0),
+        (LightFM(loss="softmax", identity_dropout=0.3), 0.3),
+        (LightFM(loss="warp"), 0.0),
+    ],
+)
+def test_a_recommender_drops_identities_where_tables_tell_of_items(model, expected):
+    pd = pytest.importorskip("pandas")
+    events = pd.DataFrame({"user": ["a", "a", "b", "c"], "item": ["x", "y", "y", "z"]})
+    items = pd.DataFrame({"item": ["x", "y", "z"], "kind": ["k", "k", "l"]})
+    names = {"user": "user", "item": "item"}
+    for table, value in ((items, expected), (None, model_dropout(model))):
+        shop = Recommender(model).fit(events, **names, items=table, epochs=1)
+        assert model_dropout(shop.model_) == value
+
+
+def model_dropout(model) -> float:
+    return getattr(model, "model", model).identity_dropout
+
+
 def test_a_recommender_uses_the_sum(tmp_path):
     pd = pytest.importorskip("pandas")
     films = datasets.synthetic_catalogue(200, 60, 3000, random_state=0)

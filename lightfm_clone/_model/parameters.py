@@ -55,10 +55,12 @@ class DefaultStr(Default, str):
 LEARNING_RATE = DefaultFloat(0.05)
 LEARNING_SCHEDULE = DefaultStr("adagrad")
 NEGATIVES = DefaultStr("all")
+IDENTITY_DROPOUT = DefaultFloat(0.0)
 _MARKED = {
     "learning_rate": LEARNING_RATE,
     "learning_schedule": LEARNING_SCHEDULE,
     "negatives": NEGATIVES,
+    "identity_dropout": IDENTITY_DROPOUT,
 }
 
 

@@ -37,6 +37,8 @@ from lightfm_clone.recommender.with_neighbours import WithNeighbours
 # What a recommender makes when it is asked for, and anew after each fit and update.
 MADE_ANEW = ("_serving", "_ids", "_had")
 
+# For those who are new, where tables tell of them. Known items lose nothing that can be measured.
+_IDENTITY_DROPOUT = 0.1
 _MANY = 10  # pairs that are all known, as if an update were done twice
 
 
@@ -154,6 +156,13 @@ def train(
     factors = factors_of(model)
     if isinstance(getattr(factors, "negatives", None), Default):
         factors.set_params(negatives="seen")
+    is_told = shop._users.encoder is not None or shop._items.encoder is not None
+    if (
+        isinstance(getattr(factors, "identity_dropout", None), Default)
+        and factors.loss == "softmax"
+        and is_told
+    ):
+        factors.set_params(identity_dropout=_IDENTITY_DROPOUT)
     interactions, weights = _examples(shop, model)
     interactions = interactions.tocoo(copy=False)
     if weights is not None:

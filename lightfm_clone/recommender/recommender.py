@@ -33,14 +33,16 @@ class Recommender:
     Parameters
     ----------
     model : LightFM, or another model with its methods, default WARP with 32 components
-        What is trained, such as ``LightFM(loss="softmax", no_components=64)``, or a baseline as
-        `Popularity`. It stays as it is; `fit` trains a copy.
+        What is trained, such as ``LightFM(loss="softmax", no_components=64)``, one with neighbours
+        beside it (`WithNeighbours`), or a baseline as `Popularity` or `ItemNeighbours`. It stays
+        as it is; `fit` trains a copy.
 
     Attributes
     ----------
     model_ : LightFM, or of the class of `model`
         The trained copy. Where `negatives` was left out, its negatives are "seen": an item that
-        nobody has had may be new, and is not pushed down.
+        nobody has had may be new, and is not pushed down. Where `identity_dropout` was left out, it
+        is 0.1 for a softmax with tables of users or items.
     dataset_ : Dataset
         The numbers of users, items and features.
     user_ids_, item_ids_ : arrays [n_users], [n_items]
