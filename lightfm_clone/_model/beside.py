@@ -28,8 +28,8 @@ class Beside(NamedTuple):
     ----------
     influence : CSR float32 [m, m]
         B, of the m items of the fit.
-    columns : CSC float32 [m, m]
-        The same, by the item that is spoken for.
+    columns : (indptr int64 [m + 1], items int32, weights float32)
+        The same by the item that is spoken for: parts of CSC.
     histories : CSR float32 [n, m]
         What the n people of the fit have, as `weighted_rows` makes it.
     weight : float
@@ -37,7 +37,7 @@ class Beside(NamedTuple):
     """
 
     influence: Any
-    columns: Any
+    columns: tuple[Any, Any, Any]
     histories: Any
     weight: float
 
@@ -72,18 +72,27 @@ class Beside(NamedTuple):
         histories.data *= np.float32(self.weight)
         return histories
 
+    def of_item(self, item: int) -> Any:
+        """Column `item` of B, float64 [m]: what each item says of it."""
+        indptr, items, weights = self.columns
+        at = slice(indptr[item], indptr[item + 1])
+        column = np.zeros(self.influence.shape[0])
+        column[items[at]] = weights[at]
+        return column
+
     def add_to(self, scores: Any, users: Any, items: Any, n: int, num_threads: int) -> None:
         """Add the term to scores float32 [n_pairs] of pairs of rows, integers; a single user is
         paired with every item. The catalogue has n items."""
         distinct, places = np.unique(users, return_inverse=True)
         places = np.broadcast_to(places.astype(np.int32), len(items))
         m = self.influence.shape[0]
-        indptr, indices, data = checks.csr_parts(self.columns)
-        indptr = np.append(indptr, np.full(max(n - m, 0), indptr[-1]))
+        indptr, *others = self.columns
+        if n > m:
+            indptr = np.append(indptr, np.full(n - m, indptr[-1]))
         _core.add_influence(
             scores,
             checks.csr_parts(self.of_users(distinct)),
-            (indptr, indices, data),
+            (indptr, *others),
             np.ascontiguousarray(places),
             items,
             m,

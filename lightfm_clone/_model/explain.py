@@ -186,7 +186,7 @@ def of_history(
     m = beside.influence.shape[0]
     if item_id >= m:  # it came after the fit
         return []
-    column = beside.columns[:, [item_id]].toarray().ravel()[history.indices].astype(np.float64)
+    column = beside.of_item(item_id)[history.indices]
     speak = column != 0
     items, values = history.indices[speak], (history.data[speak] * column[speak]).tolist()
     if dataset is None:

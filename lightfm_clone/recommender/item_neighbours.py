@@ -265,13 +265,13 @@ class ItemNeighbours(Baseline):
         self._n("item", None)
         if self._made is None:
             assert self.neighbours_ is not None and self.weights_ is not None
-            n, k = self.neighbours_.shape
+            n = len(self.neighbours_)
             there = self.neighbours_ >= 0
-            indptr = np.append(0, np.cumsum(there.sum(axis=1)))
-            parts = self.weights_[there], self.neighbours_[there], indptr
-            columns: Any = sp.csc_matrix(parts, shape=(n, n))
+            indptr = np.append(0, np.cumsum(there.sum(axis=1))).astype(np.int64)
+            columns = indptr, self.neighbours_[there], self.weights_[there]
+            influence: Any = sp.csc_matrix(columns[::-1], shape=(n, n))
             histories = weighted_rows(self._likes(), n)
-            self._made = Beside(columns.tocsr(), columns, histories, 1.0)
+            self._made = Beside(influence.tocsr(), columns, histories, 1.0)
         return self._made
 
     # ---- what is asked of a model ----------------------------------------------------------------
