@@ -544,19 +544,29 @@ def _likes(examples: Examples, n_items: int, known: Any = None) -> Any:
         weights = (weights / (mean or 1.0)).astype(np.float32)
     if examples.positive is not None:
         rows, cols, weights = (array[examples.positive] for array in (rows, cols, weights))
-    n_users = examples.shape[0]
+    n_users = max(examples.shape[0], 0 if known is None else known.shape[0])
+    coo: Any = sp.coo_matrix((weights, (rows, cols)), shape=(n_users, n_items))
+    likes = coo.tocsr()  # which adds up what is there twice
+    if examples.weights is None:
+        likes.data[:] = 1
+    elif likes.nnz < coo.nnz:
+        likes = _largest(coo)
     if known is not None:
-        n_users = max(n_users, known.shape[0])
-        of_known = np.repeat(np.arange(known.shape[0], dtype=np.int32), np.diff(known.indptr))
-        rows, cols = np.append(of_known, rows), np.append(known.indices, cols)
-        weights = np.append(known.data, weights)
-    order = np.lexsort((-weights, cols, rows))
-    rows, cols, weights = rows[order], cols[order], weights[order]
-    is_first = np.ones(len(rows), bool)  # of those of a pair the one with the largest weight
+        before: Any = known.copy()
+        before.resize(n_users, n_items)
+        likes = before.maximum(likes)
+    likes.eliminate_zeros()
+    return likes
+
+
+def _largest(coo: Any) -> Any:
+    """The matrix as CSR, with the largest value of each pair."""
+    order = np.lexsort((-coo.data, coo.col, coo.row))
+    rows, cols, values = coo.row[order], coo.col[order], coo.data[order]
+    is_first = np.ones(len(rows), bool)
     is_first[1:] = (rows[1:] != rows[:-1]) | (cols[1:] != cols[:-1])
-    rows, cols, weights = rows[is_first], cols[is_first], weights[is_first]
-    indptr = np.append(0, np.cumsum(np.bincount(rows, minlength=n_users)))
-    return sp.csr_matrix((weights, cols, indptr), shape=(n_users, n_items))
+    entries = values[is_first], (rows[is_first], cols[is_first])
+    return sp.coo_matrix(entries, shape=coo.shape).tocsr()
 
 
 def neighbours_of(
