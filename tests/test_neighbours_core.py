@@ -274,6 +274,7 @@ def test_an_interrupt_ends_them_soon(what: str, threads: int):
     x = made_up(0, 4_000, 1_500, 0.4)
     few = made_up(0, 100, 1_500, 0.4)
     neighbours, _ = nearest(few, 30)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it
     timer = threading.Timer(0.2, lambda: signal.raise_signal(signal.SIGINT))
     timer.start()
     try:
@@ -285,3 +286,4 @@ def test_an_interrupt_ends_them_soon(what: str, threads: int):
                     ridge(x, neighbours, threads=threads)
     finally:
         timer.join()
+        signal.signal(signal.SIGINT, handler)
