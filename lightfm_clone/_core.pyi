@@ -112,6 +112,9 @@ def sum_features(
     biases: Floats,
     embeddings: Floats,
 ) -> Representations: ...
+def with_identities_last(
+    indptr: _Int64s, indices: _Int32s, data: Floats, n_features: int
+) -> tuple[_Int64s, _Int32s, Floats]: ...
 def rare_features(
     indptr: _Int64s, indices: _Int32s, n_features: int, bytes_each: int
 ) -> tuple[_Int64s, _Int32s]: ...
