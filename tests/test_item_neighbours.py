@@ -244,6 +244,9 @@ def test_bad_requests_are_refused():
     assert model.weights_ is before
     with pytest.raises(ValueError, match="history of user i"):
         model.recommend(user_features=sp.csr_matrix((3, 4), dtype=np.float32))
+    with pytest.raises(ValueError, match="history of user i"):
+        few = sp.csr_matrix((3, 4), dtype=np.float32)
+        model.predict_rank(LIKES.tocsr()[7:10], user_features=few)
     with pytest.raises(ValueError, match="items of the fit"):
         model.fold_in_users(sp.csr_matrix((2, 26), dtype=np.float32))
     with pytest.raises(NotImplementedError):

@@ -209,8 +209,18 @@ def test_rows_of_features_are_those_of_the_fit():
         lambda: model.recommend(user_features=few, **items),
         lambda: model.predict(0, [1], user_features=few, **items),
         lambda: model.explain(0, 1, user_features=few, **items),
+        lambda: model.predict_rank(LIKES.tocsr()[7:12], user_features=few, **items),
     ):
         with pytest.raises(ValueError, match="history of user i"):
+            ask()
+    others = {"item_features": FEATURES["item_features"][7:12]}
+    users = {"user_features": FEATURES["user_features"]}
+    for ask in (
+        lambda: model.recommend(**users, **others),
+        lambda: model.predict(0, [1], **users, **others),
+        lambda: model.explain(0, 1, **users, **others),
+    ):
+        with pytest.raises(ValueError, match="row i is item i"):
             ask()
     strangers = model.get_user_representations(few)
     ids, _ = model.recommend(user_representations=strangers, k=3, **items)

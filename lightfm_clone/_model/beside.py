@@ -17,7 +17,6 @@ import scipy.sparse as sp
 
 from lightfm_clone import _checks as checks
 from lightfm_clone import _core
-from lightfm_clone._model.state import Rows
 from lightfm_clone._sparse import empty_rows, rows_at
 
 
@@ -43,12 +42,8 @@ class Beside(NamedTuple):
 
     def of_items(self, n: int, rows: Any = None) -> Any:
         """B for a catalogue of n items, the m of the fit first, or for some rows of it."""
+        self.check_items(n)
         m = self.influence.shape[0]
-        if n < m:
-            raise ValueError(
-                f"there must be a row for each of the {m} items of the fit, because row i is item "
-                f"i, got {n}; pass the item_features of all items"
-            )
         parts = self.influence.data, self.influence.indices, self.influence.indptr
         wide: Any = sp.csr_matrix(parts, shape=(m, n), copy=False)
         return wide if rows is None else wide[:, rows]
@@ -99,12 +94,21 @@ class Beside(NamedTuple):
             num_threads,
         )
 
-    def check_users(self, users: Rows) -> None:
-        """Check that row i of the users is user i of the fit, whose history stands beside it."""
-        if users.n < self.histories.shape[0]:
+    def check_items(self, n: int) -> None:
+        """Check that row i of n items can be item i of the fit, of whom the neighbours speak."""
+        m = self.influence.shape[0]
+        if n < m:
+            raise ValueError(
+                f"there must be a row for each of the {m} items of the fit, because row i is item "
+                f"i, got {n}; pass the item_features of all items"
+            )
+
+    def check_users(self, n: int) -> None:
+        """Check that row i of n users can be user i of the fit, whose history stands beside it."""
+        if n < self.histories.shape[0]:
             raise ValueError(
                 f"user_features must have a row for each of the {self.histories.shape[0]} users of "
-                f"the fit, because row i has the history of user i, got {users.n}; pass "
+                f"the fit, because row i has the history of user i, got {n}; pass "
                 "user_representations=get_user_representations(rows) for people without a history"
             )
 

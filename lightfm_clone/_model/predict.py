@@ -49,7 +49,8 @@ def predict(
     if model.global_mean_:
         scores += np.float32(model.global_mean_)
     if beside is not None:
-        beside.check_users(users)
+        beside.check_users(users.n)
+        beside.check_items(items.n)
         beside.add_to(scores, numbers_of_users, numbers_of_items, items.n, threads)
     return scores
 
@@ -88,7 +89,7 @@ def predict_rank(
                 f"train_interactions must have the shape of test_interactions, {test.shape}, "
                 f"got {train.shape}"
             )
-    vectors: list[tuple[Any, ...]] = []
+    sizes, vectors = [], []
     sides = (("user", user_features), ("item", item_features))
     for (side, features), n in zip(sides, test.shape, strict=True):
         rows = Rows(model, side, features, exact=True, without="warn")
@@ -96,9 +97,13 @@ def predict_rank(
         if rows.n > n:
             advice.slice_has_more_rows(side, rows.n, n)
         vectors.append(rows.rankable(None if rows.n == n else np.arange(n, dtype=np.int32)))
+        sizes.append(rows.n)
+    users: tuple[Any, ...]
     users, (biases, item_vectors) = vectors
     influence = None
     if beside is not None:
+        if user_features is not None:  # without, there may be any first users
+            beside.check_users(sizes[0])
         influence = beside.of_items(test.shape[1])
         users = (*users, beside.of_users(np.arange(test.shape[0])))
     return PreparedItems(biases, item_vectors, influence).ranks(

@@ -187,7 +187,7 @@ def _request(
         n_users, noun = of_users.n, of_users.noun
         vectors_of: Callable[[Any], Representations] = of_users.representations
         if beside is not None:
-            beside.check_users(of_users)
+            beside.check_users(of_users.n)
             histories_of = beside.of_users
     elif user_features is not None:
         raise ValueError(

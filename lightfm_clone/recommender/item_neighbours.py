@@ -316,6 +316,7 @@ class ItemNeighbours(Baseline):
         `test_interactions` may have any number of users, and more items than the fit.
         """
         n_users, n_items = self._shape_to_rank(test_interactions, item_features)
+        self.beside.check_users(self._n("user", user_features))
         return predict_rank(
             self._as_lightfm(n_users, n_items),
             test_interactions,

@@ -500,7 +500,9 @@ class WithNeighbours:
         Parameters, returned value and errors are those of `LightFM.explain`; the items of the
         user's history have the kind "history".
         """
-        self.beside.check_users(RowsOf(self.model, "user", user_features, without="warn"))
+        beside = self.beside
+        beside.check_users(RowsOf(self.model, "user", user_features, without="warn").n)
+        beside.check_items(RowsOf(self.model, "item", item_features, without="warn").n)
         of_model = self.model.explain(
             user_id,
             item_id,
@@ -508,7 +510,7 @@ class WithNeighbours:
             item_features=item_features,
             dataset=dataset,
         )
-        of_history = explaining.of_history(self.beside, int(user_id), int(item_id), dataset)
+        of_history = explaining.of_history(beside, int(user_id), int(item_id), dataset)
         return explaining.explanation_of([*of_model.contributions, *of_history])
 
     # ---- saving ----------------------------------------------------------------------------------
