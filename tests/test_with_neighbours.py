@@ -228,6 +228,24 @@ def test_rows_of_features_are_those_of_the_fit():
     np.testing.assert_array_equal(ids, same)
 
 
+@pytest.mark.filterwarnings("ignore:.*have .* rows, but the interactions")
+def test_fewer_interactions_than_rows_are_the_first_ones():
+    users, items = FEATURES["user_features"], FEATURES["item_features"]
+    more = {
+        "user_features": sp.vstack([users, users[:2]], format="csr"),
+        "item_features": sp.vstack([items, items[:3]], format="csr"),
+    }
+    held_out = {"interactions": LIKES, "exclude": None}
+    model = WithNeighbours(LightFM(8, loss="softmax", random_state=0), ItemNeighbours(6))
+    model.fit(LIKES, **more, validation=held_out)
+    ranks = model.predict_rank(LIKES, **more).tocoo()
+    rows, columns = np.indices(LIKES.shape)
+    scores = model.predict(rows.ravel(), columns.ravel(), **more).reshape(LIKES.shape)
+    for row, column, rank in zip(ranks.row, ranks.col, ranks.data, strict=True):
+        better = scores[row] > scores[row, column]
+        assert abs(better.sum() - rank) <= 1
+
+
 @pytest.mark.parametrize(
     ("model", "expected"),
     [

@@ -102,9 +102,12 @@ def predict_rank(
     users, (biases, item_vectors) = vectors
     influence = None
     if beside is not None:
+        n_users, n_items = sizes
         if user_features is not None:  # without, there may be any first users
-            beside.check_users(sizes[0])
-        influence = beside.of_items(test.shape[1])
+            beside.check_users(n_users)
+        influence = beside.of_items(n_items)
+        if n_items > test.shape[1]:
+            influence = influence[:, : test.shape[1]]
         users = (*users, beside.of_users(np.arange(test.shape[0])))
     return PreparedItems(biases, item_vectors, influence).ranks(
         users, test, train, check_intersections=check_intersections, num_threads=threads
