@@ -166,6 +166,21 @@ def test_errors_leave_both_parts_as_they_were(error):
     assert np.array_equal(model.model.item_embeddings, arrays) == (error is ValueError)
 
 
+def test_an_interrupt_leaves_no_neighbours_of_a_part(monkeypatch):
+    model = fitted("warp")
+    before = dict(vars(model.neighbours))
+
+    def stop(*_, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ItemNeighbours, "fit_partial", stop)
+    half = sp.csr_matrix(LIKES.tocsr()[:20])
+    half.resize(LIKES.shape)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit_partial(LIKES, known_interactions=half)
+    assert all(vars(model.neighbours)[name] is value for name, value in before.items())
+
+
 def test_files_pickles_copies_and_clones(tmp_path):
     model = fitted("warp", 2.5)
     expected = model.recommend(k=4)

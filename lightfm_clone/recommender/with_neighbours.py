@@ -6,6 +6,7 @@ Whatever is asked of the sum goes to what answers a LightFM, with the neighbours
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -256,11 +257,13 @@ class WithNeighbours:
         }
         how: dict[str, Any] = {"num_threads": num_threads, "verbose": verbose}
         with self._restored():
+            fresh = copy.copy(self.neighbours)  # an interrupt leaves neighbours of all or none
             if known_interactions is None:
-                self.neighbours.fit_partial(interactions, **given, **how, resize=resize)
+                fresh.fit_partial(interactions, **given, **how, resize=resize)
             else:
-                self.neighbours.fit(known_interactions, **given, **how)
-                self.neighbours.fit_partial(interactions, **given, **how)
+                fresh.fit(known_interactions, **given, **how)
+                fresh.fit_partial(interactions, **given, **how)
+            self.neighbours.__dict__.update(vars(fresh))
             self.model.fit_partial(
                 interactions,
                 **given,
