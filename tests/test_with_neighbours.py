@@ -205,9 +205,11 @@ def test_parameters():
         ({"weight": -1}, "weight"),
         ({"wait": 1}, "unknown parameter"),
         ({"model__n": -5}, "n"),
+        ({"weight": 3, "model__no_components": 5, "neighbours__l2": -1}, "l2"),
     ):
         with pytest.raises(ValueError, match=match):
             model.set_params(**bad)
+        assert (model.weight, model.model.no_components, model.neighbours.l2) == (2, 7, 3.0)
     with pytest.raises(TypeError, match="LightFM"):
         WithNeighbours(Popularity())
     with pytest.raises(TypeError, match="ItemNeighbours"):

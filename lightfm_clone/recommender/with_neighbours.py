@@ -142,7 +142,7 @@ class WithNeighbours:
         Raises
         ------
         ValueError, TypeError
-            For an unknown name or a bad value.
+            For an unknown name or a bad value; nothing is changed then.
         """
         names = self.get_params()
         unknown = sorted(set(params) - set(names))
@@ -150,16 +150,20 @@ class WithNeighbours:
             hint = checks.name_here(unknown[0], names)
             raise ValueError(f"unknown parameter {unknown[0]!r}; {hint}")
         own = {name: value for name, value in params.items() if "__" not in name}
-        self.__dict__.update(vars(type(self)(**(self.get_params(deep=False) | own))))
-        for part in ("model", "neighbours"):
-            start = f"{part}__"
-            inner = {
-                name.removeprefix(start): value
+        made = type(self)(**(self.get_params(deep=False) | own))
+        of_parts = {
+            part: {
+                name.removeprefix(f"{part}__"): value
                 for name, value in params.items()
-                if name.startswith(start)
+                if name.startswith(f"{part}__")
             }
-            if inner:
-                getattr(self, part).set_params(**inner)
+            for part in ("model", "neighbours")
+        }
+        for part, inner in of_parts.items():
+            copy.copy(getattr(made, part)).set_params(**inner)  # which checks them
+        self.__dict__.update(vars(made))
+        for part, inner in of_parts.items():
+            getattr(self, part).set_params(**inner)
         return self
 
     # What is read of a model, wherever one is expected.
