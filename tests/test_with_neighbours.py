@@ -210,6 +210,11 @@ def test_parameters():
         with pytest.raises(ValueError, match=match):
             model.set_params(**bad)
         assert (model.weight, model.model.no_components, model.neighbours.l2) == (2, 7, 3.0)
+    assigned = fitted("warp")
+    for bad in (float("nan"), -1.0, "5"):
+        assigned.weight = bad
+        with pytest.raises(ValueError, match="weight must be"):
+            assigned.predict([1], [2])
     with pytest.raises(TypeError, match="LightFM"):
         WithNeighbours(Popularity())
     with pytest.raises(TypeError, match="ItemNeighbours"):

@@ -187,9 +187,9 @@ class WithNeighbours:
         Raises
         ------
         ValueError
-            Before the first fit.
+            Before the first fit, or for a bad weight that was assigned.
         """
-        return self.neighbours.beside._replace(weight=self.weight)
+        return self.neighbours.beside._replace(weight=_checked_weight(self.weight))
 
     # ---- training --------------------------------------------------------------------------------
 
