@@ -136,6 +136,12 @@ def test_new_people_by_their_history():
     np.testing.assert_allclose(scores[1], expected[ids[1]], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("bad", [(), (1, 2, 3), 7, (None, None)])
+def test_what_are_no_representations_is_refused(bad):
+    with pytest.raises(ValueError, match="user_representations must be"):
+        fitted("warp").recommend(user_representations=bad)
+
+
 def test_fits_go_on_and_grow():
     model = fitted("warp")
     more = sp.coo_matrix(([1.0, 1.0], ([40, 2], [25, 25])), shape=(41, 26), dtype=np.float32)

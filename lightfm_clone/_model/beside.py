@@ -116,12 +116,12 @@ class Beside(NamedTuple):
         """Representations that a caller passes: biases and embeddings, and histories."""
         try:
             *of_model, history = given if len(given) == 3 else (*given, None)
-        except TypeError as error:
+            n, m = len(of_model[0]), self.influence.shape[0]
+        except (TypeError, IndexError) as error:
             raise ValueError(
                 "user_representations must be (biases, embeddings, histories), as fold_in_users "
                 f"returns them, got {type(given).__name__}"
             ) from error
-        n, m = len(of_model[0]), self.influence.shape[0]
         if history is None:
             return of_model, empty_rows(n, m)
         checks.check_matrix(history, "user_representations")
