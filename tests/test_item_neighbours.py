@@ -299,6 +299,16 @@ def test_neighbours_are_a_baseline_of_compare():
     assert len(dialled) == 4
 
 
+def test_who_has_what_speaks_for_nothing_gets_what_is_popular():
+    pd = pytest.importorskip("pandas")
+    users = [0, *np.repeat([1, 2, 3, 4], 3), 5]
+    likes = pd.DataFrame({"user": users, "item": [9, *[4, 6, 2, 4, 6, 2, 4, 6, 3, 4, 6, 3], 1]})
+    shop = Recommender(ItemNeighbours()).fit(likes, user="user", item="item", verbose=False)
+    for lists in (shop.recommend([0], k=2), shop.recommend(history=[[9, 1]], k=2)):
+        assert sorted(lists["item"]) == [4, 6] and set(lists["source"]) == {"popular"}
+    assert set(shop.recommend([1], k=1)["source"]) == {"known"}
+
+
 def test_evaluate_takes_them():
     train = random_interactions(0, (60, 30), 500)
     test = random_interactions(5, (60, 30), 200)

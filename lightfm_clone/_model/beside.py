@@ -55,6 +55,11 @@ class Beside(NamedTuple):
         some.data *= np.float32(self.weight)
         return some
 
+    def speak_of_some(self, histories: Any) -> Any:
+        """Which histories, CSR, have an item that speaks for or against any other, bool [n]."""
+        speaks = np.diff(self.influence.indptr) > 0
+        return np.diff(histories[:, speaks].indptr) > 0
+
     def weighted(self, likes: Any) -> Any:
         """Histories of what new people like, CSR [n, at most m]."""
         m = self.influence.shape[0]

@@ -252,7 +252,9 @@ def vectors_of(shop: Any, people: People, num_threads: int | None) -> Vectors:
         if histories is not None:
             if people.history is not None:
                 source[np.diff(people.history.indptr) > 0] = HISTORY
-            by_model = np.diff(histories.indptr) > 0
+            # Other scores are all 0, which is a list by numbers of items.
+            by_model = shop.model_.beside.speak_of_some(histories)
+            source[~by_model] = POPULAR
         return Vectors(biases[places], vectors[places], source, by_model, histories)
     rows = people.history
     if rows is None:
