@@ -299,6 +299,14 @@ def test_neighbours_are_a_baseline_of_compare():
     assert len(dialled) == 4
 
 
+def test_assigned_parameters_are_checked_by_both_fits():
+    model = ItemNeighbours(6).fit(LIKES)
+    model.method = "riges"
+    for fit in (model.fit, model.fit_partial):
+        with pytest.raises(ValueError, match="method must be"):
+            fit(LIKES)
+
+
 def test_who_has_what_speaks_for_nothing_gets_what_is_popular():
     pd = pytest.importorskip("pandas")
     users = [0, *np.repeat([1, 2, 3, 4], 3), 5]

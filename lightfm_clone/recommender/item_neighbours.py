@@ -217,6 +217,7 @@ class ItemNeighbours(Baseline):
         Parameters, returned value and errors are those of `fit`, and `resize`: whether there may be
         more users or items than before, as for `LightFM.fit_partial`.
         """
+        type(self)(**self.get_params())  # which checks what was assigned
         features = user_features, item_features
         options: dict[str, Any] = {"num_threads": num_threads, "verbose": verbose}
         self._count(interactions, *features, sample_weight, resize=resize, **options)
