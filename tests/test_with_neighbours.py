@@ -202,6 +202,30 @@ def test_files_pickles_copies_and_clones(tmp_path):
         ItemNeighbours.load(tmp_path / "m.lfm")
 
 
+class Mine(LightFM):
+    def __init__(self, mine=1, **others):
+        super().__init__(**others)
+        self.mine = mine
+
+
+def test_files_of_a_sum_with_a_class_of_the_callers(tmp_path):
+    pd = pytest.importorskip("pandas")
+    model = WithNeighbours(Mine(mine=5, loss="warp", random_state=0), ItemNeighbours(6))
+    path = tmp_path / "m.lfm"
+    model.fit(LIKES).save(path)
+    with pytest.raises(ValueError, match="load it with that class"):
+        WithNeighbours.load(path)
+    loaded = WithNeighbours.load(path, model_class=Mine)
+    assert type(loaded.model) is Mine and loaded.model.mine == 5
+    np.testing.assert_array_equal(loaded.recommend(k=4)[0], model.recommend(k=4)[0])
+    events = pd.DataFrame({"user": LIKES.row, "item": LIKES.col})
+    shop = Recommender(model).fit(events, user="user", item="item", epochs=1, verbose=False)
+    shop.save(path)
+    again = Recommender.load(path, model_class=Mine)
+    assert type(again.model_.model) is Mine and again.model_.model.mine == 5
+    assert again.recommend(k=3).equals(shop.recommend(k=3))
+
+
 def test_parameters():
     model = WithNeighbours(LightFM(loss="warp"))
     assert model.get_params(deep=False).keys() == PARTS | {"weight"}

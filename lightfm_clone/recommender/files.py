@@ -202,6 +202,8 @@ def _model(header: Header, arrays: Arrays, model_class: Any) -> Any:
     cls: Any = model_class or _MODELS.get(header["kind"])
     if cls is None:
         raise ValueError(f"it holds a model of the kind {header['kind']!r}, which is not known")
+    if header["kind"] == "WithNeighbours" and issubclass(cls, LightFM):
+        return WithNeighbours.from_parts(header, arrays, cls)
     if issubclass(cls, Baseline | WithNeighbours):
         return cls.from_parts(header, arrays)
     return persistence.model_from_parts(cls, header, arrays)

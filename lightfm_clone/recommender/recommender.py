@@ -722,7 +722,7 @@ class Recommender:
         mmap : bool, default False
             Map the arrays into memory instead of reading them, as in `LightFM.load`.
         model_class : class, optional
-            For a model of a class of your own.
+            For a model of a class of your own, alone or with neighbours beside it.
 
         Returns
         -------

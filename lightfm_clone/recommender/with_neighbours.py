@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -527,10 +528,16 @@ class WithNeighbours:
         write(path, type(self).__name__, *self.to_parts())
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path, *, model_class: type[LightFM] = LightFM) -> Self:
         """Read what `save` wrote.
 
         Nothing in a file is executed, so files of any origin may be loaded.
+
+        Parameters
+        ----------
+        path : path
+        model_class : class, default LightFM
+            For a `model` of a class of your own.
 
         Raises
         ------
@@ -539,7 +546,8 @@ class WithNeighbours:
         ValueError
             If it is something else, damaged, or of a newer version of the format.
         """
-        return load(cls, path, cls.__name__, set(), cls._to_state)
+        to_state = partial(cls._to_state, model_class=model_class)
+        return load(cls, path, cls.__name__, set(), to_state)
 
     def to_parts(self) -> tuple[Header, Arrays]:
         """What a file holds of the sum."""
@@ -556,20 +564,24 @@ class WithNeighbours:
         return header, arrays
 
     @classmethod
-    def from_parts(cls, header: Header, arrays: Arrays) -> Self:
+    def from_parts(
+        cls, header: Header, arrays: Arrays, model_class: type[LightFM] = LightFM
+    ) -> Self:
         """The sum of what `to_parts` made."""
         restored = cls.__new__(cls)
-        restored.__dict__.update(cls._to_state(header, arrays))
+        restored.__dict__.update(cls._to_state(header, arrays, model_class))
         return restored
 
     @classmethod
-    def _to_state(cls, header: Header, arrays: Arrays) -> dict[str, Any]:
+    def _to_state(
+        cls, header: Header, arrays: Arrays, model_class: type[LightFM]
+    ) -> dict[str, Any]:
         parts: dict[str, Header] = {
             name: {"saved_by": header["saved_by"], **part} for name, part in header["parts"].items()
         }
         own = {name: part_of(arrays, name) for name in parts}
         return {
-            "model": model_from_parts(LightFM, parts["model"], own["model"]),
+            "model": model_from_parts(model_class, parts["model"], own["model"]),
             "neighbours": ItemNeighbours.from_parts(parts["neighbours"], own["neighbours"]),
             "weight": _checked_weight(header["weight"]),
         }
