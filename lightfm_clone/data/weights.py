@@ -48,7 +48,9 @@ def activity_weights(interactions: Interactions, power: float = 0.5) -> sp.coo_m
         raise ValueError(f"power must be a finite number, got {power!r}")
     coo = checks.as_coo(interactions, "interactions")
     counts = np.bincount(coo.row, minlength=coo.shape[0]).astype(np.float64)
-    weights = np.maximum(counts, 1)[coo.row] ** -float(power)
+    logs = -float(power) * np.log(counts[coo.row])
+    # Less the largest, so that under any power the largest weight is a number above 0.
+    weights = np.exp(logs - logs.max(initial=-np.inf))
     if len(weights):
         weights /= weights.mean()
     entries = weights.astype(np.float32), (coo.row, coo.col)
