@@ -138,6 +138,8 @@ def test_a_new_person_is_their_history():
     same_ids, same_scores = model.recommend([3, 11], k=5)
     np.testing.assert_array_equal(ids, same_ids)
     np.testing.assert_array_equal(scores, same_scores)
+    wider = sp.hstack([positives[[3]], sp.csr_matrix([[1, 0, 1]])]).tocsr()  # items after the fit
+    assert (model.fold_in_users(wider)[2] != new[2][0]).nnz == 0
     without = model.fold_in_users(sp.csr_matrix((1, 25), dtype=np.float32))
     assert not model.recommend(user_representations=without)[1].any()
 
@@ -247,8 +249,6 @@ def test_bad_requests_are_refused():
     with pytest.raises(ValueError, match="history of user i"):
         few = sp.csr_matrix((3, 4), dtype=np.float32)
         model.predict_rank(LIKES.tocsr()[7:10], user_features=few)
-    with pytest.raises(ValueError, match="items of the fit"):
-        model.fold_in_users(sp.csr_matrix((2, 26), dtype=np.float32))
     with pytest.raises(NotImplementedError):
         model.score_vectors()
     representations = (np.zeros(2, np.float32), np.zeros((2, 1), np.float32))

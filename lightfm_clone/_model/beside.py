@@ -61,14 +61,12 @@ class Beside(NamedTuple):
         return np.diff(histories[:, speaks].indptr) > 0
 
     def weighted(self, likes: Any) -> Any:
-        """Histories of what new people like, CSR [n, at most m]."""
+        """Histories of what new people like, CSR of any number of items, the m of the fit first.
+
+        Items that came after the fit say nothing of others.
+        """
         m = self.influence.shape[0]
-        if likes.shape[1] > m:
-            raise ValueError(
-                f"interactions must have no more than the {m} items of the fit, got "
-                f"{likes.shape[1]}; fit again with what is new"
-            )
-        histories = weighted_rows(likes, m)
+        histories = weighted_rows(likes[:, :m], m)
         histories.data *= np.float32(self.weight)
         return histories
 

@@ -214,8 +214,9 @@ class WithNeighbours:
         so that the metrics of `validation` are of the sum. Callbacks get the model, whose arrays
         are trained.
 
-        `sample_weight` is of the model's loss alone: the neighbours count each positive once. (To
-        weigh them as well, fit the two parts by themselves.)
+        `sample_weight` is of the model's loss alone: the neighbours count each positive once, of
+        ``loss="mse"`` each rating above 0. (To weigh them as well, or to show them other
+        interactions, fit the two parts by themselves.)
         """
         given: dict[str, Any] = {
             "user_features": user_features,
@@ -340,9 +341,9 @@ class WithNeighbours:
         ValueError
             For bad input; the weight stays as it was then.
         """
-        if not len(weights):
-            raise ValueError("weights must hold at least one number, got none")
         tried = [_checked_weight(one, "weights") for one in weights]
+        if not tried:
+            raise ValueError("weights must hold at least one number, got none")
         before, found = self.weight, {}
         try:
             for self.weight in tried:
