@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import floor  # noqa: E402
 import harness  # noqa: E402
 import load  # noqa: E402
+import losses  # noqa: E402
 import models  # noqa: E402
 import pages  # noqa: E402
 import published  # noqa: E402
@@ -484,6 +485,30 @@ def test_medians_of_stages():
     ]
     assert recommender._medians(runs, "a") == {"s": 2.0, "CPU s": 1.0, "MB": 2.0}
     assert set(recommender._medians(runs, "b").values()) == {""}
+
+
+# ---- losses -------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
+def test_neighbours_stand_beside_the_losses(monkeypatch):
+    matrix = workloads.interactions(60, 80, 1500).tocsr()
+    train, test = published.cut(matrix)
+    parts = [part.tocoo() for part in (*published.cut(train), test)]
+    task = losses.Task("small", ("ndcg@10", "auc"), *parts)
+    cold = losses.Task("small, cold items", ("auc",), *parts, tags=sp.identity(80, format="csr"))
+    small = {"epochs": 2, "no_components": 8}
+    chosen = {"softmax": {**small, "user_power": 0.5}, "warp": small, "neighbours": {}}
+    monkeypatch.setattr(losses, "tasks", lambda: [task, cold])
+    monkeypatch.setattr(losses, "CHOSEN", {task.name: chosen, cold.name: chosen})
+    (table,) = losses.measure(workloads.DAILY, lambda row: True).tables
+    names = ["softmax", "softmax + neighbours", "warp", "warp + neighbours", "neighbours"]
+    assert [row[0] for row in table.rows] == names
+    settings = {row[0]: row[1] for row in table.rows}
+    assert settings["softmax + neighbours"] == "weight 5.0"
+    assert float(settings["warp + neighbours"].removeprefix("weight ")) in losses.WEIGHTS
+    assert all(len(row) == len(table.columns) for row in table.rows)
+    assert ["±" in row[2] for row in table.rows] == [True] * 4 + [False]
 
 
 # ---- public splits ------------------------------------------------------------------------------
