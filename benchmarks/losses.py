@@ -178,7 +178,7 @@ BESIDE: dict[str, float | None] = {
     "bpr": None,
     "logistic": None,
 }
-WEIGHTS = (0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200)
+WEIGHTS = (0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 1000)
 NEIGHBOURS = "neighbours"
 WITHOUT_SEED = (POPULARITY, "EASE", NEIGHBOURS)
 WARM_ONLY = ("ALS (implicit)", "EASE")
