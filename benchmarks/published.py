@@ -227,7 +227,7 @@ def report(folder: Path) -> None:
     print(f"{folder.resolve().name}: {n_users:,} users, {n_items:,} items")
     print(f"{train.nnz:,} interactions to train on, {test.nnz:,} to test\n", flush=True)
     table = measured(train, test)
-    print("", markdown_table(table.columns, table.rows), *table.notes, sep="\n")
+    print("", markdown_table(table.columns, table.rows), "", *table.notes, sep="\n")
     if name in PUBLISHED:
         rows = [
             [method, f"{recall:.4f}", f"{ndcg:.4f}", source]
