@@ -1,29 +1,35 @@
 """Which loss when: the quality of each, tuned on a validation set, and what softmax costs.
 
     python benchmarks/losses.py     # tries all of GRIDS on the validation parts, prints the best
+    python benchmarks/losses.py --split FOLDER     # a split of the graph papers (published.py)
 
 The best settings stand in CHOSEN. The part `losses` trains with them on training and validation
-data together and reports the test.
+data together and reports the test. Item neighbours stand beside the models in BESIDE.
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import published
 import scipy.sparse as sp
 import workloads
 from harness import Part, Table
 from models import PEER, Epoch, both_libraries, peer_library, state_of
+from scale import MB, forget_peak, memory
 from workloads import Size
 
-from lightfm_clone import LightFM
+from lightfm_clone import ItemNeighbours, LightFM, WithNeighbours
+from lightfm_clone.data import activity_weights
 from lightfm_clone.evaluation import evaluate
 
 THREADS = 2
@@ -116,19 +122,20 @@ CHOSEN: dict[str, dict[str, dict[str, Any]]] = {
     "ML-1M": {
         POPULARITY: {},
         "softmax": {"temperature": 0.2, "epochs": 25},
-        "softmax, d=128": {"temperature": 0.2, "epochs": 25, "no_components": 128},
-        "softmax, neighbours": {
+        "softmax, d=128": {
             "temperature": 0.15,
             "epochs": 15,
             "no_components": 128,
             "learning_rate": 0.2,
-            "neighbours": 20,
+            "user_power": 0.5,
         },
         "warp": {"learning_rate": 0.02, "max_sampled": 50, "epochs": 30},
         "bpr": {"learning_rate": 0.02, "epochs": 10},
         "logistic": {"learning_rate": 0.05, "epochs": 20},
         "ALS (implicit)": {"regularization": 10.0, "alpha": 1.0, "iterations": 15},
         "EASE": {"l2": 1000.0},
+        "neighbours": {},
+        "neighbours, cosine": {"method": "cosine"},
     },
     "ML-1M, cold items": {
         "softmax": {"temperature": 0.15, "epochs": 25},
@@ -154,12 +161,26 @@ CHOSEN: dict[str, dict[str, dict[str, Any]]] = {
     "Last.fm": {
         POPULARITY: {},
         "softmax": {"temperature": 0.1, "epochs": 25},
+        "softmax, d=128": {"temperature": 0.1, "epochs": 25, "no_components": 128},
         "warp": {"learning_rate": 0.05, "max_sampled": 50, "epochs": 10},
         "bpr": {"learning_rate": 0.02, "epochs": 30},
         "logistic": {"learning_rate": 0.02, "epochs": 20},
         "ALS (implicit)": {"regularization": 10.0, "alpha": 10.0, "iterations": 15},
+        "neighbours": {},
+        "neighbours, cosine": {"method": "cosine"},
     },
 }
+# Models that get neighbours beside them, with their weight; None is chosen on the validation part.
+BESIDE: dict[str, float | None] = {
+    "softmax": 5.0,
+    "softmax, d=128": 5.0,
+    "warp": None,
+    "bpr": None,
+    "logistic": None,
+}
+WEIGHTS = (0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 1000)
+NEIGHBOURS = "neighbours"
+WITHOUT_SEED = (POPULARITY, "EASE", NEIGHBOURS)
 WARM_ONLY = ("ALS (implicit)", "EASE")
 NO_COMPONENTS = 64
 
@@ -230,26 +251,6 @@ def _ease(train: sp.coo_matrix, l2: float, known: sp.csr_matrix) -> Scored:
     return Scored(lambda users: known[users] @ weights)
 
 
-def with_neighbours(matrix: sp.csr_matrix, k: int) -> sp.csr_matrix:
-    """Features of rows: the row itself for one half, the k rows most like it for the other."""
-    common = (matrix @ matrix.T).toarray()
-    lengths = np.sqrt(np.maximum(common.diagonal(), 1))
-    np.fill_diagonal(common, 0)
-    cosines = common / np.outer(lengths, lengths)
-    nearest = np.argpartition(-cosines, k, axis=1)[:, :k]
-    weights = np.take_along_axis(cosines, nearest, axis=1)
-    weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
-    places = weights.ravel(), nearest.ravel(), np.arange(0, nearest.size + 1, k)
-    neighbours = sp.csr_matrix(places, common.shape)
-    return (0.5 * sp.identity(len(common)) + 0.5 * neighbours).tocsr()
-
-
-def balanced(train: sp.coo_matrix) -> sp.coo_matrix:
-    """Weights for users to count by the roots of their numbers of interactions, 1 in the mean."""
-    weights = np.bincount(train.row)[train.row] ** -0.5
-    return sp.coo_matrix((weights / weights.mean(), (train.row, train.col)), train.shape)
-
-
 def trained(
     task: Task, method: str, settings: dict[str, Any], train: sp.coo_matrix, seed: int
 ) -> Any:
@@ -257,30 +258,39 @@ def trained(
         return _popularity(train)
     if method == "EASE":
         return _ease(train, known=train.tocsr(), **settings)
+    if method == NEIGHBOURS:
+        return ItemNeighbours(**settings).fit(train, num_threads=THREADS)
     if method in WARM_ONLY:
         return _als(train, settings, seed)
     settings = dict(settings)
     epochs, no_components = settings.pop("epochs"), settings.pop("no_components", NO_COMPONENTS)
-    neighbours = settings.pop("neighbours", 0)
+    power = settings.pop("user_power", 0.0)
     model = LightFM(no_components, loss=method, random_state=seed, **settings)
-    fit = partial(model.fit, epochs=epochs, num_threads=THREADS)
-    if neighbours:
-        matrix = train.tocsr()
-        of_users = with_neighbours(matrix, neighbours)
-        of_items = with_neighbours(matrix.T.tocsr(), neighbours)
-        fit(train, user_features=of_users, item_features=of_items, sample_weight=balanced(train))
-        user_biases, user_embeddings = model.get_user_representations(of_users)
-        item_biases, item_embeddings = model.get_item_representations(of_items)
-        return _with_arrays(
-            user_embeddings=user_embeddings,
-            item_embeddings=item_embeddings,
-            user_biases=user_biases,
-            item_biases=item_biases,
-        )
     features = None
     if task.tags is not None:
         features = sp.hstack([sp.identity(task.tags.shape[0]), task.tags], format="csr")
-    return fit(train, item_features=features)
+    return model.fit(
+        train,
+        item_features=features,
+        sample_weight=activity_weights(train, power) if power else None,
+        epochs=epochs,
+        num_threads=THREADS,
+    )
+
+
+def chosen_weight(task: Task, method: str, settings: dict[str, Any]) -> float:
+    """The weight of neighbours that is best on the validation part, of one seed."""
+    model = trained(task, method, settings, task.train, seed=0)
+    neighbours = trained(task, NEIGHBOURS, {}, task.train, seed=0)
+    beside = WithNeighbours(model, neighbours)
+    beside.choose_weight(
+        task.validation,
+        task.train,
+        metric=task.metrics[0],
+        weights=WEIGHTS,
+        num_threads=THREADS,
+    )
+    return beside.weight
 
 
 def judged(task: Task, model: Any, known: sp.coo_matrix, wanted: sp.coo_matrix) -> dict[str, float]:
@@ -301,38 +311,81 @@ def judged(task: Task, model: Any, known: sp.coo_matrix, wanted: sp.coo_matrix) 
     return {name: float(result[name]) for name in task.metrics}
 
 
+@dataclass
+class Fits:
+    """Models of a method, a seed each, and what they took."""
+
+    models: list[Any]
+    seconds: float  # the median
+    megabytes: float  # the most that one took beside its data
+
+    @classmethod
+    def of(cls, seeds: int, fit: Callable[[int], Any]) -> Fits:
+        models, took, more = [], [], []
+        for seed in range(seeds):
+            forget_peak()
+            before, start = memory("VmRSS"), time.perf_counter()
+            models.append(fit(seed))
+            took.append(time.perf_counter() - start)
+            more.append((memory("VmHWM") - before) / MB)
+        return cls(models, statistics.median(took), max(more))
+
+
+def _row(task: Task, name: str, settings: dict[str, Any], fits: Fits, known: Any) -> list[Any]:
+    row = [name, ", ".join(f"{name} {value}" for name, value in settings.items())]
+    found = [judged(task, model, known, task.test) for model in fits.models]
+    for metric in task.metrics:
+        values = [each[metric] for each in found]
+        spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+        row.append(f"{statistics.mean(values):.4f}{spread}")
+    row += [fits.seconds, fits.megabytes]
+    print(task.name, *row, sep="  ", flush=True)
+    return row
+
+
 def measure(size: Size, wanted: Callable[[str], bool]) -> Part:
     part = Part("losses", "Quality of the losses")
     part.notes = [
         "Settings were chosen on the validation part, of one seed; models are then trained on "
         f"training and validation data together, with {THREADS} threads, and judged on the test "
         f"part, known items masked. d={NO_COMPONENTS} where nothing else is said; means and "
-        "standard deviations over 3 seeds. Seconds are those of a fit.",
+        "standard deviations over 3 seeds. Seconds are those of a fit; MB the most memory that it "
+        "took beside its data.",
         "ML-1M: the third-party split, all 3,706 rated items ranked. Last.fm: the suggested warm "
-        "test. Cold items: the suggested masks; the test items, new to the model, are ranked among "
-        "themselves by genres (ML-1M) or tags (Last.fm); popularity knows nothing of them.",
-        "Neighbours, identity dropout: as in docs/losses.md.",
+        "test.",
+        'Neighbours: `ItemNeighbours` with its defaults. "+ neighbours": `WithNeighbours` of '
+        "the model above it; a weight other than 5 was chosen on the validation part. user_power: "
+        "the sample weights are `activity_weights`.",
     ]
+    if size.cold:
+        part.notes.append(
+            "Cold items: the suggested masks; the test items, new to the model, are ranked among "
+            "themselves by genres (ML-1M) or tags (Last.fm); popularity knows nothing of them. "
+            "Identity dropout: as in docs/losses.md."
+        )
     for task in tasks():
-        if task.name not in CHOSEN or not wanted(task.name):
+        is_asked = task.name in CHOSEN and wanted(task.name)
+        if not is_asked or (task.tags is not None and not size.cold):
             continue
         together = sp.coo_matrix(task.train.tocsr() + task.validation.tocsr())
-        table = Table(task.name, ["method", "settings", *task.metrics, "seconds"], [])
+        columns = ["method", "settings", *task.metrics, "seconds", "MB"]
+        table = Table(task.name, columns, [])
         part.tables.append(table)
-        for method, settings in CHOSEN[task.name].items():
-            found, took = [], []
-            for seed in range(1 if method in (POPULARITY, "EASE") else 3):
-                start = time.perf_counter()
-                model = trained(task, method.split(",")[0], settings, together, seed)
-                took.append(time.perf_counter() - start)
-                found.append(judged(task, model, together, task.test))
-            row = [method, ", ".join(f"{name} {value}" for name, value in settings.items())]
-            for metric in task.metrics:
-                values = [each[metric] for each in found]
-                spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
-                row.append(f"{statistics.mean(values):.4f}{spread}")
-            table.rows.append([*row, statistics.median(took)])
-            print(task.name, *table.rows[-1], sep="  ", flush=True)
+        neighbours = Fits.of(1, partial(trained, task, NEIGHBOURS, {}, together))
+        for name, settings in CHOSEN[task.name].items():
+            method = name.split(",")[0]
+            seeds = 1 if method in WITHOUT_SEED else 3
+            fits = Fits.of(seeds, partial(trained, task, method, settings, together))
+            table.rows.append(_row(task, name, settings, fits, together))
+            if task.tags is None and name in BESIDE:
+                weight = BESIDE[name] or chosen_weight(task, method, settings)
+                beside = Fits(
+                    [WithNeighbours(model, *neighbours.models, weight) for model in fits.models],
+                    fits.seconds + neighbours.seconds,
+                    max(fits.megabytes, neighbours.megabytes),
+                )
+                row = _row(task, f"{name} + neighbours", {"weight": weight}, beside, together)
+                table.rows.append(row)
     return part
 
 
@@ -405,5 +458,16 @@ def tune() -> None:
             print(f"{task.name}: {method}: {max(results, key=lambda each: each[0])}", flush=True)
 
 
+def main() -> None:
+    summary, *_ = __doc__.splitlines()
+    parser = argparse.ArgumentParser(description=summary)
+    parser.add_argument("--split", type=Path, help="a folder of train.txt and test.txt")
+    split = parser.parse_args().split
+    if split is None:
+        tune()
+    else:
+        published.report(split)
+
+
 if __name__ == "__main__":
-    tune()
+    main()

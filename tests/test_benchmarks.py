@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 from conftest import ROOT
 
-from lightfm_clone import LightFM
+from lightfm_clone import ItemNeighbours, LightFM
 
 if not (ROOT / "benchmarks").is_dir():
     pytest.skip("the benchmarks are not here", allow_module_level=True)
@@ -20,8 +20,10 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import floor  # noqa: E402
 import harness  # noqa: E402
 import load  # noqa: E402
+import losses  # noqa: E402
 import models  # noqa: E402
 import pages  # noqa: E402
+import published  # noqa: E402
 import ranges  # noqa: E402
 import ranking  # noqa: E402
 import recommender  # noqa: E402
@@ -483,3 +485,120 @@ def test_medians_of_stages():
     ]
     assert recommender._medians(runs, "a") == {"s": 2.0, "CPU s": 1.0, "MB": 2.0}
     assert set(recommender._medians(runs, "b").values()) == {""}
+
+
+# ---- losses -------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
+def test_neighbours_stand_beside_the_losses(monkeypatch):
+    matrix = workloads.interactions(60, 80, 1500).tocsr()
+    train, test = published.cut(matrix)
+    parts = [part.tocoo() for part in (*published.cut(train), test)]
+    task = losses.Task("small", ("ndcg@10", "auc"), *parts)
+    cold = losses.Task("small, cold items", ("auc",), *parts, tags=sp.identity(80, format="csr"))
+    small = {"epochs": 2, "no_components": 8}
+    chosen = {"softmax": {**small, "user_power": 0.5}, "warp": small, "neighbours": {}}
+    monkeypatch.setattr(losses, "tasks", lambda: [task, cold])
+    monkeypatch.setattr(losses, "CHOSEN", {task.name: chosen, cold.name: chosen})
+    (table,) = losses.measure(workloads.DAILY, lambda row: True).tables
+    names = ["softmax", "softmax + neighbours", "warp", "warp + neighbours", "neighbours"]
+    assert [row[0] for row in table.rows] == names
+    settings = {row[0]: row[1] for row in table.rows}
+    assert settings["softmax + neighbours"] == "weight 5.0"
+    assert float(settings["warp + neighbours"].removeprefix("weight ")) in losses.WEIGHTS
+    assert all(len(row) == len(table.columns) for row in table.rows)
+    assert ["±" in row[2] for row in table.rows] == [True] * 4 + [False]
+
+
+# ---- public splits ------------------------------------------------------------------------------
+
+
+def split_in(folder, train: str, test: str):
+    for name, lines in (("train.txt", train), ("test.txt", test)):
+        (folder / name).write_text(lines)
+    return folder
+
+
+def test_split_is_read(tmp_path):
+    """Users in any order, without items, with an item twice, and of the test alone."""
+    train, test = published.read(split_in(tmp_path, "2 5 0 5\n\n0 1 \n1\n", "0 2\n3 4 1\n"))
+    assert train.shape == test.shape == (4, 6)
+    assert [train[user].indices.tolist() for user in range(4)] == [[1], [], [0, 5], []]
+    assert [test[user].indices.tolist() for user in range(4)] == [[2], [], [], [1, 4]]
+    assert (train.data == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [("1 2 x", "got '1 2 x'"), ("1 -2", "got '1 -2'"), ("1 2.0", "of at least 0"),
+     ("1,2,3", "user item item"), ("0 2", "user 0 has a line above already")],
+)  # fmt: skip
+def test_malformed_lines_are_told_with_their_place(tmp_path, line, told):
+    with pytest.raises(ValueError, match=r"train\.txt, line 2: ") as error:
+        published.read(split_in(tmp_path, f"0 1\n{line}\n", "0 2\n"))
+    assert told in str(error.value)
+
+
+def test_parts_without_interactions_are_told(tmp_path):
+    with pytest.raises(ValueError, match=r"test\.txt: there are no interactions"):
+        published.read(split_in(tmp_path, "0 1\n", "0\n"))
+
+
+def test_validation_is_a_tenth_of_each_user():
+    train = workloads.interactions(300, 200, 6000).tocsr()
+    left, held_out = published.cut(train)
+    assert (left + held_out != train).nnz == 0
+    assert left.multiply(held_out).nnz == 0
+    counts = np.diff(train.indptr)
+    np.testing.assert_array_equal(np.diff(held_out.indptr), np.rint(counts / 10))
+    assert (published.cut(train)[1] != held_out).nnz == 0
+    assert (published.cut(train, seed=1)[1] != held_out).nnz > 0
+
+
+def test_protocol_is_that_of_the_papers():
+    """Item by item, from the definition; a test item that was trained on is never in a list."""
+    matrix = workloads.interactions(60, 80, 1500).tocsr()
+    train, test = published.cut(matrix)
+    test = test + sp.csr_matrix(([1.0], ([0], [train[0].indices[0]])), test.shape)
+    test.data[:] = 1
+    model = ItemNeighbours().fit(train)
+    recalls, ndcgs = [], []
+    for user in np.flatnonzero(np.diff(test.indptr)):
+        scores = model.predict(user, np.arange(80))
+        scores[train[user].indices] = -np.inf
+        best = np.argsort(-scores, kind="stable")[:20]
+        hits = np.isin(best, test[user].indices)
+        wanted = test[user].nnz
+        recalls.append(hits.sum() / wanted)
+        ideal = sum(1 / np.log2(place + 2) for place in range(min(20, wanted)))
+        ndcgs.append(sum(1 / np.log2(place + 2) for place in np.flatnonzero(hits)) / ideal)
+    found = published.judged(model, train, test)
+    np.testing.assert_allclose(found, [np.mean(recalls), np.mean(ndcgs)], rtol=1e-6)
+
+
+def test_lists_may_be_short():
+    test = sp.csr_matrix(np.eye(3))[:2]
+    lists = np.array([[0, -1], [-1, -1]], np.int32)
+    np.testing.assert_array_equal(published.of_lists(lists, test), [[1, 0], [1, 0]])
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
+def test_split_is_reported_beside_what_is_published(tmp_path, monkeypatch, capsys):
+    train, test = published.cut(workloads.interactions(60, 80, 1500).tocsr())
+    folder = tmp_path / "Yelp2018"
+    folder.mkdir()
+    lines = [
+        "".join(f"{user} {' '.join(map(str, part[user].indices))}\n" for user in range(60))
+        for part in (train, test)
+    ]
+    monkeypatch.setattr(published, "EPOCHS", 2)
+    published.report(split_in(folder, *lines))
+    shown = capsys.readouterr().out
+    assert "60 users, 80 items" in shown
+    assert shown.count("validation, ") == 6
+    for model in ("neighbours", "softmax, d=64", "softmax, d=128 + neighbours"):
+        assert f"\n| {model} | " in shown
+    assert "| LightGCN | 0.0649 | 0.0530 | " in shown
+    published.report(split_in(tmp_path, *lines))
+    assert "Published values are known of gowalla, yelp2018, amazonbook." in capsys.readouterr().out

@@ -42,6 +42,15 @@ def check_losses(output: str) -> None:
     assert held_out > 0.32 and seen > 0.5
 
 
+def check_neighbours(output: str) -> None:
+    *ndcgs, weight = numbers_in(output)
+    assert len(ndcgs) == 3 and min(ndcgs) > 0.3 and weight > 0
+    assert "as those who are known: True" in output
+    assert output.rstrip().endswith("  = score") and re.search(
+        r" item \d+ → item \d+$", output, re.M
+    )
+
+
 def check_persistence(output: str) -> None:
     assert sorted(os.listdir()) == ["films.dataset", "films.lightfm"]
 
