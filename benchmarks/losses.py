@@ -356,16 +356,11 @@ def measure(size: Size, wanted: Callable[[str], bool]) -> Part:
         'Neighbours: `ItemNeighbours` with its defaults. "+ neighbours": `WithNeighbours` of '
         "the model above it; a weight other than 5 was chosen on the validation part. user_power: "
         "the sample weights are `activity_weights`.",
+        "Cold items: the suggested masks; the test items, new to the model, are ranked among "
+        "themselves by genres (ML-1M) or tags (Last.fm). Identity dropout: as in docs/losses.md.",
     ]
-    if size.cold:
-        part.notes.append(
-            "Cold items: the suggested masks; the test items, new to the model, are ranked among "
-            "themselves by genres (ML-1M) or tags (Last.fm); popularity knows nothing of them. "
-            "Identity dropout: as in docs/losses.md."
-        )
     for task in tasks():
-        is_asked = task.name in CHOSEN and wanted(task.name)
-        if not is_asked or (task.tags is not None and not size.cold):
+        if task.name not in CHOSEN or not wanted(task.name):
             continue
         together = sp.coo_matrix(task.train.tocsr() + task.validation.tocsr())
         columns = ["method", "settings", *task.metrics, "seconds", "MB"]

@@ -51,7 +51,6 @@ class Size:
     ratings: tuple[int, int, int]  # users, items, rows of a file
     shop: tuple[int, int, int]  # visitors, products, events
     requests: tuple[int, int, int]  # users, items, events behind a loaded file
-    cold: bool = False  # are the losses judged on cold items, too? That takes long
 
     def matrix(self) -> sp.coo_matrix:
         """The synthetic interactions that training is timed on."""
@@ -141,7 +140,6 @@ FULL = replace(
     growth_over=("interactions",),
     scale=(200_948, 84_432, 32_000_000, 20, 10_000),
     ratings=(200_948, 84_432, 32_000_000),
-    cold=True,
 )
 SIZES = {size.name: size for size in (QUICK, DAILY, FULL)}
 
