@@ -124,13 +124,17 @@ class Codes:
     def __init__(self, vectors: Floats) -> None: ...
 
 @final
+class Influences:
+    def __init__(self, rows: _CsrParts, n_items: int, cut: bool) -> None: ...
+
+@final
 class Items:
     def __init__(
         self,
         biases: Floats,
         vectors: Floats,
         packed: bool,
-        influence: _CsrParts | None = None,
+        influence: Influences | None = None,
     ) -> None: ...
     def best(
         self,

@@ -26,15 +26,26 @@ from cython cimport final
 from cython.operator cimport dereference
 from cython.parallel cimport prange
 from libc.math cimport NAN
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport (
+    INT32_MAX,
+    int16_t,
+    int32_t,
+    int64_t,
+    uint8_t,
+    uint16_t,
+    uint32_t,
+    uint64_t,
+)
 from libc.string cimport memset
 from libcpp.memory cimport make_unique, unique_ptr
+from libcpp.vector cimport vector
 
 from lightfm_clone._kernels cimport (
     BAD_COLUMN,
     BAD_ROW,
     BPR,
     DRAWS_NEGATIVES,
+    INFLUENCE_TILE,
     KNOWN_CHUNK,
     LOSS_NAMES,
     MAX_CLASSES,
@@ -77,6 +88,7 @@ from lightfm_clone._kernels cimport (
     Scales,
     Side,
     Sparse,
+    SparseTile,
     StoredFeatures,
     Sums,
     add_item_counts,
@@ -85,6 +97,7 @@ from lightfm_clone._kernels cimport (
     are_sorted,
     compiler,
     count_users,
+    cut_tile,
     exchange_rows,
     fill_alias_table,
     fill_filters,
@@ -1244,13 +1257,12 @@ cdef Sparse as_sparse(parts):
 
 
 cdef inline Influence influence_for(
-    const Influence& all, int64_t first, int64_t[:, ::1] places, float[:, ::1] dense, int thread
+    const Influence& all, int64_t first, float[:, ::1] dense, int thread
 ) noexcept nogil:
     """With the histories from row `first` on, and with a thread's own scratch."""
     cdef Influence part = all
     if all.histories.indptr != NULL:
         part.histories.indptr = all.histories.indptr + first
-        part.places = &places[thread, 0]
         part.dense = &dense[thread, 0]
     return part
 
@@ -1306,7 +1318,6 @@ def add_influence(float[::1] scores, histories, columns, const int32_t[::1] user
     all.columns = as_sparse(columns)
     cdef int threads = threads_for(num_threads, n_blocks), thread
     cdef unique_ptr[Pieces] pieces = make_unique[Pieces](n_blocks, threads)
-    cdef int64_t[:, ::1] places = np.empty((threads, 1), dtype=np.int64)
     cdef float[:, ::1] dense = np.zeros((threads, n_rows + 1), dtype=np.float32)
     with nogil:
         for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
@@ -1314,7 +1325,7 @@ def add_influence(float[::1] scores, histories, columns, const int32_t[::1] user
             while block >= 0:
                 start = block * 1024
                 kernels.add_influence(
-                    influence_for(all, 0, places, dense, thread), &user_ids[start],
+                    influence_for(all, 0, dense, thread), &user_ids[start],
                     &item_ids[start], min(1024, n - start), &scores[start],
                 )
                 block = dereference(pieces).next(block)
@@ -1472,6 +1483,57 @@ cdef class Codes:
 
 
 @final
+cdef class Influences:
+    """What items of users' histories add to the scores of n_items others.
+
+    Parameters
+    ----------
+    rows : (indptr, indices, values)
+        By the item that speaks, the items that it speaks for, sorted and distinct.
+    n_items : int
+    cut : bool
+        Whether to copy them into tiles, which packed items need; for a few users it would cost more
+        than it saves.
+    """
+
+    cdef Sparse rows
+    cdef int64_t n_rows
+    cdef int64_t n_items
+    cdef vector[SparseTile] tiles
+    cdef object arrays
+
+    def __init__(self, rows, int64_t n_items, cut):
+        self.rows = as_sparse(rows)
+        self.n_rows = len(rows[0]) - 1
+        self.n_items = n_items
+        self.arrays = rows
+        cdef int64_t n_tiles = ceil_divide(n_items, INFLUENCE_TILE) if cut else 0, done = 0, n, t
+        if n_tiles == 0:
+            return
+        # The last row is there where nothing is.
+        indptr = np.empty((n_tiles, self.n_rows + 1), dtype=np.int32)
+        indices = np.empty(len(rows[1]) + 1, dtype=np.uint16)
+        values = np.empty(len(rows[1]) + 1, dtype=np.float32)
+        self.arrays = rows, indptr, indices, values
+        cdef int32_t[:, ::1] begins = indptr
+        cdef uint16_t[::1] places = indices
+        cdef float[::1] weights = values
+        cdef int64_t[::1] at = rows[0].copy()
+        cdef SparseTile tile
+        for t in range(n_tiles):
+            tile.indptr = &begins[t, 0]
+            tile.indices = &places[done]
+            tile.values = &weights[done]
+            with nogil:
+                n = cut_tile(self.rows, self.n_rows, t * INFLUENCE_TILE, &at[0], &begins[t, 0],
+                             &places[done], &weights[done])
+            if n > INT32_MAX:
+                raise ValueError(f"the influence has too many entries for {INFLUENCE_TILE} items")
+            self.tiles.push_back(tile)
+            done += n
+
+
+@final
 cdef class Items:
     """Representations of items, and a copy of them packed for the ranking kernels.
 
@@ -1481,9 +1543,9 @@ cdef class Items:
     vectors : float32 [n_items, no_components]
     packed : bool
         Whether to pack them; for a few users it would cost more than it saves.
-    influence : (indptr, indices, values), optional
-        What items of users' histories add to the scores: by the item that speaks, the items that it
-        speaks for, sorted and distinct. Users then come with histories of the same kind.
+    influence : Influences, optional
+        Of as many items, cut if they are packed. Users then come with histories: (indptr, indices,
+        values), sorted and distinct.
     """
 
     cdef Representations representations
@@ -1491,11 +1553,10 @@ cdef class Items:
     cdef int32_t no_components
     cdef object arrays
     cdef const float* panels
-    cdef Sparse influence
-    cdef object influence_parts
+    cdef Influences influence
 
     def __init__(self, const float[::1] biases, const float[:, ::1] vectors, packed,
-                 influence=None):
+                 Influences influence=None):
         cdef float[::1] panels
         self.n_items = <int32_t> vectors.shape[0]
         self.no_components = <int32_t> vectors.shape[1]
@@ -1512,20 +1573,25 @@ cdef class Items:
             self.arrays = biases, vectors, panels
         else:
             self.arrays = biases, vectors
-        self.influence_parts = influence
-        if influence is not None:
-            self.influence = as_sparse(influence)
+        if influence is not None and (
+            influence.n_items != self.n_items or (self.panels != NULL and influence.tiles.empty())
+        ):
+            raise ValueError("the influence and the items do not fit each other")
+        self.influence = influence
 
     cdef Influence lend_influence(self, histories, columns, int64_t n_users):
         cdef Influence all
         memset(&all, 0, sizeof(all))
-        if (histories is None) != (self.influence_parts is None):
+        if (histories is None) != (self.influence is None):
             raise ValueError("users have histories where items have an influence, and only there")
         if histories is not None:
             if len(histories[0]) != n_users + 1:
                 raise ValueError("there must be a history for each user")
             all.histories = as_sparse(histories)
-            all.rows = self.influence
+            all.rows = self.influence.rows
+            all.n_rows = self.influence.n_rows
+            if self.panels != NULL:
+                all.tiles = self.influence.tiles.data()
         if columns is not None:
             all.columns = as_sparse(columns)
         return all
@@ -1554,13 +1620,11 @@ cdef class Items:
         )
         cdef unique_ptr[Pieces] pieces = make_unique[Pieces](ceil_divide(n, size), threads)
         cdef Influence influence = self.lend_influence(histories, None, n)
-        cdef int64_t n_places = 0
-        if histories is not None:
-            bounds = np.asarray(histories[0])[np.append(np.arange(0, n, size), n)]
-            n_places = np.diff(bounds).max()
-        cdef int64_t[:, ::1] places = np.empty((threads, n_places + 1), dtype=np.int64)
         cdef float[:, ::1] dense = np.empty((threads, 1), dtype=np.float32)
-        cdef float[:, ::1] scratch = aligned_zeros((threads, USERS_AT_ONCE * tile_size(influence)))
+        cdef int64_t n_lists = USERS_AT_ONCE if self.panels != NULL else min(n, USERS_AT_ONCE)
+        cdef float[:, ::1] scratch = aligned_empty(
+            (threads, max(n_lists * tile_size(influence, self.n_items), 1))
+        )
         cdef const int32_t* out = &excluded[0] if excluded.shape[0] else NULL
         cdef int16_t[:, ::1] user_codes
         if codes is not None:
@@ -1575,7 +1639,7 @@ cdef class Items:
                     if codes is None:
                         kernels.top_items(
                             shifted(users, first, self.no_components),
-                            influence_for(influence, first, places, dense, thread),
+                            influence_for(influence, first, dense, thread),
                             <int32_t> min(size, n - first), self.representations, self.panels,
                             self.n_items, self.no_components, &begins[first], &ends[first], out, k,
                             &scratch[thread, 0], &ids[first, 0], &scores[first, 0],
@@ -1616,15 +1680,10 @@ cdef class Items:
         cdef Influence influence = self.lend_influence(
             histories, columns, user_vectors.shape[0]
         )
-        cdef int64_t longest = 0, n_rows = 0
-        if histories is not None:
-            longest = np.diff(histories[0]).max()
-            n_rows = len(self.influence_parts[0])
-        cdef int64_t[:, ::1] places = np.empty(
-            (threads, USERS_AT_ONCE * longest + 1), dtype=np.int64
+        cdef float[:, ::1] dense = np.zeros((threads, influence.n_rows + 1), dtype=np.float32)
+        cdef float[:, ::1] scratch = aligned_empty(
+            (threads, USERS_AT_ONCE * tile_size(influence, self.n_items))
         )
-        cdef float[:, ::1] dense = np.zeros((threads, n_rows + 1), dtype=np.float32)
-        cdef float[:, ::1] scratch = aligned_zeros((threads, USERS_AT_ONCE * tile_size(influence)))
         cdef const int32_t* train = &train_indices[0] if train_indices.shape[0] else NULL
         with nogil:
             for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
@@ -1632,7 +1691,7 @@ cdef class Items:
                 while group >= 0:
                     first = group * USERS_AT_ONCE
                     kernels.rank_users(
-                        users, influence_for(influence, 0, places, dense, thread), self.panels,
+                        users, influence_for(influence, 0, dense, thread), self.panels,
                         self.n_items, self.no_components, &user_ids[first],
                         <int32_t> min(USERS_AT_ONCE, n_users - first), &test_indptr[0],
                         &test_indices[0], &train_indptr[0], train, &scratch[thread, 0],

@@ -1,6 +1,6 @@
 """What the compiled core uses of the C++ in `_kernels/`, declared as it is there."""
 
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from *:
     """
@@ -23,6 +23,7 @@ cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
     const bint* DRAWS_NEGATIVES
     const char** SCHEDULE_NAMES
     cdef uint32_t NOT_POSITIVE
+    cdef int INFLUENCE_TILE
     cdef int PANEL
     cdef int USERS_AT_ONCE
     cdef int USERS_IN_BLOCK
@@ -114,19 +115,25 @@ cdef extern from "_kernels/interface.hpp" namespace "lfm" nogil:
         const float* vectors
         const float* biases
 
-    cdef struct Sparse:
+    ctypedef struct Sparse:
         const int64_t* indptr
         const int32_t* indices
+        const float* values
+
+    ctypedef struct SparseTile:
+        const int32_t* indptr
+        const uint16_t* indices
         const float* values
 
     cdef struct Influence:
         Sparse histories
         Sparse rows
+        const SparseTile* tiles
         Sparse columns
-        int64_t* places
+        int64_t n_rows
         float* dense
 
-    int32_t tile_size(const Influence& influence)
+    int32_t tile_size(const Influence& influence, int32_t n_items)
 
     cdef struct Kernels:
         BlockKernel (*block_kernel)(int loss, int schedule, const Problem& problem) noexcept nogil
@@ -274,6 +281,8 @@ cdef extern from "_kernels/packing.hpp" namespace "lfm" nogil:
     void exchange_rows(const PackedRows& packed, int64_t first, int64_t last,
                        const PublicArrays& arrays)
     bint are_finite(const PackedRows& packed, int64_t first, int64_t last)
+    int64_t cut_tile(const Sparse& rows, int64_t n_rows, int64_t first, int64_t* at,
+                     int32_t* indptr, uint16_t* places, float* values)
 
 cdef extern from "_kernels/features.hpp" namespace "lfm" nogil:
     cdef enum Fault:

@@ -252,6 +252,23 @@ def test_ranks_are_counts(n_users):
         assert ranks[user, item] == (scores[user, others] >= scores[user, item]).sum()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.bool_])
+def test_ranks_of_rows_in_no_order(dtype):
+    rng = np.random.default_rng(0)
+    users, items = integers(rng, 4, 2), PreparedItems(*integers(rng, 30, 2))
+    in_order = sp.csr_matrix((rng.random((4, 30)) < 0.4).astype(dtype))
+    order = np.concatenate(
+        [rng.permutation(np.arange(*in_order.indptr[u : u + 2])) for u in range(4)]
+    )
+    test = sp.csr_matrix(
+        (in_order.data[order], in_order.indices[order], in_order.indptr), shape=(4, 30)
+    )
+    ranks = items.ranks(users, test)
+    assert ranks.dtype == np.float32
+    np.testing.assert_array_equal(ranks.indices, test.indices)
+    np.testing.assert_array_equal(ranks.data, items.ranks(users, in_order).data[order])
+
+
 def test_ranks_of_shared_entries():
     users, items = (
         (np.zeros(1, np.float32), np.ones((1, 1), np.float32)),

@@ -120,6 +120,27 @@ def test_equal_items_tie_and_threads_agree(n_users):
     np.testing.assert_array_equal(np.take_along_axis(ranks, ids, 1), expected)
 
 
+@pytest.mark.parametrize("n_users", [2, 20])
+def test_lists_ranks_and_pairs_round_alike(n_users):
+    """Over several tiles, rows without an entry in some, and rows of more than is added at once."""
+    rng = np.random.default_rng(0)
+    n, n_history = 70_000, 40
+    share = np.repeat([0.3, 0.01, 1e-4, 0], n_history // 4)
+    dense = rng.normal(size=(n_history, n)) * (rng.random((n_history, n)) < share[:, None])
+    items = PreparedItems(rng.normal(size=n), np.zeros((n, 0)), sp.csr_matrix(dense, dtype="f4"))
+    histories = sp.csr_matrix(rng.normal(size=(n_users, n_history)), dtype=np.float32)
+    users = rng.normal(size=n_users).astype(np.float32), np.zeros((n_users, 0), "f4"), histories
+    ids, scores = items.best(users, 200)
+    assert len(np.unique(ids // 32_768)) == 3
+    np.testing.assert_array_equal(items.scores(users, ids), scores)
+    test = sp.csr_matrix((np.ones(ids.size), ids.ravel(), np.arange(0, ids.size + 1, 200)))
+    test.resize(n_users, n)
+    ranks = items.ranks(users, test).data.reshape(ids.shape)
+    # Of equal scores both have the worse rank.
+    expected = (scores[:, None, :] >= scores[:, :, None]).sum(axis=2) - 1
+    np.testing.assert_array_equal(ranks, expected)
+
+
 def test_scores_of_lists_and_pairs():
     users, items = real(1)
     dense = (

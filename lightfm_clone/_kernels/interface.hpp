@@ -170,21 +170,26 @@ struct Representations {
 
 // A sparse matrix by rows, or by columns: number r has the entries indptr[r] .. indptr[r + 1] - 1,
 // their indices ascending and distinct. Without `indptr` there is none.
-struct Sparse {
-    const int64_t* indptr;
-    const int32_t* indices;
+template <class Pointer, class Index>
+struct SparseOf {
+    const Pointer* indptr;
+    const Index* indices;
     const float* values;
 };
+using Sparse = SparseOf<int64_t, int32_t>;
+// INFLUENCE_TILE columns of a matrix by rows, the indices counted from the first of them.
+using SparseTile = SparseOf<int32_t, uint16_t>;
 
 // What the items of users' histories add to the scores: h_u . B_i, with h_u a row of `histories`
-// and B_i a column of the influence. A score takes it last, one multiply-add for each item of the
-// history that speaks for item i, by rising number.
+// and B_i a column of the influence. A score takes it last, one product for each item of the
+// history that speaks for item i, by rising number. Each product is rounded before it is added.
 struct Influence {
-    Sparse histories;  // by user; without it nothing is added
-    Sparse rows;       // B by the item that speaks; for scores of all items
-    Sparse columns;    // B by the item that it speaks for; for scores of single items
-    int64_t* places;   // this thread's: one for each entry of the histories of a block of users
-    float* dense;      // this thread's: one for each row of B, zeros before a call and after it
+    Sparse histories;         // by user; without it nothing is added
+    Sparse rows;              // B by the item that speaks
+    const SparseTile* tiles;  // the same, cut; where items are in panels
+    Sparse columns;           // B by the item that it speaks for; for scores of single items
+    int64_t n_rows;           // of B
+    float* dense;  // this thread's: one for each row of B, zeros before a call and after it
 };
 
 // Everything an instruction level provides.
@@ -240,11 +245,14 @@ constexpr int USERS_IN_BLOCK = 96;  // users who go over a tile of items while i
 constexpr int TILE = 512;           // items whose scores are held at once
 // The same where histories add to them. A row of the influence that is begun again in each tile
 // waits for memory each time, so there are few tiles, as wide as leaves a user's scores in the
-// second cache.
-constexpr int WIDE_TILE = 32768;
+// second cache and their places in 16 bits.
+constexpr int INFLUENCE_TILE = 32768;
 
-inline int32_t tile_size(const Influence& influence) {
-    return influence.histories.indptr ? WIDE_TILE : TILE;
+// Items in a tile of a catalogue. An influence that is not cut is added to all of it at once.
+inline int32_t tile_size(const Influence& influence, int32_t n_items) {
+    int64_t size = TILE;
+    if (influence.histories.indptr) size = influence.tiles ? INFLUENCE_TILE : n_items;
+    return static_cast<int32_t>(whole_panels(size < n_items ? size : n_items));
 }
 
 }  // namespace lfm

@@ -1,5 +1,6 @@
 // What a fit does once with all of its arrays: packing interactions and parameters into the layout
-// of interface.hpp, writing parameters back, counting items. Each function does a piece.
+// of interface.hpp, writing parameters back, counting items. Each function does a piece. And an
+// influence, cut into tiles.
 // Compiled once, at the baseline level: none of this is arithmetic.
 #pragma once
 
@@ -127,6 +128,26 @@ inline bool are_finite(const PackedRows& packed, int64_t first, int64_t last) {
         if (packed.biases) look(packed.biases + row * packed.bias_stride, 1);
     }
     return !found;
+}
+
+// ---- the influence of items ---------------------------------------------------------------------
+
+// Writes the columns from `first` on that are in one tile to indptr[0 .. n_rows], places and values,
+// and says how many entries that are. `at` is where each row has got to, and moves on: tiles are cut
+// in their order.
+inline int64_t cut_tile(const Sparse& rows, int64_t n_rows, int64_t first, int64_t* at,
+                        int32_t* indptr, uint16_t* places, float* values) {
+    int64_t n = 0;
+    for (int64_t row = 0; row < n_rows; ++row) {
+        indptr[row] = static_cast<int32_t>(n);
+        int64_t& e = at[row];
+        for (; e < rows.indptr[row + 1] && rows.indices[e] < first + INFLUENCE_TILE; ++e, ++n) {
+            places[n] = static_cast<uint16_t>(rows.indices[e] - first);
+            values[n] = rows.values[e];
+        }
+    }
+    indptr[n_rows] = static_cast<int32_t>(n);
+    return n;
 }
 
 }  // namespace lfm

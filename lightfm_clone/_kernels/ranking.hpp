@@ -59,33 +59,58 @@ inline float score_one(const float* user_vector, float user_bias, const float* p
     return sum + *column + user_bias;
 }
 
-// Where the rows of the influence begin that a user's history needs.
-inline void find_rows(const Influence& influence, int64_t user, int64_t* places) {
+// Adds what a user's history says of items to their scores; `matrix` is B by the item that speaks,
+// or a tile of it, and scores[i] is of its column i. Rows are short and of any length, and a branch
+// that is guessed wrongly at the end of each would throw away the additions that wait for memory
+// behind it. So products and places are first copied, whole vectors at a time, one row behind the
+// other; then one loop adds a thousand or two.
+template <class Pointer, class Index>
+inline void spread(const Influence& influence, int64_t user, const SparseOf<Pointer, Index>& matrix,
+                   float* scores) {
+    constexpr int AHEAD = 8, FAR_AHEAD = 24;  // rows that are asked for early, and where they begin
+    constexpr int AT_ONCE = 2048;
+    float products[AT_ONCE + Vec::N];
+    Index places[AT_ONCE + Vec::N];
+    int n = 0;
+    const auto add = [&] {
+        for (int i = 0; i < n; ++i) scores[places[i]] += products[i];
+        n = 0;
+    };
     const Sparse& histories = influence.histories;
-    for (int64_t e = histories.indptr[user]; e < histories.indptr[user + 1]; ++e)
-        *places++ = influence.rows.indptr[histories.indices[e]];
-}
-
-// Adds what a user's history says of the items from `tile` on and below `tile_end` to their scores.
-// `places` are where the rows have got to, and move on: tiles come in their order.
-inline void spread(const Influence& influence, int64_t user, int32_t tile, int32_t tile_end,
-                   int64_t* places, float* scores) {
-    constexpr int AHEAD = 8;  // rows that are asked for early
-    const Sparse &histories = influence.histories, &rows = influence.rows;
-    for (int64_t e = histories.indptr[user]; e < histories.indptr[user + 1]; ++e, ++places) {
-        if (e + AHEAD < histories.indptr[user + 1]) {
-            prefetch_to_read(rows.indices + places[AHEAD]);
-            prefetch_to_read(rows.values + places[AHEAD]);
+    const int64_t n_entries = matrix.indptr[influence.n_rows];
+    const int64_t last = histories.indptr[user + 1];
+    for (int64_t e = histories.indptr[user]; e < last; ++e) {
+        if (e + FAR_AHEAD < last)
+            prefetch_to_read(matrix.indptr + histories.indices[e + FAR_AHEAD]);
+        if (e + AHEAD < last) {
+            const int64_t next = matrix.indptr[histories.indices[e + AHEAD]];
+            prefetch_to_read(matrix.indices + next);
+            prefetch_to_read(matrix.values + next);
+            prefetch_to_read(matrix.values + next + 16);
         }
         const float weight = histories.values[e];
-        const int64_t end = rows.indptr[histories.indices[e] + 1];
-        int64_t at = *places;
-        for (; at < end && rows.indices[at] < tile_end; ++at) {
-            float& score = scores[rows.indices[at] - tile];
-            score = multiply_add(weight, rows.values[at], score);
+        int64_t at = matrix.indptr[histories.indices[e]];
+        const int64_t end = matrix.indptr[histories.indices[e] + 1];
+        while (at < end) {
+            const int count = static_cast<int>(end - at < AT_ONCE - n ? end - at : AT_ONCE - n);
+            if (at + count + Vec::N <= n_entries) {
+                // What is copied beyond `count` is overwritten by the next row, or not read.
+                for (int i = 0; i < count; i += Vec::N) {
+                    (Vec::all(weight) * Vec::load(matrix.values + at + i)).store(products + n + i);
+                    memcpy(places + n + i, matrix.indices + at + i, Vec::N * sizeof(Index));
+                }
+            } else {
+                for (int i = 0; i < count; ++i) {
+                    products[n + i] = weight * matrix.values[at + i];
+                    places[n + i] = matrix.indices[at + i];
+                }
+            }
+            n += count;
+            at += count;
+            if (n == AT_ONCE) add();
         }
-        *places = at;
     }
+    add();
 }
 
 // Lays a user's history out over `dense`, or makes that zeros again.
@@ -101,11 +126,11 @@ inline void lay_out(const Influence& influence, int64_t user) {
 inline float with_influence(const Influence& influence, int64_t item, float score) {
     const Sparse& columns = influence.columns;
     for (int64_t at = columns.indptr[item]; at < columns.indptr[item + 1]; ++at)
-        score = multiply_add(influence.dense[columns.indices[at]], columns.values[at], score);
+        score += influence.dense[columns.indices[at]] * columns.values[at];
     return score;
 }
 
-// counts[t] += how many of the scores, at most WIDE_TILE, are >= targets[t]; n_scores is a multiple of
+// counts[t] += how many of the scores, at most 2^24, are >= targets[t]; n_scores is a multiple of
 // Vec::N.
 inline void count_at_least(const float* scores, int n_scores, const float* targets,
                            int64_t n_targets, int32_t* counts) {
@@ -128,8 +153,8 @@ inline void count_at_least(const float* scores, int n_scores, const float* targe
 // ranks[e] for the test entries e of users user_ids[0 .. n): how many other items score at least
 // as high, items in the user's train row left out. Rows of train are sorted. Items are scored
 // a tile at a time, so scores never leave the cache; a train item's score is struck out as -infinity
-// before counting. in_train[e] says whether the entry is in the train row. `scratch` holds
-// USERS_AT_ONCE * tile_size(influence) floats.
+// before counting. in_train[e] says whether the entry is in the train row. `scratch` holds a tile
+// for each of USERS_AT_ONCE users.
 inline void rank_users(const Representations& users, const Influence& influence,
                        const float* panels, int32_t n_items, int32_t no_components,
                        const int32_t* user_ids, int32_t n, const int64_t* test_indptr,
@@ -140,9 +165,8 @@ inline void rank_users(const Representations& users, const Influence& influence,
     const float* vectors[USERS_AT_ONCE];
     float biases[USERS_AT_ONCE];
     int64_t train_at[USERS_AT_ONCE];
-    int64_t* places[USERS_AT_ONCE];
     const bool fused = influence.histories.indptr;
-    const int32_t size = tile_size(influence);
+    const int32_t size = tile_size(influence, n_items);
     for (int32_t first = 0; first < n; first += USERS_AT_ONCE) {
         const int32_t n_users = n - first < USERS_AT_ONCE ? n - first : USERS_AT_ONCE;
         for (int32_t u = 0; u < USERS_AT_ONCE; ++u) {
@@ -152,16 +176,9 @@ inline void rank_users(const Representations& users, const Influence& influence,
             biases[u] = users.biases[user];
             train_at[u] = train_indptr[user];
         }
-        int64_t* free_places = influence.places;
         for (int32_t u = 0; u < n_users; ++u) {
             const int32_t user = user_ids[first + u];
-            if (fused) {
-                places[u] = free_places;
-                find_rows(influence, user, places[u]);
-                free_places +=
-                    influence.histories.indptr[user + 1] - influence.histories.indptr[user];
-                lay_out<false>(influence, user);
-            }
+            if (fused) lay_out<false>(influence, user);
             for (int64_t e = test_indptr[user]; e < test_indptr[user + 1]; ++e) {
                 targets[e] =
                     score_one(vectors[u], biases[u], panels, test_indices[e], no_components);
@@ -178,7 +195,7 @@ inline void rank_users(const Representations& users, const Influence& influence,
             for (int32_t u = 0; u < n_users; ++u) {
                 const int32_t user = user_ids[first + u];
                 float* scores = scratch + u * size;
-                if (fused) spread(influence, user, tile, tile_end, places[u], scores);
+                if (fused) spread(influence, user, influence.tiles[tile / size], scores);
                 for (;
                      train_at[u] < train_indptr[user + 1] && train_indices[train_at[u]] < tile_end;
                      ++train_at[u])
@@ -328,7 +345,7 @@ inline void add_influence(const Influence& influence, const int32_t* user_ids,
     }
 }
 
-// The scores of one tile for one user.
+// The scores of items first to end - 1 for one user, and NaN up to a whole vector.
 inline void score_rows(const float* user_vector, float user_bias, const Representations& items,
                        int32_t first, int32_t end, int32_t no_components, float* scores) {
     score_items(
@@ -340,7 +357,7 @@ inline void score_rows(const float* user_vector, float user_bias, const Represen
 // The k best items of n <= USERS_IN_BLOCK users, best first, without the items
 // excluded[begins[u] .. ends[u]), which are sorted. `panels` may be null: for a few users packing
 // them would cost more than it saves. A tile of panels stays in the cache while all users go over
-// it. `scratch` holds USERS_AT_ONCE * tile_size(influence) floats.
+// it. `scratch` holds a tile for each of USERS_AT_ONCE users; without panels for n at most.
 inline void top_items(const Representations& users, const Influence& influence, int32_t n,
                       const Representations& items, const float* panels, int32_t n_items,
                       int32_t no_components, const int64_t* begins, const int64_t* ends,
@@ -349,16 +366,11 @@ inline void top_items(const Representations& users, const Influence& influence, 
     const int64_t panel_floats = static_cast<int64_t>(PANEL) * (no_components + 1);
     Best best[USERS_IN_BLOCK];
     int64_t excluded_at[USERS_IN_BLOCK];
-    int64_t* places[USERS_IN_BLOCK];
-    const Sparse& histories = influence.histories;
-    const int32_t size = tile_size(influence);
+    const bool fused = influence.histories.indptr;
+    const int32_t size = tile_size(influence, n_items);
     for (int32_t u = 0; u < n; ++u) {
         best[u] = {ids + int64_t{u} * k, scores + int64_t{u} * k, k, 0};
         excluded_at[u] = begins[u];
-        if (histories.indptr) {
-            places[u] = influence.places + (histories.indptr[u] - histories.indptr[0]);
-            find_rows(influence, u, places[u]);
-        }
     }
     for (int32_t tile = 0; tile < n_items; tile += size) {
         const int32_t tile_end = n_items - tile < size ? n_items : tile + size;
@@ -377,13 +389,17 @@ inline void top_items(const Representations& users, const Influence& influence, 
             if (panels)
                 score_tile<USERS_AT_ONCE>(vectors, biases, panels + tile / PANEL * panel_floats,
                                           n_panels, no_components, size, scratch);
+            else
+                for (int32_t at = tile; at < tile_end; at += TILE)
+                    for (int32_t u = 0; u < n_users; ++u)
+                        score_rows(vectors[u], biases[u], items, at,
+                                   tile_end - at < TILE ? tile_end : at + TILE, no_components,
+                                   scratch + int64_t{u} * size + (at - tile));
             for (int32_t u = 0; u < n_users; ++u) {
-                float* tile_scores = scratch + u * size;
-                if (!panels)
-                    score_rows(vectors[u], biases[u], items, tile, tile_end, no_components,
-                               tile_scores);
-                if (histories.indptr)
-                    spread(influence, first + u, tile, tile_end, places[first + u], tile_scores);
+                float* tile_scores = scratch + int64_t{u} * size;
+                if (fused && panels)
+                    spread(influence, first + u, influence.tiles[tile / size], tile_scores);
+                else if (fused) spread(influence, first + u, influence.rows, tile_scores);
                 int64_t& at = excluded_at[first + u];
                 for (; at < ends[first + u] && excluded[at] < tile_end; ++at)
                     tile_scores[excluded[at] - tile] = -INFINITY;

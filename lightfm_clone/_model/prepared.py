@@ -45,8 +45,9 @@ class PreparedItems:
     Notes
     -----
     A packed copy, as large as the vectors, is made when more than a few users ask at once for the
-    first time, and codes, a quarter of that and 4 bytes an item, when a few have asked often.
-    Neither changes a list. Threads may share an object.
+    first time, and one of the influence, 6 bytes an entry and 4 a row for each 32,768 items. Codes,
+    a quarter of the vectors and 4 bytes an item, are made when a few have asked often. None of them
+    changes a list. Threads may share an object.
 
     Users are biases float32 [n_users] and vectors float32 [n_users, no_components], whose scores
     are b_u + b_i + q_u · p_i. Where there is an influence B, histories come third, a valid CSR
@@ -178,7 +179,7 @@ class PreparedItems:
         threads = checks.check_num_threads(num_threads)
         n_users = len(users[0])
         entries = self._entries(exclude, "exclude", n_users)
-        ranks: CsrMatrix = test.astype(np.float32)
+        ranks: CsrMatrix = test.copy()  # `astype` would sort rows, and the ranks would not follow
         indptr, indices, _ = checks.csr_parts(test)
         histories = self._histories(users)
         columns = self._influence.columns if self._influence else None
@@ -241,8 +242,9 @@ class PreparedItems:
         return PreparedItems(np.zeros_like(self.biases), directions(self.vectors))
 
     def _items(self, *, packed: bool) -> _core.Items:
-        parts = self._influence.parts if self._influence else None
-        return _core.Items(self.biases, self.vectors, packed, parts)
+        influence = self._influence
+        how = None if influence is None else influence.cut if packed else influence.whole
+        return _core.Items(self.biases, self.vectors, packed, how)
 
     def _histories(self, users: _Users) -> Any:
         """The histories as the core reads them; None where they play no part."""
@@ -355,7 +357,12 @@ class _Influence:
             raise ValueError(f"influence must have a column for each of {n} items: {matrix.shape}")
         self._matrix = _canonical(matrix)
         self.n_rows = matrix.shape[0]
-        self.parts = checks.csr_parts(self._matrix)
+        self.whole = _core.Influences(checks.csr_parts(self._matrix), n, False)
+
+    @cached_property
+    def cut(self) -> _core.Influences:
+        """The same in tiles, which packed items take."""
+        return _core.Influences(checks.csr_parts(self._matrix), self._matrix.shape[1], True)
 
     @cached_property
     def columns(self) -> Any:
