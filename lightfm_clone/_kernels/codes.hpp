@@ -277,7 +277,8 @@ inline int64_t first_from(const int32_t* sorted, int64_t begin, int64_t end, int
     return begin;
 }
 
-// The lists of top_items, from codes. `bounds` holds whole panels of a tile, `codes` n_coded for each user.
+// The lists of top_items, from codes. `bounds` holds whole panels of a tile, `codes` n_coded for
+// each user.
 //
 // Tiles come in an order that goes up and down all of the catalogue: where the best items are the
 // last ones, as many as lie in the best tiles are scored, and not all of them. No processor foresees

@@ -132,9 +132,9 @@ inline bool are_finite(const PackedRows& packed, int64_t first, int64_t last) {
 
 // ---- the influence of items ---------------------------------------------------------------------
 
-// Writes the columns from `first` on that are in one tile to indptr[0 .. n_rows], places and values,
-// and says how many entries that are. `at` is where each row has got to, and moves on: tiles are cut
-// in their order.
+// Writes the columns of the tile that begins at `first` to indptr[0 .. n_rows], places and values,
+// and says how many entries that are. `at` is where each row has got to, and moves on: tiles are
+// cut in their order.
 inline int64_t cut_tile(const Sparse& rows, int64_t n_rows, int64_t first, int64_t* at,
                         int32_t* indptr, uint16_t* places, float* values) {
     int64_t n = 0;
