@@ -23,6 +23,7 @@ import harness
 import latency
 import load
 import losses
+import neighbours
 import pages
 import preparation
 import quality
@@ -48,6 +49,7 @@ PARTS = {
     "growth": growth.measure,
     "quality": quality.measure,
     "losses": losses.measure,
+    "neighbours": neighbours.measure,
     "softmax": losses.measure_speed,
     "scale": scale.measure,
     "updates": updates.measure,

@@ -71,6 +71,7 @@ EVERYTHING = (
     "softmax",
     "scale",
     "updates",
+    "neighbours",
     "recommender",
 )
 QUICK = Size(
@@ -129,7 +130,17 @@ DAILY = Size(
 FULL = replace(
     DAILY,
     name="full",
-    parts=("training", "threads", "floor", "growth", "losses", "softmax", "scale", "recommender"),
+    parts=(
+        "training",
+        "threads",
+        "floor",
+        "growth",
+        "losses",
+        "softmax",
+        "scale",
+        "neighbours",
+        "recommender",
+    ),
     users=160_000,
     items=84_000,
     interactions=20_000_000,
