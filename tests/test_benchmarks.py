@@ -500,8 +500,9 @@ def test_neighbours_stand_beside_the_losses(monkeypatch):
     small = {"epochs": 2, "no_components": 8}
     chosen = {"softmax": {**small, "user_power": 0.5}, "warp": small, "neighbours": {}}
     monkeypatch.setattr(losses, "tasks", lambda: [task, cold])
-    monkeypatch.setattr(losses, "CHOSEN", {task.name: chosen, cold.name: chosen})
-    (table,) = losses.measure(workloads.DAILY, lambda row: True).tables
+    monkeypatch.setattr(losses, "CHOSEN", {task.name: chosen, cold.name: {"softmax": small}})
+    table, of_cold = losses.measure(workloads.DAILY, lambda row: True).tables
+    assert [row[0] for row in of_cold.rows] == ["softmax"]  # neighbours know nothing of new items
     names = ["softmax", "softmax + neighbours", "warp", "warp + neighbours", "neighbours"]
     assert [row[0] for row in table.rows] == names
     settings = {row[0]: row[1] for row in table.rows}
