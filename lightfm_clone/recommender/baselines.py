@@ -18,9 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lightfm_clone import _checks as checks
+from lightfm_clone._model.beside import Beside
 from lightfm_clone._model.examples import Examples, check_examples
 from lightfm_clone._model.losses import LOSSES
 from lightfm_clone._model.parameters import constructor
+from lightfm_clone._model.predict import predict, predict_rank
+from lightfm_clone._model.recommend import recommend
 from lightfm_clone.lightfm import LightFM
 from lightfm_clone.persistence.container import Arrays, Header, write
 from lightfm_clone.persistence.loading import load, restore
@@ -58,6 +61,7 @@ class Baseline:
 
     n_users_: int | None = None
     n_items_: int | None = None
+    beside: Beside | None = None  # neighbours, of a baseline that has some
 
     def _learn(self, examples: Examples, n_items: int, **options: Any) -> None:
         """Learn from examples, on top of what is known; `options` are those of the fit."""
@@ -263,8 +267,15 @@ class Baseline:
         num_threads: int | None = 1,
     ) -> Floats:
         """Scores of pairs of users and items, float32 [n]; see `LightFM.predict`."""
-        model = self._for(user_features, item_features)
-        return model.predict(user_ids, item_ids, num_threads=num_threads)
+        return predict(
+            self._for(user_features, item_features),
+            user_ids,
+            item_ids,
+            user_features=None,
+            item_features=None,
+            num_threads=num_threads,
+            beside=self.beside,
+        )
 
     @checks.names_ours
     def predict_rank(
@@ -281,11 +292,17 @@ class Baseline:
         `test_interactions` may have any number of users, and more items than the fit.
         """
         n_users, n_items = self._shape_to_rank(test_interactions, item_features)
-        return self._as_lightfm(n_users, n_items).predict_rank(
+        if self.beside is not None:
+            self.beside.check_users(self._n("user", user_features))
+        return predict_rank(
+            self._as_lightfm(n_users, n_items),
             test_interactions,
             train_interactions,
+            user_features=None,
+            item_features=None,
             num_threads=num_threads,
             check_intersections=check_intersections,
+            beside=self.beside,
         )
 
     def _shape_to_rank(self, test_interactions: Any, item_features: Any) -> tuple[int, int]:
@@ -308,22 +325,29 @@ class Baseline:
         item_features: FeatureMatrix | None = None,
         exclude: Interactions | None = None,
         items: Rows | None = None,
-        user_representations: Representations | None = None,
+        user_representations: Any = None,
         num_threads: int | None = 1,
     ) -> RankedLists:
-        """The k best items of each user, best first; see `LightFM.recommend`."""
+        """The k best items of each user, best first; see `LightFM.recommend`.
+
+        `user_representations` are what `fold_in_users` returns.
+        """
         if user_representations is not None and user_features is not None:
             raise ValueError(
                 "user_features and user_representations both say who the users are; pass one of "
                 "them"
             )
-        return self._for(user_features, item_features).recommend(
+        return recommend(
+            self._for(user_features, item_features),
             user_ids,
             k,
+            user_features=None,
+            item_features=None,
             exclude=exclude,
             items=items,
             user_representations=user_representations,
             num_threads=num_threads,
+            beside=self.beside,
         )
 
     @checks.names_ours

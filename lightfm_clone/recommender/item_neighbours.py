@@ -22,9 +22,7 @@ from lightfm_clone._model.beside import Beside, weighted_rows
 from lightfm_clone._model.examples import Examples, check_examples
 from lightfm_clone._model.explain import Explanation
 from lightfm_clone._model.losses import LOSSES
-from lightfm_clone._model.predict import predict, predict_rank
 from lightfm_clone._model.progress import bar
-from lightfm_clone._model.recommend import recommend
 from lightfm_clone._sparse import check_csr
 from lightfm_clone.data import Dataset
 from lightfm_clone.recommender.baselines import Baseline
@@ -255,7 +253,7 @@ class ItemNeighbours(Baseline):
         return sp.csr_matrix(parts, shape=shape, copy=False)
 
     @property
-    def beside(self) -> Beside:
+    def beside(self) -> Beside:  # type: ignore[override]
         """Weights and histories, as scores read them.
 
         Raises
@@ -281,88 +279,6 @@ class ItemNeighbours(Baseline):
         return np.zeros(n, np.float32), np.zeros((n, self._width), np.float32)
 
     _item_vectors = _user_vectors
-
-    @checks.names_ours
-    def predict(
-        self,
-        user_ids: Rows,
-        item_ids: Rows,
-        item_features: FeatureMatrix | None = None,
-        user_features: FeatureMatrix | None = None,
-        num_threads: int | None = 1,
-    ) -> Floats:
-        """Scores of pairs of users and items, float32 [n]; see `LightFM.predict`."""
-        return predict(
-            self._for(user_features, item_features),
-            user_ids,
-            item_ids,
-            user_features=None,
-            item_features=None,
-            num_threads=num_threads,
-            beside=self.beside,
-        )
-
-    @checks.names_ours
-    def predict_rank(
-        self,
-        test_interactions: Interactions,
-        train_interactions: Interactions | None = None,
-        item_features: FeatureMatrix | None = None,
-        user_features: FeatureMatrix | None = None,
-        num_threads: int | None = 1,
-        check_intersections: bool = True,
-    ) -> CsrMatrix:
-        """Ranks of test items among all items, CSR float32; see `LightFM.predict_rank`.
-
-        `test_interactions` may have any number of users, and more items than the fit.
-        """
-        n_users, n_items = self._shape_to_rank(test_interactions, item_features)
-        self.beside.check_users(self._n("user", user_features))
-        return predict_rank(
-            self._as_lightfm(n_users, n_items),
-            test_interactions,
-            train_interactions,
-            user_features=None,
-            item_features=None,
-            num_threads=num_threads,
-            check_intersections=check_intersections,
-            beside=self.beside,
-        )
-
-    @checks.names_ours
-    def recommend(
-        self,
-        user_ids: Rows | None = None,
-        k: int = 10,
-        *,
-        user_features: FeatureMatrix | None = None,
-        item_features: FeatureMatrix | None = None,
-        exclude: Interactions | None = None,
-        items: Rows | None = None,
-        user_representations: Any = None,
-        num_threads: int | None = 1,
-    ) -> RankedLists:
-        """The k best items of each user, best first; see `LightFM.recommend`.
-
-        `user_representations` are what `fold_in_users` makes of the histories of new people.
-        """
-        if user_representations is not None and user_features is not None:
-            raise ValueError(
-                "user_features and user_representations both say who the users are; pass one of "
-                "them"
-            )
-        return recommend(
-            self._for(user_features, item_features),
-            user_ids,
-            k,
-            user_features=None,
-            item_features=None,
-            exclude=exclude,
-            items=items,
-            user_representations=user_representations,
-            num_threads=num_threads,
-            beside=self.beside,
-        )
 
     @checks.names_ours
     def similar_items(  # type: ignore[override]
