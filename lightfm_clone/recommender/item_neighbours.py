@@ -93,7 +93,8 @@ class ItemNeighbours(Baseline):
 
     Notes
     -----
-    Memory: 12 bytes for each neighbour of each item, and 4 (8 with weights) for each interaction.
+    Memory: 12 bytes for each neighbour of each item, and 4 (8 with weights) for each interaction;
+    from the first request on, 16 more for each neighbour and 4 for each interaction.
     A fit takes besides a row of n_items floats a thread and, at a time, at most 1 GB of equations.
     Of a user with more than 4,000 items, 4,000 of them are drawn for X.
 
