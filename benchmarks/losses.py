@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -25,7 +24,7 @@ import scipy.sparse as sp
 import workloads
 from harness import Part, Table
 from models import PEER, Epoch, both_libraries, peer_library, state_of
-from scale import MB, forget_peak, memory
+from scale import costs_of
 from workloads import Size
 
 from lightfm_clone import ItemNeighbours, LightFM, WithNeighbours
@@ -323,11 +322,10 @@ class Fits:
     def of(cls, seeds: int, fit: Callable[[int], Any]) -> Fits:
         models, took, more = [], [], []
         for seed in range(seeds):
-            forget_peak()
-            before, start = memory("VmRSS"), time.perf_counter()
-            models.append(fit(seed))
-            took.append(time.perf_counter() - start)
-            more.append((memory("VmHWM") - before) / MB)
+            model, seconds, megabytes = costs_of(partial(fit, seed))
+            models.append(model)
+            took.append(seconds)
+            more.append(megabytes)
         return cls(models, statistics.median(took), max(more))
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 
 import scipy.sparse as sp
 import workloads
 from harness import Part, Table, interleaved, seconds
-from scale import MB, forget_peak, memory
+from scale import costs_of
 from workloads import Size
 
 from lightfm_clone import ItemNeighbours, LightFM, WithNeighbours
@@ -70,10 +69,7 @@ def measure(size: Size, wanted: Callable[[str], bool]) -> Part:
 
 
 def _fit(name: str, data: sp.coo_matrix, most: float, threads: int) -> list[object]:
-    forget_peak()
-    before, start = memory("VmRSS"), time.perf_counter()
-    ItemNeighbours().fit(data, num_threads=threads)
-    took = time.perf_counter() - start
-    row = [name, threads, took, most, (memory("VmHWM") - before) / MB]
+    _, took, megabytes = costs_of(partial(ItemNeighbours().fit, data, num_threads=threads))
+    row = [name, threads, took, most, megabytes]
     print("   ", *row, flush=True)
     return row

@@ -16,8 +16,6 @@ from __future__ import annotations
 import itertools
 import re
 import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 from harness import Table, markdown_table
-from scale import MB, forget_peak, memory
+from scale import costs_of
 
 from lightfm_clone import ItemNeighbours, LightFM, WithNeighbours
 from lightfm_clone.data import activity_weights
@@ -179,14 +177,6 @@ def _chosen(train: sp.csr_matrix) -> dict[str, float]:
     return max(found, key=lambda each: each[0])[1]
 
 
-def _timed(fit: Callable[[], Any]) -> tuple[Any, float, float]:
-    """A model, its seconds, and the most memory in MB that it took beside its data."""
-    forget_peak()
-    before, start = memory("VmRSS"), time.perf_counter()
-    model = fit()
-    return model, time.perf_counter() - start, (memory("VmHWM") - before) / MB
-
-
 def measured(train: sp.csr_matrix, test: sp.csr_matrix) -> Table:
     """Our models on a split."""
     table = Table("Ours", ["model", "Recall@20", "NDCG@20", "seconds", "MB"], [])
@@ -201,12 +191,12 @@ def measured(train: sp.csr_matrix, test: sp.csr_matrix) -> Table:
 
     settings = _chosen(train)
     table.notes.append(f"{EPOCHS} epochs, {settings}; {SEEDS} seeds, {THREADS} threads.")
-    neighbours, *costs = _timed(lambda: ItemNeighbours().fit(train, num_threads=THREADS))
+    neighbours, *costs = costs_of(lambda: ItemNeighbours().fit(train, num_threads=THREADS))
     add("neighbours", [neighbours], *costs)
     for no_components in (64, 128):
         models, seconds, megabytes = [], [], []
         for seed in range(SEEDS):
-            model, took, more = _timed(
+            model, took, more = costs_of(
                 lambda seed=seed, d=no_components: _softmax(train, d, seed, **settings)
             )
             models.append(model)

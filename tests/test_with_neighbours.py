@@ -17,6 +17,7 @@ from lightfm_clone import (
     Popularity,
     Recommender,
     WithNeighbours,
+    _core,
     cross_validation,
     datasets,
     evaluate,
@@ -179,12 +180,30 @@ def test_an_interrupt_leaves_no_neighbours_of_a_part(monkeypatch):
     def stop(*_, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ItemNeighbours, "fit_partial", stop)
+    monkeypatch.setattr(_core, "ridge_weights", stop)  # the last stage of a fit of neighbours
     half = sp.csr_matrix(LIKES.tocsr()[:20])
     half.resize(LIKES.shape)
     with pytest.raises(KeyboardInterrupt):
         model.fit_partial(LIKES, known_interactions=half)
     assert all(vars(model.neighbours)[name] is value for name, value in before.items())
+
+
+def test_neighbours_of_all_that_is_known_are_found_once(monkeypatch):
+    half = sp.csr_matrix(LIKES.tocsr()[:20])
+    half.resize(LIKES.shape)
+    rest = sp.coo_matrix(LIKES.tocsr() - half)
+    model, calls, true = fitted("warp"), [], _core.nearest_items
+
+    def counted(*given):
+        calls.append(given)
+        return true(*given)
+
+    monkeypatch.setattr(_core, "nearest_items", counted)
+    model.fit_partial(rest, known_interactions=half)
+    assert len(calls) == 1
+    whole = ItemNeighbours(6).fit(LIKES)
+    np.testing.assert_array_equal(model.neighbours.neighbours_, whole.neighbours_)
+    np.testing.assert_array_equal(model.neighbours.weights_, whole.weights_)
 
 
 def test_files_pickles_copies_and_clones(tmp_path):

@@ -43,9 +43,10 @@ class Beside(NamedTuple):
     def of_items(self, n: int, rows: Any = None) -> Any:
         """B for a catalogue of n items, the m of the fit first, or for some rows of it."""
         self.check_items(n)
-        m = self.influence.shape[0]
-        parts = self.influence.data, self.influence.indices, self.influence.indptr
-        wide: Any = sp.csr_matrix(parts, shape=(m, n), copy=False)
+        m, wide = self.influence.shape[0], self.influence
+        if n > m:
+            parts = wide.data, wide.indices, wide.indptr
+            wide = sp.csr_matrix(parts, shape=(m, n), copy=False)
         return wide if rows is None else wide[:, rows]
 
     def of_users(self, rows: Any) -> Any:

@@ -149,10 +149,8 @@ class Baseline:
         ValueError
             For bad input; the model is as it was before the call then.
         """
-        fresh = type(self)(**self.get_params())
         features = user_features, item_features
-        fresh._count(interactions, *features, sample_weight, timestamps=timestamps)
-        self.__dict__.update(vars(fresh))
+        self._count_afresh(interactions, *features, sample_weight, timestamps=timestamps)
         return self
 
     @checks.names_ours
@@ -177,6 +175,12 @@ class Baseline:
         features = user_features, item_features
         self._count(interactions, *features, sample_weight, resize=resize, timestamps=timestamps)
         return self
+
+    def _count_afresh(self, *given: Any, **options: Any) -> None:
+        """What `_count` does, forgetting what was known; all stays as it was if it fails."""
+        fresh = type(self)(**self.get_params())
+        fresh._count(*given, **options)
+        self.__dict__.update(vars(fresh))
 
     def _count(
         self,
@@ -291,7 +295,13 @@ class Baseline:
 
         `test_interactions` may have any number of users, and more items than the fit.
         """
-        n_users, n_items = self._shape_to_rank(test_interactions, item_features)
+        n_users, n_items = _shape(test_interactions, "test_interactions")
+        expected = self._n("item", item_features)
+        if n_items < expected or (item_features is not None and n_items != expected):
+            raise ValueError(
+                f"test_interactions must have a column for each of the {expected} items, got "
+                f"{n_items} columns; give the matrix the shape of the one the model was fitted to"
+            )
         if self.beside is not None:
             self.beside.check_users(self._n("user", user_features))
         return predict_rank(
@@ -304,16 +314,6 @@ class Baseline:
             check_intersections=check_intersections,
             beside=self.beside,
         )
-
-    def _shape_to_rank(self, test_interactions: Any, item_features: Any) -> tuple[int, int]:
-        n_users, n_items = _shape(test_interactions, "test_interactions")
-        expected = self._n("item", item_features)
-        if n_items < expected or (item_features is not None and n_items != expected):
-            raise ValueError(
-                f"test_interactions must have a column for each of the {expected} items, got "
-                f"{n_items} columns; give the matrix the shape of the one the model was fitted to"
-            )
-        return n_users, n_items
 
     @checks.names_ours
     def recommend(

@@ -230,18 +230,16 @@ def unfitted(model: Any) -> Any:
 
 def check_dimensions(shop: Any) -> None:
     """Check that the model has a row for each feature of the numbering."""
-    counted = shop.model_
-    if isinstance(counted, WithNeighbours):
-        counted = counted.neighbours
+    factors = factors_of(shop.model_)
+    counted = shop.model_ if factors is shop.model_ else shop.model_.neighbours
     if isinstance(counted, Baseline):  # whose rows are users and items
         sizes = counted.n_users_, counted.n_items_
         if sizes != shop.pairs_.shape:
             raise ValueError(
                 f"the model has {sizes} users and items, but the numbering {shop.pairs_.shape}"
             )
-        if counted is shop.model_:
-            return
-    factors = factors_of(shop.model_)
+    if isinstance(factors, Baseline):
+        return
     for side, n in zip(("user", "item"), shop.dataset_.model_dimensions(), strict=True):
         found = len(getattr(factors, f"{side}_biases"))
         if found != n:

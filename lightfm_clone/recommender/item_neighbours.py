@@ -191,11 +191,9 @@ class ItemNeighbours(Baseline):
         ValueError
             For bad input; the model is as it was before the call then.
         """
-        fresh = type(self)(**self.get_params())
         features = user_features, item_features
         options: dict[str, Any] = {"num_threads": num_threads, "verbose": verbose}
-        fresh._count(interactions, *features, sample_weight, **options)
-        self.__dict__.update(vars(fresh))
+        self._count_afresh(interactions, *features, sample_weight, **options)
         return self
 
     @checks.names_ours

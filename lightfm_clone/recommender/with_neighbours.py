@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from lightfm_clone import _checks as checks
 from lightfm_clone import evaluation
@@ -267,8 +268,7 @@ class WithNeighbours:
             if known_interactions is None:
                 fresh.fit_partial(interactions, **given, **how, resize=resize)
             else:
-                fresh.fit(known_interactions, **given, **how)
-                fresh.fit_partial(interactions, **given, **how)
+                fresh.fit(_of_both(known_interactions, interactions), **given, **how)
             self.neighbours.__dict__.update(vars(fresh))
             self.model.fit_partial(
                 interactions,
@@ -586,6 +586,17 @@ class WithNeighbours:
             "neighbours": ItemNeighbours.from_parts(parts["neighbours"], own["neighbours"]),
             "weight": _checked_weight(header["weight"]),
         }
+
+
+def _of_both(known_interactions: Any, interactions: Any) -> Any:
+    """The entries of two matrices in one, which may hold a pair twice."""
+    known = checks.as_coo(known_interactions, "known_interactions")
+    new = checks.as_coo(interactions, "interactions")
+    values, rows, cols = (
+        np.append(getattr(known, name), getattr(new, name)) for name in ("data", "row", "col")
+    )
+    shape = tuple(map(max, known.shape, new.shape))  # the model refuses those that differ
+    return sp.coo_matrix((values, (rows, cols)), shape=shape)
 
 
 def _checked_weight(weight: Any, name: str = "weight") -> float:
