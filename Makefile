@@ -7,7 +7,7 @@
 #   make test-debug         the suite on a build with bounds and wraparound checks
 #   make test-asan          what runs compiled code, with sanitizers: addresses, leaks, UB (gcc)
 #   make fuzz [INPUTS=n]    hostile inputs, a million of them by default (15 minutes)
-#   make test-faults        kills, interrupts and fits as often as docs/reliability.md says
+#   make test-faults        kills, interrupts and fits as often as docs/inside/reliability.md says
 #   make lint               style, types and the direction of imports; compiles nothing
 #   make lint-stub          the stub of the compiled module against the compiled module
 #   make format             what can be put right without a thought
@@ -147,7 +147,7 @@ audit: $(WHEEL_VENV)/tools
 
 # For CPython 3.10 and later, on any system.
 lock: $(WHEEL_VENV)/tools
-	$(LOCK) --extra test --extra lint pyproject.toml requirements/ci.in --output-file requirements/ci.txt
+	$(LOCK) --extra test --extra docs --extra lint pyproject.toml requirements/ci.in --output-file requirements/ci.txt
 	$(LOCK) requirements/release.in --output-file requirements/release.txt
 	$(LOCK) requirements/wheel-test.in --output-file requirements/wheel-test.txt
 

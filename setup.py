@@ -4,7 +4,7 @@ Environment: LIGHTFM_CLONE_DEBUG=1 switches on bounds and wraparound checks and 
 LIGHTFM_CLONE_SANITIZE=1 builds with AddressSanitizer and UndefinedBehaviorSanitizer, whose run-time
 library has to be preloaded, as `make test-asan` does. Both at once is fine.
 LIGHTFM_CLONE_STABLE_ABI=1 builds for the stable ABI: one wheel for CPython 3.11 and all later ones
-(docs/packaging.md says what that costs). CPython 3.10 and free-threaded ones ignore it.
+(docs/inside/packaging.md says what that costs). CPython 3.10 and free-threaded ones ignore it.
 """
 
 import os

@@ -355,7 +355,8 @@ def measure(size: Size, wanted: Callable[[str], bool]) -> Part:
         "the model above it; a weight other than 5 was chosen on the validation part. user_power: "
         "the sample weights are `activity_weights`.",
         "Cold items: the suggested masks; the test items, new to the model, are ranked among "
-        "themselves by genres (ML-1M) or tags (Last.fm). Identity dropout: as in docs/losses.md.",
+        "themselves by genres (ML-1M) or tags (Last.fm). Identity dropout: as in "
+        "docs/guide/losses.md.",
     ]
     for task in tasks():
         if task.name not in CHOSEN or not wanted(task.name):

@@ -23,7 +23,7 @@ from lightfm_clone import LightFM, datasets
 try:
     import voyager
 except ImportError as error:
-    sys.exit(f'this example needs voyager ({error}): pip install "lightfm-clone[serve]"')
+    sys.exit(f'this example needs voyager ({error}): pip install "lightfm-clone[index]"')
 
 K = 10
 N_QUERIES = 1_000

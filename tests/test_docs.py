@@ -17,7 +17,7 @@ def blocks_of(path: Path) -> list[str]:
 
 PAGES = {
     path.stem: path
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
     if blocks_of(path)
 }
 

@@ -305,5 +305,5 @@ def test_vector_index_on_movielens_100k(run, data_dir):
 def test_vector_index_asks_for_voyager(run):
     done = run("vector_index", without=["voyager"], exit_code=1)
     assert "this example needs voyager" in done.stderr
-    assert 'pip install "lightfm-clone[serve]"' in done.stderr
+    assert 'pip install "lightfm-clone[index]"' in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,6 +1,6 @@
 """What goes wrong around a program costs it nothing: kills, full disks, Ctrl-C, forks, threads.
 
-LIGHTFM_CLONE_FAULTS=long tries as often as docs/reliability.md says; otherwise a few times.
+LIGHTFM_CLONE_FAULTS=long tries as often as docs/inside/reliability.md says; otherwise a few times.
 """
 
 from __future__ import annotations

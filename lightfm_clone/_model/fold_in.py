@@ -9,7 +9,7 @@ that. Where the items stand still, users are better off to start where they may 
 and to take steps of the size that the model's users have come down to. So their optimiser state is
 the median one. And where the loss compares items, they start at the mean vector of the items they
 like. (A loss of single scores decides the length of a vector, too, of which the mean knows
-nothing.) docs/growth.md shows what that is worth.
+nothing.) docs/guide/growth.md shows what that is worth.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Saving and loading models and datasets: NumPy arrays and a JSON header in one file, no pickle.
 
-docs/persistence.md describes the file for other readers. Everything that a file claims is checked
-as if a stranger had written it: loading executes nothing that is in a file.
+docs/guide/persistence.md describes the file for other readers. Everything that a file claims is
+checked as if a stranger had written it: loading executes nothing that is in a file.
 """
 
 from __future__ import annotations

@@ -348,7 +348,7 @@ class Recommender:
 
         The model grows by rows for what is new, and trains on the new pairs, mixed with a replay of
         old ones, which keeps what it knew. What was known and is not trained on stays bit for bit.
-        docs/growth.md shows what ten daily updates are worth beside training from scratch.
+        docs/guide/growth.md shows what ten daily updates are worth beside training from scratch.
 
         Parameters
         ----------

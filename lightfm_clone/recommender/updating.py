@@ -5,7 +5,7 @@ as it would in the epochs of a fit, and each time a few old ones are trained wit
 drawn evenly from all of them. All go through the model in one epoch, in random order. What users
 know is known whole, whether it is replayed or not, so that nobody's old items become negatives.
 
-docs/growth.md has what that is worth. Measured there, or while the recipe was found:
+docs/guide/growth.md has what that is worth. Measured there, or while the recipe was found:
 
 - New pairs have to come about half as often as in the epochs of a fit: once is too little for what
   people do today, and ten times make new users know that alone.
