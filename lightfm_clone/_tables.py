@@ -63,8 +63,13 @@ def make(kind: str | None, columns: Mapping[Any, Any]) -> Table:
 
 
 def or_installed(kind: str) -> str:
-    """This kind, if such tables can be made here, else the first that is installed."""
-    return kind if kind in (*_KINDS, *_OTHERS) and find_spec(kind) else installed()
+    """This kind, if such tables can be made here, else the first that is installed.
+
+    Where none is, it is "pyarrow", which `make` says is missing when it is asked for a table.
+    """
+    if kind in (*_KINDS, *_OTHERS) and find_spec(kind):
+        return kind
+    return next(filter(find_spec, _KINDS), "pyarrow")
 
 
 def installed() -> str:

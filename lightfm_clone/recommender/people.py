@@ -64,7 +64,7 @@ def find(shop: Any, users: Any, history: Any) -> People:
                 "users and history both say who is asked about; pass one of them (somebody who is "
                 "known has their history in the recommender)"
             )
-        return _of_histories(shop, history)
+        return of_histories(shop, history)
     if users is None:
         numbers = np.arange(len(shop.user_ids_))
         return People(shop.user_ids_, numbers, None, None, None)
@@ -74,10 +74,10 @@ def find(shop: Any, users: Any, history: Any) -> People:
         kind = sources.kind_of(users)
         users = sources.read(users, "users", [shop._users.column])  # collects what is lazy, too
         if columns_of.split(users) is not None:
-            return _of_table(shop, users, kind)
+            return of_table(shop, users, kind)
     ids = listed(users, shop.dataset_.mapping()[0])
     if ids and all(isinstance(one, Mapping) for one in ids):
-        return _of_table(shop, ids)
+        return of_table(shop, ids)
     people = of_ids(shop, ids)
     if len(ids) >= _MANY and (people.numbers < 0).all():
         warn(
@@ -151,7 +151,7 @@ def _kind(one: Any) -> type:
     return next((of for of in (str, Number, bytes, tuple, date) if isinstance(one, of)), type(one))
 
 
-def _of_table(shop: Any, table: Any, kind: str | None = None) -> People:
+def of_table(shop: Any, table: Any, kind: str | None = None) -> People:
     side = shop._users
     by_name: Any
     if isinstance(table, list):
@@ -183,7 +183,7 @@ def _of_table(shop: Any, table: Any, kind: str | None = None) -> People:
     return People(labels, numbers, rows, None, kind)
 
 
-def _of_histories(shop: Any, history: Any) -> People:
+def of_histories(shop: Any, history: Any) -> People:
     lists = list(history.values()) if isinstance(history, Mapping) else list(history)
     labels = as_column(list(history)) if isinstance(history, Mapping) else np.arange(len(lists))
     if any(isinstance(one, str | bytes) or not hasattr(one, "__iter__") for one in lists):

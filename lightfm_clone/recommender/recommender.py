@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+_MASKS = 4  # kinds of events, or several, whose pairs are kept for lists that leave them out
+
+
 class Recommender:
     """From tables of events, users and items to lists, with the caller's own ids all the way.
 
@@ -164,9 +167,12 @@ class Recommender:
         if exclude is False or exclude is None:
             return None
         mask = None if exclude is True else events_of.mask_of(self._kinds, exclude, "exclude")
-        if mask not in self._had:
-            self._had[mask] = self.pairs_.rows(mask)
-        return self._had[mask]
+        had = self._had.get(mask)
+        if had is None:
+            while len(self._had) >= _MASKS:  # each is as large as all pairs
+                self._had.pop(next(iter(self._had)), None)
+            had = self._had[mask] = self.pairs_.rows(mask)
+        return had
 
     @cached_property
     def _had(self) -> dict[int | None, Any]:

@@ -310,23 +310,30 @@ def columns_of_lists(shop: Any, given: Lists) -> dict[str, Any]:
 def similar_items(shop: Any, items: Any, k: int, where: Any, num_threads: int | None) -> Any:
     """See `Recommender.similar_items`."""
     rows = np.arange(len(shop.item_ids_)) if items is None else rows_of_items(shop, items, "items")
+    ids, scores = neighbours_of(shop, rows, k, where, num_threads)
+    filled = ids >= 0
+    columns = {
+        "item": shop.item_ids_[np.repeat(rows, filled.sum(axis=1))],
+        "rank": np.broadcast_to(np.arange(1, ids.shape[1] + 1), ids.shape)[filled],
+        "similar": shop.item_ids_[ids[filled]],
+        "score": scores[filled],
+    }
+    return make(shop._kind, columns)
+
+
+def neighbours_of(
+    shop: Any, rows: npt.NDArray[Any], k: int, where: Any, num_threads: int | None
+) -> RankedLists:
+    """The nearest items of rows of items, -1 where there are no more; `where` as in `rules`."""
     candidates = None
     if where is not None:
         candidates = np.flatnonzero(_columns(shop, "where").mask(where)).astype(np.int32)
     checks.check_k(k)
     k = min(k, len(shop.item_ids_))
     if isinstance(shop.model_, Baseline):  # which may know it otherwise, or not at all
-        ids, scores = shop.model_.similar_items(rows, k, among=candidates)
-    else:
-        ids, scores = _nearest(shop, rows, k, candidates, num_threads)
-    filled = ids >= 0
-    columns = {
-        "item": shop.item_ids_[np.repeat(rows, filled.sum(axis=1))],
-        "rank": np.broadcast_to(np.arange(1, k + 1), ids.shape)[filled],
-        "similar": shop.item_ids_[ids[filled]],
-        "score": scores[filled],
-    }
-    return make(shop._kind, columns)
+        found: RankedLists = shop.model_.similar_items(rows, k, among=candidates)
+        return found
+    return _nearest(shop, rows, k, candidates, num_threads)
 
 
 def _nearest(shop: Any, rows: Any, k: int, candidates: Any, num_threads: int | None) -> RankedLists:
