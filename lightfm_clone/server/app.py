@@ -18,6 +18,7 @@ from functools import partial
 from importlib import resources
 from typing import Any, TypeAlias
 
+from anyio import move_on_after
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.process_collector import ProcessCollector
@@ -57,6 +58,8 @@ _HEADERS = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 ]
+# ASCII, for texts of a file may hold what UTF-8 does not.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 _Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
@@ -146,8 +149,7 @@ def application(kept: Kept, limits: Limits) -> Starlette:
 
 
 def _as_json(content: Any) -> bytes:
-    # ASCII, for texts of a file may hold what UTF-8 does not.
-    return json.dumps(content, separators=(",", ":"), allow_nan=False).encode()
+    return _ENCODER.encode(content).encode()
 
 
 def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -173,7 +175,9 @@ def _of_error(request: Request, error: Exception) -> Response:
     return _json({"error": "something is wrong with this server; its log says what"}, 500)
 
 
-def _answering(content: Callable[[], tuple[bytes, str]]) -> _Endpoint:
+def _answering(content: Callable[[], tuple[bytes, str]]) -> # ASCII, for texts of a file may hold what UTF-8 does not.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_Endpoint:
     async def answer(request: Request) -> Response:
         body, kind = content()
         return Response(body, media_type=kind)
@@ -313,13 +317,12 @@ class _Work:
         self._n += 1
         job = self.pool.submit(work)
         try:
-            left = max(deadline - loop.time(), 0)
-            return await asyncio.wait_for(asyncio.wrap_future(job), left)
-        except asyncio.TimeoutError:
-            if job.cancelled():
+            with move_on_after(deadline - loop.time()):
+                return await asyncio.wrap_future(job)
+            if job.cancel():
                 said = "it was not this request's turn in time; come again"
-                raise Problem(503, said, {"Retry-After": "1"}) from None
-            raise Problem(504, "the answer took too long; ask for less at once") from None
+                raise Problem(503, said, {"Retry-After": "1"})
+            raise Problem(504, "the answer took too long; ask for less at once")
         finally:
             if job.done():
                 self._n -= 1
@@ -339,7 +342,9 @@ class _Api:
         self._work = work
         self._token = None if limits.token is None else f"Bearer {limits.token}".encode()
 
-    def guarded(self, answer: _Endpoint) -> _Endpoint:
+    def guarded(self, answer: _Endpoint) -> # ASCII, for texts of a file may hold what UTF-8 does not.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_Endpoint:
         """Answered to those alone who send the token."""
 
         async def guarded(request: Request) -> Response:
@@ -348,7 +353,9 @@ class _Api:
 
         return guarded
 
-    def of(self, call: Call) -> _Endpoint:
+    def of(self, call: Call) -> # ASCII, for texts of a file may hold what UTF-8 does not.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_Endpoint:
         """The endpoint of a call."""
 
         async def answer(request: Request) -> Response:
@@ -385,22 +392,17 @@ class _Api:
         if not length.isdecimal() or int(length[:20]) > most:
             raise refusal
 
-        async def read() -> bytes:
-            body = b""
-            async for part in request.stream():
-                body += part
-                if len(body) > most:
-                    raise refusal
-            return body
-
-        left = deadline - asyncio.get_running_loop().time()
+        body = b""
         try:
-            return await asyncio.wait_for(read(), left)
-        except asyncio.TimeoutError:
-            said = "the body did not arrive in time"
-            raise Problem(408, said, {"Connection": "close"}) from None
+            with move_on_after(deadline - asyncio.get_running_loop().time()):
+                async for part in request.stream():
+                    body += part
+                    if len(body) > most:
+                        raise refusal
+                return body
         except ClientDisconnect:
             raise Problem(400, "the connection was closed") from None
+        raise Problem(408, "the body did not arrive in time", {"Connection": "close"})
 
 
 def _answer(call: Call, version: Version, asked: Any) -> bytes:
