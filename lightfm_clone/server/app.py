@@ -175,9 +175,7 @@ def _of_error(request: Request, error: Exception) -> Response:
     return _json({"error": "something is wrong with this server; its log says what"}, 500)
 
 
-def _answering(content: Callable[[], tuple[bytes, str]]) -> # ASCII, for texts of a file may hold what UTF-8 does not.
-_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
-_Endpoint:
+def _answering(content: Callable[[], tuple[bytes, str]]) -> _Endpoint:
     async def answer(request: Request) -> Response:
         body, kind = content()
         return Response(body, media_type=kind)
@@ -342,9 +340,7 @@ class _Api:
         self._work = work
         self._token = None if limits.token is None else f"Bearer {limits.token}".encode()
 
-    def guarded(self, answer: _Endpoint) -> # ASCII, for texts of a file may hold what UTF-8 does not.
-_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
-_Endpoint:
+    def guarded(self, answer: _Endpoint) -> _Endpoint:
         """Answered to those alone who send the token."""
 
         async def guarded(request: Request) -> Response:
@@ -353,9 +349,7 @@ _Endpoint:
 
         return guarded
 
-    def of(self, call: Call) -> # ASCII, for texts of a file may hold what UTF-8 does not.
-_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
-_Endpoint:
+    def of(self, call: Call) -> _Endpoint:
         """The endpoint of a call."""
 
         async def answer(request: Request) -> Response:
