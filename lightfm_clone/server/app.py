@@ -99,6 +99,8 @@ class Limits:
 
     def check(self, asked: Any) -> None:
         """Refuse what asks for too much."""
+        if hasattr(asked, "k") and "k" not in asked.model_fields_set:
+            asked.k = min(asked.k, self.max_k)
         for name, most in (("k", self.max_k), ("people", self.max_people)):
             value = getattr(asked, name, 0)
             n = value if isinstance(value, int) else len(value)

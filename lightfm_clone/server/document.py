@@ -37,7 +37,8 @@ def document(limits: Any) -> dict[str, Any]:
     for schema in schemas.values():
         properties = schema.get("properties", {})
         if "k" in properties:
-            properties["k"]["maximum"] = limits.max_k
+            k = properties["k"]
+            k["maximum"], k["default"] = limits.max_k, min(k["default"], limits.max_k)
         if "people" in properties and properties["people"]["type"] == "array":
             properties["people"]["maxItems"] = limits.max_people
     failed = _json(names[Failed, "serialization"])

@@ -46,12 +46,11 @@ class Ids:
 
         A number and its text mean the same id, where the file has one of the two.
         """
-        number = self._mapping.get(given)
-        if number is None:
-            number = self._mapping.get(_twin(given))
-        if number is None:
-            number = self._others.get(given, -1)
-        return number
+        twin = _twin(given)
+        for one, mapping in ((given, self._mapping), (twin, self._mapping), (given, self._others)):
+            if one is not None and one in mapping:
+                return mapping[one]
+        return -1
 
     def number(self, given: JsonId) -> int:
         """The number of an id that must be known."""
@@ -94,11 +93,11 @@ class Search:
         found: dict[int, None] = {}
         for wanted in ("\n" + part, part):
             at = self._text.find(wanted)
-            while at >= 0 and len(found) < most:
+            while 0 <= at < len(self._text) and len(found) < most:
                 number = bisect_right(self._begins, at) - 1
                 found[number] = None
                 at = self._text.find(wanted, self._begins[number + 1])
-        return [number for number in found if number < len(self._begins) - 1]
+        return list(found)
 
 
 class Shop:
