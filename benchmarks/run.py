@@ -31,6 +31,7 @@ import ranking
 import recommender
 import scale
 import scheduling
+import server
 import training
 import updates
 from models import peer_library
@@ -54,6 +55,7 @@ PARTS = {
     "scale": scale.measure,
     "updates": updates.measure,
     "recommender": recommender.measure,
+    "server": server.measure,
 }
 
 

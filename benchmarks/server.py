@@ -1,6 +1,6 @@
 """The server under load on this machine: requests a second and their times, while files change.
 
-    python benchmarks/server.py            # prints what `run.py daily --only server` keeps
+python benchmarks/server.py            # prints what `run.py daily --only server` keeps
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from lightfm_clone import LightFM, Recommender
 COMPONENTS = 64
 CONNECTIONS = 1, 8
 SECONDS = 8.0  # of each row
+NEW = "known, a new file"
 MS = 1e3
 
 
@@ -53,8 +54,8 @@ def make(path: Path, users: int, items: int, n: int) -> None:
 
 
 @contextmanager
-def served(path: Path) -> Iterator[int]:
-    """A server in a process of its own; its port."""
+def served(path: Path) -> Iterator[tuple[int, Path]]:
+    """A server in a process of its own: its port, and where its times are told."""
     code = f"from lightfm_clone.server import serve; serve({str(path)!r}, port=0)"
     with subprocess.Popen(
         [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True
@@ -64,7 +65,7 @@ def served(path: Path) -> Iterator[int]:
             for line in process.stderr:
                 found = re.search(r"running on http://127.0.0.1:(\d+)", line)
                 if found:
-                    yield int(found[1])
+                    yield int(found[1]), Path(f"/proc/{process.pid}/stat")
                     break
             else:
                 raise RuntimeError("the server did not start")
@@ -132,6 +133,12 @@ def request(path: str, content: Any) -> bytes:
     return head.encode() + body
 
 
+def cpu_seconds(told: Path) -> float:
+    """What a process has used of all CPUs."""
+    fields = told.read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def version(port: int) -> int:
     from urllib.request import urlopen
 
@@ -157,35 +164,40 @@ def measure(size: Size, wanted: Callable[[str], bool]) -> Part:
             for some in rng.integers(items, size=(2000, 5)).tolist()
         ],
     }
-    seconds = SECONDS if size.name != "quick" else 1.0
-    rows = []
+    seconds = SECONDS if size.name != "quick" else SECONDS / 2
+    rows: list[list[Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         path, new = Path(folder, "shop.rec"), Path(folder, "new.rec")
         make(path, users, items, n)
-        with served(path) as port:
-            for name, bodies in kinds.items():
-                for connections in CONNECTIONS:
-                    rows.append([f"{name}, {connections} at once"])
-                    found = asyncio.run(load(port, bodies, connections, seconds))
-                    rows[-1] += _row(*found, seconds)
-                    print("  ", *rows[-1], flush=True)
+        shutil.copyfile(path, new)
+        with served(path) as (port, told):
 
-            async def meanwhile() -> tuple[list[float], int]:
-                running = asyncio.create_task(load(port, known, CONNECTIONS[-1], seconds))
-                await asyncio.sleep(seconds / 4)
-                shutil.copyfile(path, new)
-                os.replace(new, path)
+            async def row(bodies: list[tuple[str, Any]], connections: int, changes: bool) -> Any:
+                running = asyncio.create_task(load(port, bodies, connections, seconds))
+                if changes:
+                    await asyncio.sleep(seconds / 4)
+                    os.replace(new, path)
                 return await running
 
-            rows.append([f"known, {CONNECTIONS[-1]} at once, a new file"])
-            rows[-1] += _row(*asyncio.run(meanwhile()), seconds)
-            print("  ", *rows[-1], "version", version(port), flush=True)
-            assert version(port) == 2
-    if wanted("server"):
+            asked_for = [(name, bodies, n) for name, bodies in kinds.items() for n in CONNECTIONS]
+            asked_for.append((NEW, known, CONNECTIONS[-1]))
+            for name, bodies, connections in asked_for:
+                if not wanted(f"{name}, {connections} at once"):
+                    continue
+                before = cpu_seconds(told)
+                found, n_failed = asyncio.run(row(bodies, connections, name == NEW))
+                cpu = MS * (cpu_seconds(told) - before) / len(found)
+                times = [float(MS * np.quantile(found, share)) for share in (0.5, 0.99, 1)]
+                cells = [len(found) / seconds, *times, cpu, n_failed]
+                rows.append([f"{name}, {connections} at once", *cells])
+                print("  ", *rows[-1], flush=True)
+                if name == NEW and version(port) != 2:
+                    raise RuntimeError("the new file was not taken up in time")
+    if rows:
         part.tables.append(
             Table(
-                f"Lists of 10 of {items:,} items, {COMPONENTS} components",
-                ["request", "a second", "p50 ms", "p99 ms", "largest ms", "failed"],
+                f"Single lists of 10 of {items:,} items, {COMPONENTS} components",
+                ["request", "a second", "p50 ms", "p99 ms", "largest ms", "CPU ms", "failed"],
                 rows,
                 [
                     "One process of `serve` with its defaults; the callers, on connections that "
@@ -197,11 +209,6 @@ def measure(size: Size, wanted: Callable[[str], bool]) -> Part:
             )
         )
     return part
-
-
-def _row(seconds: list[float], n_failed: int, of: float) -> list[Any]:
-    middle, most = (float(MS * np.quantile(seconds, share)) for share in (0.5, 0.99))
-    return [len(seconds) / of, middle, most, MS * max(seconds), n_failed]
 
 
 if __name__ == "__main__":

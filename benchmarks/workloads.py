@@ -73,6 +73,7 @@ EVERYTHING = (
     "updates",
     "neighbours",
     "recommender",
+    "server",
 )
 QUICK = Size(
     name="quick",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shops import EVENTS, PAST, fitted, lists, model, small
@@ -726,6 +729,28 @@ def test_a_file_that_is_none_is_not_served(tmp_path):
         server.create_app(tmp_path / "text")
 
 
+# ---- the page of the server ----------------------------------------------------------------------
+
+
+def test_the_calls_of_the_page(file):
+    """Each is answered; its server is this one."""
+    page = (ROOT / "docs" / "guide" / "server.md").read_text(encoding="utf-8")
+    asked = Asked(server.create_app(file))
+    commands = [
+        shlex.split(command)
+        for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+        for command in re.findall(r"^curl .*?(?=\ncurl|\Z)", block, re.DOTALL | re.MULTILINE)
+    ]
+    assert len(commands) > 15
+    for _, _, url, *options in commands:
+        path = url.removeprefix("http://127.0.0.1:8000")
+        if "-d" in options:
+            answer = asked.send("POST", path, content=options[options.index("-d") + 1])
+        else:
+            answer = asked.get(path)
+        assert answer.status_code == 200, (url, options, answer.text)
+
+
 # ---- serve ---------------------------------------------------------------------------------------
 
 
@@ -760,7 +785,6 @@ def test_bad_addresses(file, name, value):
 
 def test_serve_runs_and_ends(file):
     """A process of its own, and one request; SIGTERM ends it in peace."""
-    import re
     import signal
 
     code = f"from lightfm_clone.server import serve; serve({str(file)!r}, port=0)"
