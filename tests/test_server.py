@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shops import EVENTS, PAST, fitted, lists, model, small
 
-from lightfm_clone import Popularity, Recommender, server
+from lightfm_clone import ItemNeighbours, Popularity, Recommender, WithNeighbours, server
 from lightfm_clone.server.kept import Kept
 from lightfm_clone.server.shop import Ids, Search, Shop, plain, plain_id
 
@@ -318,6 +318,31 @@ def test_a_model_without_reasons_and_neighbours(tmp_path):
     assert "Popularity" in asked.refused(422, "explain", item=10, user=1)
 
 
+@pytest.mark.parametrize(
+    "of",
+    [
+        WithNeighbours(model(loss="softmax")),
+        ItemNeighbours(),
+        model(loss="mse"),
+        model(loss="bpr"),
+    ],
+    ids=lambda of: getattr(of, "loss", type(of).__name__),
+)
+def test_models(of, tmp_path):
+    shop = fitted(of=of)
+    shop.save(tmp_path / "s")
+    asked = Asked(server.create_app(tmp_path / "s"))
+    user, item = shop.user_ids_[0], shop.item_ids_[0]
+    assert ids(asked("recommend", user=user)) == lists(shop.recommend(user))[user]
+    found = asked("recommend", history=[item], popularity=0.5)
+    assert ids(found) == lists(shop.recommend(history=[[item]], popularity=0.5))[0]
+    expected = shop.similar_items([item], k=4)["similar"].tolist()
+    assert ids(asked("similar", item=item, k=4)) == expected
+    if hasattr(of, "explain"):
+        answer = asked("explain", user=user, item=item, k=200)
+        assert answer["score"] == pytest.approx(shop.explain(user, item).score, abs=1e-6)
+
+
 def test_the_column_that_names_items(shop):
     assert Shop(shop).title == "title"
     assert Shop(shop, "brand").title == "brand"
@@ -370,6 +395,25 @@ def test_what_is_no_request_is_refused(asked, status, body):
     answer = asked.post("recommend", body)
     assert answer.status_code == status, answer.text
     assert 0 < len(answer.json()["error"]) < 500
+
+
+@pytest.mark.parametrize(
+    ("call", "body"),
+    [
+        ("recommend", b'{"user": 1, %s}' % b",".join(b'"x%d": 1' % n for n in range(30_000))),
+        ("recommend", b'{"features": {%s}}' % b",".join(b'"x%d": {}' % n for n in range(30_000))),
+        ("recommend", b'{"where": {%s}}' % b",".join(b'"x%d": [{}]' % n for n in range(25_000))),
+        ("recommend", b'{"user": 1, "items": [%s]}' % b",".join([b"{}"] * 160_000)),
+        ("batch", b'{"people": [%s]}' % b",".join([b'{"user": 1}'] * 40_000)),
+        ("batch", b'{"people": [%s]}' % b",".join([b'{"a": 1}'] * 50_000)),
+    ],
+    ids=["fields", "features", "where", "items", "people", "nobody"],
+)
+def test_a_body_full_of_mistakes_is_refused_at_once(asked, call, body):
+    start = time.process_time()
+    answer = asked.post(call, body)
+    assert answer.status_code == 422 and len(answer.text) < 1000
+    assert time.process_time() - start < 2
 
 
 def test_no_user_is_a_file(asked, shop, tmp_path, monkeypatch):
@@ -487,6 +531,7 @@ def test_limits(file, shop):
     [
         ("max_k", 0),
         ("max_people", 1.5),
+        ("max_people", 10_001),
         ("max_body", "many"),
         ("max_waiting", None),
         ("timeout", 0),
@@ -584,6 +629,31 @@ def test_whoever_waits_too_long_is_told(file, monkeypatch):
             time.sleep(0.02)
         else:
             pytest.fail("nothing is answered any more")
+
+
+def test_a_single_list_gets_its_turn_within_a_batch(file, shop, monkeypatch):
+    whole = Shop.lists
+
+    def slow(self: Shop, people: Any, k: int, **rules: Any) -> Any:
+        time.sleep(0.02)
+        return whole(self, people, k, **rules)
+
+    monkeypatch.setattr(Shop, "lists", slow)
+    monkeypatch.setattr("lightfm_clone.server.shop._ENTRIES", 80)  # two people a part
+    ended: list[str] = []
+    with running(server.create_app(file, num_threads=1)) as url:
+
+        def ask(call: str, content: Any) -> None:
+            assert httpx.post(f"{url}/v1/{call}", json=content).status_code == 200
+            ended.append(call)
+
+        people = [{"user": user} for user in shop.user_ids_[:100]]
+        batch = threading.Thread(target=ask, args=("batch", {"people": people}))
+        batch.start()
+        time.sleep(0.2)
+        ask("recommend", people[0])
+        batch.join()
+    assert ended == ["recommend", "batch"]
 
 
 def test_a_body_that_does_not_come(file):

@@ -28,7 +28,7 @@ def create_app(
     title: str | None = None,
     max_k: int = 200,
     max_people: int = 1000,
-    max_body: int = 1_000_000,
+    max_body: int = 500_000,
     max_waiting: int = 200,
     timeout: float = 10.0,
     num_threads: int | None = None,
@@ -54,8 +54,8 @@ def create_app(
     max_k : int, default 200
         The longest list.
     max_people : int, default 1000
-        The most people in a batch.
-    max_body : int, default 1,000,000
+        The most people in a batch; up to 10,000.
+    max_body : int, default 500,000
         The largest body of a request, in bytes.
     max_waiting : int, default 200
         How many requests may wait for their turn. What comes then is told to come again (503).
@@ -94,7 +94,7 @@ def serve(
     title: str | None = None,
     max_k: int = 200,
     max_people: int = 1000,
-    max_body: int = 1_000_000,
+    max_body: int = 500_000,
     max_waiting: int = 200,
     timeout: float = 10.0,
     num_threads: int | None = None,

@@ -1,6 +1,6 @@
 """``python -m lightfm_clone.server shop.rec``: `serve`, for where the extra ``cli`` is too large.
 
-A token comes from the environment variable LIGHTFM_CLONE_TOKEN, where no list of processes shows it.
+A token comes from the environment variable LIGHTFM_CLONE_TOKEN, which no list of processes shows.
 """
 
 from __future__ import annotations

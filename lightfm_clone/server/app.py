@@ -32,7 +32,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lightfm_clone._checks import check_num_threads, is_integer, is_real
-from lightfm_clone.server.calls import CALLS, Call
+from lightfm_clone.server.calls import CALLS, MAX_PEOPLE, Call
 from lightfm_clone.server.document import document
 from lightfm_clone.server.kept import Kept, Version
 from lightfm_clone.server.problems import Problem
@@ -62,6 +62,7 @@ _HEADERS = [
 # ASCII, for texts of a file may hold what UTF-8 does not.
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 _Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+_TOLD = 1000  # mistakes of a body that are looked at
 _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
@@ -83,6 +84,8 @@ class Limits:
             value = getattr(self, name)
             if not is_integer(value) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+        if self.max_people > MAX_PEOPLE:
+            raise ValueError(f"max_people must be at most {MAX_PEOPLE:,}, got {self.max_people}")
         if not is_real(self.timeout) or not 0 < self.timeout < 1e6:
             raise ValueError(f"timeout must be a number of seconds above 0, got {self.timeout!r}")
         check_num_threads(self.num_threads)
@@ -341,7 +344,7 @@ class _Api:
         self._kept = kept
         self._limits = limits
         self._work = work
-        self._token = None if limits.token is None else f"Bearer {limits.token}".encode()
+        self._token = None if limits.token is None else limits.token.encode()
 
     def guarded(self, answer: _Endpoint) -> _Endpoint:
         """Answered to those alone who send the token."""
@@ -377,8 +380,9 @@ class _Api:
     def _check_token(self, request: Request) -> None:
         if self._token is None:
             return
-        given = request.headers.get("authorization", "").encode("latin-1", "replace")
-        if not hmac.compare_digest(given, self._token):
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        is_right = hmac.compare_digest(given.encode("latin-1", "replace"), self._token)
+        if scheme.casefold() != "bearer" or not is_right:
             said = "this needs the server's token: the header Authorization: Bearer ..."
             raise Problem(401, said, {"WWW-Authenticate": "Bearer"})
 
@@ -421,6 +425,8 @@ def _joined(answers: list[bytes]) -> bytes:
 
 def _refusal(error: ValidationError) -> Problem:
     """What is said of a body that is none."""
+    if error.error_count() > _TOLD:  # to tell them would take seconds
+        return Problem(422, f"the body has {error.error_count():,} mistakes; /docs says what it is")
     by_field: dict[str, dict[str, None]] = {}
     for one in error.errors(include_url=False, include_context=False, include_input=False):
         if one["type"] == "json_invalid":

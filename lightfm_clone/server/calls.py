@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StrictBool,
@@ -26,6 +27,7 @@ from lightfm_clone.server.kept import Version
 from lightfm_clone.server.problems import Problem
 from lightfm_clone.server.shop import moment, parts
 
+MAX_PEOPLE = 10_000  # in a batch, whatever the limits of a server say
 _INT64 = 2**63
 
 Text = Annotated[StrictStr, Field(max_length=1000)]
@@ -36,6 +38,17 @@ Id = Annotated[
     Field(description="An id as the tables of the fit had it; 42 and '42' mean the same."),
 ]
 Scalar = Text | StrictBool | Whole | Number | None
+# Of many elements one that is wrong is enough to say so.
+Ids = Annotated[list[Id], Field(max_length=10_000, fail_fast=True)]
+Scalars = Annotated[list[Scalar], Field(max_length=1000, fail_fast=True)]
+Texts = Annotated[list[Text], Field(max_length=100, fail_fast=True)]
+
+
+def _is_short(given: Any) -> Any:
+    """Refuse a large object before each of its values is refused, which takes seconds."""
+    if isinstance(given, dict) and len(given) > 1000:
+        raise ValueError("it has too many names")
+    return given
 
 
 class Asked(BaseModel):
@@ -52,17 +65,19 @@ class Range(Asked):
 
 
 Where = Annotated[
-    dict[Text, Text | StrictBool | Whole | Number | list[Text | Whole | Number] | Range],
+    dict[Text, Text | StrictBool | Whole | Number | Scalars | Range],
+    BeforeValidator(_is_short),
     Field(
         max_length=100,
         description="By column of the items what it must hold: a value, a list of values of which "
         "one is enough, or a range.",
     ),
 ]
+Quotas = dict[Text, Annotated[StrictInt, Field(ge=1, lt=2**31)]]
 K = Annotated[StrictInt, Field(ge=1)]
-# One that is wrong is enough to say so.
-Ids = Annotated[list[Id], Field(max_length=10_000, fail_fast=True)]
-Features = Annotated[dict[Text, Scalar | list[Scalar]], Field(max_length=1000)]
+Features = Annotated[
+    dict[Text, Scalar | Scalars], Field(max_length=1000), BeforeValidator(_is_short)
+]
 
 
 def _one_of(*names: str) -> ConfigDict:
@@ -98,7 +113,7 @@ class Rules(Asked):
     """What lists may hold, and the dials."""
 
     k: K = Field(10, description="The length of the list.")
-    exclude: StrictBool | Text | list[Text] = Field(
+    exclude: StrictBool | Text | Texts = Field(
         True,
         description="What is left out: all that somebody has (true), nothing (false), or what they "
         "have by these kinds of events.",
@@ -106,8 +121,10 @@ class Rules(Asked):
     items: Ids | None = Field(None, description="The only candidates.")
     deny: Ids | None = Field(None, description="Items that are left out.")
     where: Where | None = None
-    at_most: dict[Text, Annotated[StrictInt, Field(ge=1, lt=2**31)]] | None = Field(
-        None, description="By column, how many items of one value a list may hold."
+    at_most: Annotated[Quotas, BeforeValidator(_is_short)] | None = Field(
+        None,
+        max_length=100,
+        description="By column, how many items of one value a list may hold.",
     )
     popularity: Number = Field(
         0.0, ge=-10, le=10, description="A dial: above 0 popular items, below 0 the long tail."
@@ -124,7 +141,7 @@ class OneList(Rules, Person):
 class ManyLists(Rules):
     """Lists for many people under the same rules."""
 
-    people: list[Person] = Field(min_length=1, fail_fast=True)
+    people: list[Person] = Field(min_length=1, max_length=MAX_PEOPLE, fail_fast=True)
 
 
 class Similar(Asked):

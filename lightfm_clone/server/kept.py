@@ -92,7 +92,7 @@ class Kept:
     def stop(self) -> None:
         self._end.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(timeout=1)  # reading a large file takes longer, and ends with us
 
     def _watch(self) -> None:
         while not self._end.wait(_SECONDS):
