@@ -6,6 +6,7 @@ import copy
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
+from itertools import combinations
 from time import sleep
 
 import numpy as np
@@ -455,6 +456,14 @@ def test_what_kinds_leave_out_is_found_once(shop, active, monkeypatch):
     for exclude in ("view", ["view"], "transaction", True, "view", False, True):
         fresh.recommend(active[0], exclude=exclude)
     assert len(made) == 3
+
+
+def test_not_everything_that_was_ever_left_out_is_kept(shop, active):
+    """Each is as large as all pairs, and whoever asks a server chooses which."""
+    fresh, kinds = copy.deepcopy(shop), ("view", "addtocart", "transaction")
+    asked = [[*some] for n in range(4) for some in combinations(kinds, n)]
+    first, again = ([lists(fresh.recommend(active[0], exclude=one)) for one in asked] for _ in "ab")
+    assert first == again and len(fresh._had) == 4
 
 
 @pytest.mark.parametrize(

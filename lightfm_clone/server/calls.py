@@ -330,7 +330,7 @@ def _many_lists(version: Version, asked: ManyLists) -> dict[str, Any]:
 
 
 def _parts(asked: ManyLists) -> Iterator[ManyLists]:
-    for part in parts(asked.people, asked.k):
+    for part in parts(asked.people, asked.k, asked.diversity > 0):
         yield asked.model_copy(update={"people": part})
 
 

@@ -413,9 +413,10 @@ class Shop:
         ]
 
 
-def parts(people_given: list[Any], k: int) -> Iterator[list[Any]]:
+def parts(people_given: list[Any], k: int, is_diverse: bool) -> Iterator[list[Any]]:
     """A batch in parts, so that others get their turn between them."""
-    step = max(1, _ENTRIES // max(k, 40))
+    cost = max(k, 40) * (5 if is_diverse else 1)  # of each list, which all items are scanned for
+    step = max(1, _ENTRIES // cost)
     for first in range(0, len(people_given), step):
         yield people_given[first : first + step]
 
