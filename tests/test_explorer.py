@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from browser import DESK, PHONE, visits
+from served import running
 from shops import fitted, lists, small
-from test_server import running
 
 from lightfm_clone import LightFM, Recommender, server
 

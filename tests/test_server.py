@@ -8,12 +8,11 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import pytest
 from conftest import ROOT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from served import running
 from shops import EVENTS, PAST, fitted, lists, model, small
 
 from lightfm_clone import ItemNeighbours, Popularity, Recommender, WithNeighbours, server
@@ -86,22 +86,6 @@ class Asked:
 @pytest.fixture(scope="module")
 def asked(file) -> Asked:
     return Asked(server.create_app(file))
-
-
-@contextmanager
-def running(app: Any) -> Iterator[str]:
-    """The app on a port of this machine; its address."""
-    process = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
-    thread = threading.Thread(target=process.run, daemon=True)
-    thread.start()
-    while not process.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{process.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        process.should_exit = True
-        thread.join()
 
 
 def ids(answer: Any) -> list[Any]:
@@ -853,22 +837,30 @@ def test_bad_addresses(file, name, value):
         server.serve(file, **{name: value})
 
 
-def test_serve_runs_and_ends(file):
-    """A process of its own, and one request; SIGTERM ends it in peace."""
-    import signal
-
-    code = f"from lightfm_clone.server import serve; serve({str(file)!r}, port=0)"
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True
-    ) as process:
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_serve_runs_and_ends(file, name):
+    """In a process of its own, which answers, and ends in peace."""
+    command = [sys.executable, "-m", "lightfm_clone.server", str(file), "--port=0"]
+    environment = {**os.environ, "LIGHTFM_CLONE_TOKEN": "s3cret"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
             line = next(line for line in process.stderr if "running on" in line)
             url = re.search(r"http://[\d.:]+", line)[0]
             assert httpx.get(f"{url}/health/live").json() == {"status": "ok"}
+            assert httpx.get(f"{url}/v1/model").status_code == 401
         finally:
-            process.send_signal(signal.SIGTERM)
-        process.stderr.read()
+            process.send_signal(getattr(signal, name))
+        assert "Traceback" not in process.stderr.read()
         assert process.wait(20) in (0, -signal.SIGTERM)
+
+
+def test_the_module_says_what_is_wrong(tmp_path, capsys, monkeypatch):
+    from lightfm_clone.server.__main__ import main
+
+    monkeypatch.setattr(sys, "argv", ["server", str(tmp_path / "nothing")])
+    assert main() == 1
+    assert "nothing" in capsys.readouterr().err
 
 
 def test_without_the_extra_it_says_which(file, monkeypatch):

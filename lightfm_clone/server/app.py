@@ -117,8 +117,7 @@ def _is_printable(text: str) -> bool:
 
 def application(kept: Kept, limits: Limits) -> Starlette:
     """See `create_app`."""
-    work = _Work(limits)
-    api = _Api(kept, limits, work)
+    api = _Api(kept, limits, _Work(limits))
     metrics = _Metrics(kept)
     routes = [
         Route(call.path, api.of(call), methods=["POST" if call.asked else "GET"]) for call in CALLS
@@ -140,7 +139,6 @@ def application(kept: Kept, limits: Limits) -> Starlette:
             yield
         finally:
             kept.stop()
-            work.pool.shutdown(cancel_futures=True)
 
     paths = {route.endpoint: route.path for route in routes}
     return Starlette(
@@ -309,7 +307,7 @@ class _Work:
 
     def __init__(self, limits: Limits) -> None:
         n_threads = check_num_threads(limits.num_threads)
-        self.pool = ThreadPoolExecutor(n_threads, thread_name_prefix="lists")
+        self._pool = ThreadPoolExecutor(n_threads, thread_name_prefix="lists")
         self._most = n_threads + limits.max_waiting
         self._n = 0  # counted by the loop's thread alone
 
@@ -319,7 +317,7 @@ class _Work:
             raise Problem(503, "too many requests wait; come again", {"Retry-After": "1"})
         loop = asyncio.get_running_loop()
         self._n += 1
-        job = self.pool.submit(work)
+        job = self._pool.submit(work)
         try:
             with move_on_after(deadline - loop.time()):
                 return await asyncio.wrap_future(job)

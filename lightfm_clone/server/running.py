@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import ipaddress
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -45,7 +46,8 @@ def run(path: Path, host: str, port: int, **options: Any) -> None:
             "served; set a token",
             host,
         )
-    uvicorn.Server(config).run()
+    with suppress(KeyboardInterrupt):  # which comes again when all is answered
+        uvicorn.Server(config).run()
 
 
 def is_loopback(host: str) -> bool:
