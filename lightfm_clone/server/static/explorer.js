@@ -198,7 +198,7 @@ async function fill(card, person, mine) {
     for (const { item, row } of rows) {
       const reasons = await ask("v1/explain", { ...person, item, k: 8 });
       if (isOld()) return;
-      row.append(why(reasons, person.user));
+      row.append(why(reasons, person.user, item));
     }
   } catch (error) {
     // A popularity has no reasons: then the list goes without.
@@ -208,12 +208,13 @@ async function fill(card, person, mine) {
   }
 }
 
-function why(reasons, user) {
+function why(reasons, user, item) {
   // Features of somebody's own are called by their ids.
   const called = (name) => {
     if (name === String(user)) return "the person";
-    const item = known.get(name) ?? known.get(Number(name));
-    return String(item?.title ?? name);
+    if (name === String(item)) return "this item";
+    const other = known.get(name) ?? known.get(Number(name));
+    return String(other?.title ?? name);
   };
   const words = (term) => {
     const names = [term.user_feature, term.item_feature].filter((name) => name != null);
