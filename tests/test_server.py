@@ -158,6 +158,7 @@ def test_the_first_that_is_known_counts(shop, asked):
         ({"user": user, "history": history, "features": row}, "known"),
         ({"user": "new", "history": history, "features": row}, "history"),
         ({"user": "new", "history": [], "features": row}, "features"),
+        ({"user": "new", "history": ["nothing"], "features": row}, "features"),
         ({"user": "new", "features": row}, "features"),
         ({"user": "new", "history": []}, "popular"),
     ):
@@ -177,7 +178,7 @@ def test_a_batch_has_the_lists_of_each(shop, asked):
     for place, answer in enumerate(found):
         if place not in (7, 8, 9):
             assert answer["user"] == users[place] and ids(answer) == expected[users[place]]
-    assert found[7]["status"] == 404 and "near" in found[7]
+    assert found[7] == {"status": 404, "error": "there is no user 'nobody'"}
     assert found[8]["source"] == "features" and "user" not in found[8]
     assert found[9]["status"] == 422 and "country" in found[9]["error"]
 
@@ -412,6 +413,9 @@ def test_messages_name_what_is_wrong(asked, shop):
     near = asked.post("recommend", {"user": f"{user}0"}).json()
     assert near["error"] == f"there is no user '{user}0'" and user in near["near"]
     assert "item 'nothing'" in asked.refused(404, "similar", item="nothing")
+    assert "no column 'height'" in asked.refused(
+        422, "recommend", user="new", features={"height": 3}
+    )
     assert "no column 'prize'" in asked.refused(422, "recommend", user=user, where={"prize": 1})
     assert "price" in asked.refused(422, "recommend", user=user, at_most={"prize": 1})
     assert "'viewed'" in asked.refused(422, "recommend", user=user, exclude="viewed")

@@ -228,7 +228,6 @@ class Refused(Answer):
 
     status: int
     error: str
-    near: list[str | int] = []
 
 
 class Lists(Answer):
@@ -319,7 +318,9 @@ def _one_list(version: Version, asked: OneList) -> dict[str, Any]:
     person = {name: given.pop(name) for name in Person.model_fields}
     (answer,) = version.shop.lists([person], given.pop("k"), **given)
     if "error" in answer:
-        raise Problem(answer.pop("status"), answer.pop("error"), **answer)
+        if answer["status"] == 404 and asked.user is not None:
+            version.shop.users.number(asked.user)  # which has ids that look like it
+        raise Problem(answer["status"], answer["error"])
     return answer
 
 

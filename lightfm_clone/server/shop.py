@@ -56,13 +56,12 @@ class Ids:
         """The number of an id that must be known."""
         number = self.find(given)
         if number < 0:
-            raise self.unknown(given)
+            raise Problem(404, self.is_unknown(given), near=self.near(given))
         return number
 
-    def unknown(self, given: JsonId) -> Problem:
+    def is_unknown(self, given: JsonId) -> str:
         """What is said of an id that is not known."""
-        said = f"there is no {self._what} {shortened(given)}"
-        return Problem(404, said, near=self.near(given))
+        return f"there is no {self._what} {shortened(given)}"
 
     def near(self, given: JsonId) -> list[JsonId]:
         """Some ids that look like it."""
@@ -196,13 +195,14 @@ class Shop:
         user, history, features = map(person.get, ("user", "history", "features"))
         if user is not None and self.users.find(user) >= 0:
             return "user"
-        if history is not None and (history or features is None):
+        are_known = history is not None and any(self.items.find(one) >= 0 for one in history)
+        if are_known or (history is not None and features is None):
             return "history"
         if features is not None:
             self._check_features(features)
             return "features"
         assert user is not None  # as `calls` has checked
-        raise self.users.unknown(user)
+        raise Problem(404, self.users.is_unknown(user))
 
     def _by_user(self, people_given: list[Mapping[str, Any]]) -> People:
         numbers = np.array([self.users.find(one["user"]) for one in people_given])
