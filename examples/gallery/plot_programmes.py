@@ -159,6 +159,7 @@ def rule(*names):
 evaluations = {
     "rule: genres": rule("genres"),
     "rule: genres, themes": rule("genres", "themes"),
+    "chance": rng.random(hits.shape),
     **{name: scores_of(recommender) for name, recommender in recommenders.items()},
 }
 comparison = Comparison(
@@ -175,10 +176,10 @@ plt.show()
 
 # %%
 # - Without columns the order is as good as chance.
-# - One wrong rule costs more than the model is worth: with genres as one text the model is behind the
-#   rule that counts words. Split, the same column puts it in front of the rule by genres.
-# - Themes help, for tastes here are finer than genres. The model gains on the rule that is told the
-#   same: it learns how much each word counts, and which of them go together.
-# - More columns are not better. Channel and length follow from the genre, ages and regions from what
-#   people watch, and each takes a share of the weight that genres and themes had. Which columns to
-#   leave out is a question to the data: try it as here, on items that were held out.
+# - One wrong rule costs more than the model is worth: with genres as one text the model is behind
+#   the rule that counts words. Split, the same column puts it in front of the rule by genres.
+# - Themes help, for tastes here are finer than genres. The model gains on the rule that is told
+#   the same: it learns how much each word counts, and which of them go together.
+# - More columns are not better. Channel and length follow from the genre, ages and regions from
+#   what people watch, and each takes a share of the weight that genres and themes had. Which
+#   columns to leave out is a question to the data: try it as here, on items that were held out.
