@@ -5,7 +5,7 @@ A visitor known by ten titles
 Somebody new names ten films that they like. What should they get, without training anything anew?
 Three methods, each by itself and compared on people whom the model has never seen:
 
-- *fold-in*: a vector for the visitor is fitted to the ten films, whose own vectors stay as they are;
+- *fold-in*: a vector for the visitor is fitted to the ten films, whose vectors stay as they are;
 - *mean*: the visitor is the mean of the ten films' vectors;
 - *neighbours*: the films that people who like these like, too.
 
