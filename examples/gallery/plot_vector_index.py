@@ -135,9 +135,7 @@ plt.show()
 # %%
 # - The dial works as it should: more candidates, more time, and a few in a hundred or in a
 #   thousand of the best items missed.
-# - Nobody would notice. What the index misses stands near the end of the list or is replaced by
-#   items that are nearly as good: the interval of the difference in NDCG@10 holds 0 at each
-#   setting.
+# - Nobody would notice: the interval of the difference in NDCG@10 holds 0 at each setting.
 # - At this size the exact way takes a fraction of a millisecond, too, and needs no graph that has
 #   to be built, kept in memory and built again after each fit. An index pays with millions of
 #   items, for the exact time grows with their number; or where there is a database of vectors
