@@ -9,8 +9,9 @@ Three methods, each by itself and compared on people whom the model has never se
 - *mean*: the visitor is the mean of the ten films' vectors;
 - *neighbours*: the films that people who like these like, too.
 
-It runs on MovieLens 100K where the environment variable ``LIGHTFM_CLONE_TEST_DATA`` names a
-folder with ``movielens.zip``, and on a made-up catalogue of its size elsewhere.
+It runs on MovieLens 100K where ``movielens.zip`` is in the folder that the environment variable
+``LIGHTFM_CLONE_TEST_DATA`` names, or in the default place of
+:func:`~lightfm_clone.datasets.fetch_movielens`, and on a made-up catalogue of its size elsewhere.
 """
 
 # %%
@@ -33,8 +34,10 @@ from lightfm_clone.datasets import load_ratings, synthetic_catalogue
 from lightfm_clone.evaluation import Comparison, Evaluation
 
 plt.style.use("tableau-colorblind10")
-archive = Path(os.environ.get("LIGHTFM_CLONE_TEST_DATA", "")) / "movielens.zip"
-if archive.is_file():
+places = [os.environ.get("LIGHTFM_CLONE_TEST_DATA"), "~/lightfm_data/movielens100k"]
+archives = [Path(place).expanduser() / "movielens.zip" for place in places if place]
+archive = next(filter(Path.is_file, archives), None)
+if archive is not None:
     data = load_ratings(archive)
     liked = data.interactions.data >= 4
     print("This page ran on MovieLens 100K.")
