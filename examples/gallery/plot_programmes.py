@@ -180,6 +180,6 @@ plt.show()
 #   the rule that counts words. Split, the same column puts it in front of the rule by genres.
 # - Themes help, for tastes here are finer than genres. The model gains on the rule that is told
 #   the same: it learns how much each word counts, and which of them go together.
-# - More columns are not better. Channel and length follow from the genre, ages and regions from
-#   what people watch, and each takes a share of the weight that genres and themes had. Which
-#   columns to leave out is a question to the data: try it as here, on items that were held out.
+# - More columns are not better. Channel and length follow from the genre, and share the weight of
+#   a programme's row with it; ages and regions add nothing to what people watch. Which columns to
+#   leave out is a question to the data: try it as here, on items that were held out.
