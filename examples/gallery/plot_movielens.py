@@ -64,10 +64,9 @@ def made_up_files(folder):
     people.to_csv(folder / "u.user", sep="|", header=False, index=False)
 
 
-def raw_files():
-    """A folder with the raw files, and what to call them."""
+def raw_files(folder):
+    """The raw files, written below a folder: where they are, and what to call them."""
     places = [os.environ.get("LIGHTFM_CLONE_TEST_DATA"), "~/lightfm_data/movielens100k"]
-    folder = Path(tempfile.mkdtemp())
     for place in filter(None, places):
         archive = Path(place).expanduser() / "movielens.zip"
         if archive.is_file():
@@ -77,7 +76,8 @@ def raw_files():
     return folder, "made-up data"
 
 
-folder, name = raw_files()
+scratch = tempfile.TemporaryDirectory()
+folder, name = raw_files(Path(scratch.name))
 genres = pd.read_csv(folder / "u.genre", sep="|", names=["genre", "number"])["genre"]
 ratings = pd.read_csv(folder / "u.data", sep="\t", names=["person", "film", "rating", "timestamp"])
 films = pd.read_csv(
@@ -89,6 +89,8 @@ films = pd.read_csv(
 people = pd.read_csv(
     folder / "u.user", sep="|", names=["person", "age", "gender", "occupation", "zip"]
 )
+
+scratch.cleanup()
 
 films["genres"] = ["|".join(genres[row == 1]) for row in films[genres].to_numpy()]
 films["released"] = pd.to_datetime(films["released"], format="%d-%b-%Y")

@@ -31,7 +31,8 @@ from lightfm_clone.datasets import synthetic_catalogue
 
 plt.style.use("tableau-colorblind10")
 part = 1 if os.environ.get("LIGHTFM_CLONE_GALLERY") == "full" else 50
-folder = Path(tempfile.mkdtemp())
+scratch = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+folder = Path(scratch.name)
 
 
 def write_ratings(path):
@@ -132,3 +133,5 @@ for name, one in {
 }.items():
     low, high = one.confidence_intervals()["ndcg@10"]
     print(f"{name:12} NDCG@10 {one['ndcg@10']:.4f}, 95 % from {low:.4f} to {high:.4f}")
+
+scratch.cleanup()
