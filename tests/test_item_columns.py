@@ -100,6 +100,7 @@ def test_conditions(items, where, expected):
         ({"brand": None}, ValueError, r"where\['brand'\] must be values that a column can ho"),
         ({"brand": [["acme"]]}, ValueError, "that a column can hold"),
         ({"brand": between("a", "b")}, TypeError, "neither numbers nor dates, got between"),
+        ({"price": (5, 20)}, TypeError, r"given \(5, 20\), .*between\(5, 20\).*or \[5, 20\] for e"),
         ({"price": "10"}, TypeError, r"where\['price'\] must be a number, .*got '10'"),
         ({"price": between("a")}, TypeError, "must be a number"),
         ({"since": between(2024)}, ValueError, r"where\['since'\] must hold dates, .*got 2024"),

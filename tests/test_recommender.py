@@ -1138,6 +1138,13 @@ def test_refused_fits(arguments, error, said):
         fitted(PAST.assign(never=1e30, today="today"), **arguments)
 
 
+def test_columns_are_passed_by_name():
+    with pytest.raises(
+        TypeError, match=r"2 arguments by .*\(events, y\) and got 3;.* user=\.\.\.,"
+    ):
+        Recommender().fit(PAST, "visitorid", "itemid")
+
+
 @pytest.mark.parametrize("of", ["warp", LightFM, 3], ids=repr)
 def test_refused_models(of):
     with pytest.raises(TypeError, match="model must be a LightFM.*got"):

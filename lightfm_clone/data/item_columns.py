@@ -274,6 +274,13 @@ class _Numbers:
             if wanted.high is not None:
                 mask &= self.values <= self._last(wanted.high, whose)
             return mask
+        if isinstance(wanted, tuple) and len(wanted) == 2:  # meant as a range more often than not
+            low, high = wanted
+            raise TypeError(
+                f"{whose} was given {shown(wanted)}, which could mean two things; write "
+                f"between({shown(low)}, {shown(high)}) for the range, or [{shown(low)}, "
+                f"{shown(high)}] for either of the two"
+            )
         mask = np.zeros(n_items, bool)
         for value in _all_of(wanted):
             mask |= (self.values >= self._read(value, whose)) & (

@@ -189,7 +189,8 @@ def rules(
 def _known(shop: Any, where: Mapping[Hashable, Any]) -> str:
     """Some of what the columns of a rule hold."""
     some = shop.item_columns_.take(np.arange(min(3, len(shop.item_ids_))))
-    return ", ".join(f"{column!r}, which holds {list(some[column])}..." for column in where)
+    some = {name: of.tolist() if isinstance(of, np.ndarray) else of for name, of in some.items()}
+    return ", ".join(f"{column!r}, which holds {some[column]}..." for column in where)
 
 
 def _columns(shop: Any, argument: str) -> Any:
