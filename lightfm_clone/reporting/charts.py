@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from io import StringIO
 from typing import Any
 from xml.etree import ElementTree
@@ -17,8 +17,10 @@ import numpy.typing as npt
 
 from lightfm_clone import plots
 from lightfm_clone.evaluation import Comparison
+from lightfm_clone.reporting.parts import shown
 from lightfm_clone.typing import Record
 
+_SHORT = 20  # characters of a name in a picture
 _WIDTH = 4.4  # inches; 422 pixels on a wide screen, and texts can be read on a phone
 # Colours that stand for names of `page.css`: those that `plots` draws with, and those of axes.
 _SERIES = tuple(colour.lower() for colour in plots.COLOURS)
@@ -60,28 +62,34 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 def differences(comparison: Comparison, metric: str, said: str) -> Any:
     """The differences of the other models to this one; `said` tells those who do not see it."""
-    height = 1.0 + 0.34 * len(comparison.differences)
 
     def draw(ax: Any) -> None:
         plots.plot_comparison(comparison, metric, ax=ax)
-        ax.locator_params(axis="x", nbins=5)
+        ax.set_yticks(ax.get_yticks(), _short(comparison.differences))
         ax.set_xlabel(f"difference in {metric}, with {100 * comparison.level:g} % intervals")
+        ax.locator_params(axis="x", nbins=5)
 
-    return _drawn("differences", draw, height, said)
+    return _drawn("differences", draw, 1.0 + 0.34 * len(comparison.differences), said)
 
 
 def groups(comparison: Comparison, metric: str, said: str) -> Any:
     """A metric by group of people, for all models."""
-    n_lines = (len(comparison.groups) + 1) * len(comparison)
-    height = 1.3 + 0.17 * n_lines + 0.22 * len(comparison.groups)
+    n_groups, names = len(comparison.groups) + 1, _short(comparison)
+    n_columns = 2 if len(max(names, key=len)) > _SHORT // 2 else 3
 
     def draw(ax: Any) -> None:
         plots.plot_groups(comparison, metric, ax=ax)
         ax.locator_params(axis="x", nbins=5)
-        if len(comparison) > 1:  # below, where it hides nothing
-            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.55 / height), ncols=3)
+        if ax.get_legend() is not None:  # beside the axes it hides nothing
+            ax.get_legend().remove()
+            ax.figure.legend(ax.containers, names, loc="outside lower center", ncols=n_columns)
 
+    height = 0.8 + n_groups * (0.2 + 0.17 * len(names)) + 0.2 * len(names) / n_columns
     return _drawn("groups", draw, height, said)
+
+
+def _short(names: Iterable[str]) -> list[str]:
+    return [shown(name, _SHORT) for name in names]
 
 
 def popularity(counts: npt.NDArray[Any], others: dict[str, npt.NDArray[Any]], said: str) -> Any:
@@ -148,6 +156,8 @@ def _for_page(svg: str, said: str) -> str:
     ElementTree.register_namespace("xlink", _XLINK)
     root = ElementTree.fromstring(svg)
     for parent in list(root.iter()):
+        if parent.tag == f"{{{_SVG}}}g":
+            parent.attrib.pop("id", None)  # which nothing refers to, and other pictures have, too
         for child in list(parent):
             if child.tag in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"):
                 parent.remove(child)

@@ -161,6 +161,8 @@ def _by_range(values: npt.NDArray[Any]) -> _Groups:
     is_there = values == values
     present = values[is_there]
     groups = np.full(len(values), -1, np.intp)
+    if not len(present):
+        return _Groups(groups, [], "not known")
     ends = np.unique(np.quantile(present, np.arange(1, _RANGES) / _RANGES, method="lower"))
     groups[is_there] = np.searchsorted(ends, present)
     numbers = np.unique(groups[is_there], return_inverse=True)[1]

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lightfm_clone._checks import check_random_state
 from lightfm_clone.evaluation import Comparison
 from lightfm_clone.recommender import judging
 from lightfm_clone.recommender.baselines import Baseline
 from lightfm_clone.recommender.judging import Later
 from lightfm_clone.recommender.serving import NO_RULES, lists_of
 from lightfm_clone.reporting.parts import shown
-from lightfm_clone.typing import Id, Seed
+from lightfm_clone.typing import Id
 
 PEOPLE = 10_000  # whose lists are made for what lists show; more change nothing that can be seen
 
@@ -36,7 +35,7 @@ class Judged:
         Length of the lists.
     label : column name, or None
         What names items; their ids do without.
-    random_state : seed
+    random : RandomState
         Of what is drawn for the page.
     num_threads : int or None
     """
@@ -51,17 +50,15 @@ class Judged:
         exclude: Any,
         k: int,
         label: Hashable,
-        random_state: Seed,
+        random: np.random.RandomState,
         num_threads: int | None,
     ) -> None:
         self.shop, self.later, self.comparison = shop, later, comparison
         self.exclude, self.k, self._label, self._threads = exclude, k, label, num_threads
-        # A stream of its own for each section, so that none depends on another.
-        seed = check_random_state(random_state).randint(2**32, size=4, dtype=np.uint32)
-        self._seed = np.random.SeedSequence(seed.tolist())
+        self._seed = random.randint(2**32, size=4, dtype=np.uint32)
 
     def random(self) -> np.random.Generator:
-        """Where draws come from, the same at each call."""
+        """Where a section draws from: all begin alike, so that none depends on another."""
         return np.random.default_rng(self._seed)
 
     @property

@@ -6,7 +6,13 @@ import pathlib
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from lightfm_clone._checks import check_k, check_num_threads, is_integer, names_ours
+from lightfm_clone._checks import (
+    check_k,
+    check_num_threads,
+    check_random_state,
+    is_integer,
+    names_ours,
+)
 from lightfm_clone._extras import needs
 from lightfm_clone.persistence.files import as_string, replace_when_whole
 from lightfm_clone.recommender import ItemNeighbours, Popularity, Recommender, judging
@@ -135,19 +141,13 @@ def report(
         )
     if title is not None and not isinstance(title, str):
         raise TypeError(f"title must be a text, got {title!r}")
+    random = check_random_state(random_state)
     now = recommender._now()
     for name, column in (("label", label), ("colour_by", colour_by)):
         if column is not None:
             columns_of(now, name).first(column, [], name)  # which refuses what is not there
     models = _checked(_baselines(now.model_) if models is None else models)
 
-    metrics = [f"{name}@{k}" for name in ("hit_rate", "precision", "recall", "ndcg", "map")]
-    metrics += ["mrr", "auc"]
-    later = judging.read(now, events, relevant, users, exclude)
-    comparison = judging.compare(
-        now, models, later, metrics, k, epochs, exclude, num_threads, verbose
-    )
-    judged = Judged(now, later, comparison, exclude, k, label, random_state, num_threads)
     asked = {
         "relevant": "all" if relevant is None else relevant,
         "exclude": exclude,
@@ -157,21 +157,28 @@ def report(
         "epochs of the models beside it": epochs,
         "random_state": random_state if is_integer(random_state) else "drawn",
     }
-    found = [
-        sections.in_short(judged),
-        sections.data(judged),
-        sections.quality(judged),
-        sections.by_group(judged),
-        sections.popularity(judged),
-        *([people(judged, n_people)] if n_people else []),
-        item_map(judged, colour_by),
-        sections.training(judged),
-        sections.settings(judged, asked, models),
-    ]
-    heading = shown("Report of a recommender" if title is None else title, 200)
-    page = _rendered(heading, _lead(now), found)
+    metrics = [f"{name}@{k}" for name in ("hit_rate", "precision", "recall", "ndcg", "map")]
+    metrics += ["mrr", "auc"]
+    # Where nothing can be written, that is to be known before the work, and not after it.
     with replace_when_whole(path) as file:
-        file.write(page.encode("utf-8"))
+        later = judging.read(now, events, relevant, users, exclude)
+        comparison = judging.compare(
+            now, models, later, metrics, k, epochs, exclude, num_threads, verbose
+        )
+        of = Judged(now, later, comparison, exclude, k, label, random, num_threads)
+        found = [
+            sections.in_short(of),
+            sections.data(of),
+            sections.quality(of),
+            sections.by_group(of),
+            sections.popularity(of),
+            *([people(of, n_people)] if n_people else []),
+            item_map(of, colour_by),
+            sections.training(of),
+            sections.settings(of, asked, models),
+        ]
+        heading = shown("Report of a recommender" if title is None else title, 200)
+        file.write(_rendered(heading, _lead(now), found).encode("utf-8"))
     return pathlib.Path(path)
 
 

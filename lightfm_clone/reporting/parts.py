@@ -16,10 +16,10 @@ _MOST = 80  # characters of a text from data
 def shown(value: Any, most: int = _MOST) -> str:
     """A value as a text of one line that any file and any picture can hold.
 
-    Spaces are drawn together, what is too long ends in "…", and control characters and halves of
+    Spaces are drawn together, what is too long ends in "…", nothing is "(blank)", and control characters and halves of
     surrogate pairs, which neither UTF-8 nor XML has, become "\N{REPLACEMENT CHARACTER}".
     """
-    text = " ".join(str(value).split())
+    text = " ".join(str(value).split()) or "(blank)"
     if len(text) > most:
         text = text[: most - 1].rstrip() + "…"
     return "".join("\ufffd" if unicodedata.category(one) in ("Cc", "Cs") else one for one in text)

@@ -115,9 +115,8 @@ def _reasons(of: Judged, row: int, item: int, by: int) -> str:
         return f"{of.counts[item]:,} people have it"
     of_item = shop.item_ids_[item]
     sums: dict[tuple[str, Id], float] = {}
-    for one in serving.explain(
-        shop, of.later.people.part(slice(row, row + 1)), of_item
-    ).contributions:
+    person = of.later.people.part(slice(row, row + 1))
+    for one in serving.explain(shop, person, of_item).contributions:
         if not one.is_same_for_every_item:
             about = one.user_feature if one.kind == "history" else one.item_feature
             key = (one.kind, None if one.kind == "item bias" else about)

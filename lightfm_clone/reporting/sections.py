@@ -13,13 +13,13 @@ import scipy
 from lightfm_clone import plots
 from lightfm_clone._checks import is_integer
 from lightfm_clone._version import __version__
-from lightfm_clone.evaluation import Evaluation
+from lightfm_clone.evaluation import Difference, Evaluation
 from lightfm_clone.evaluation.results import parts as with_groups
 from lightfm_clone.recommender import fitting
 from lightfm_clone.recommender.events import predicts_values
 from lightfm_clone.recommender.with_neighbours import WithNeighbours
 from lightfm_clone.reporting import charts
-from lightfm_clone.reporting.judged import PEOPLE, Judged
+from lightfm_clone.reporting.judged import Judged
 from lightfm_clone.reporting.parts import (
     Cell,
     Facts,
@@ -96,6 +96,7 @@ def data(of: Judged) -> Section:
         ("density", f"{n_pairs / (n_users * n_items):.2%}", "of all pairs are there"),
     ]
     parts: list[Part] = [Facts(facts)]
+    rows: list[list[str | Cell]]
     if pairs.times is not None:
         first, last = (
             np.datetime64(int(time), "s").astype("M8[D]")
@@ -115,22 +116,16 @@ def data(of: Judged) -> Section:
     if shop._kinds:
         bits = [pairs.kinds.dtype.type(1 << place) for place in range(len(shop._kinds))]
         counts = [np.count_nonzero(pairs.kinds & bit) for bit in bits]
-        rows: list[list[str | Cell]] = [
+        rows = [
             [shown(kind), f"{count:,}"] for kind, count in zip(shop._kinds, counts, strict=True)
         ]
         parts.append(Table("Pairs by kind of event", ["kind", "pairs"], rows))
-    left_out = {what: n for what, n in of.later.left_out.items() if n}
-    parts.append(
-        Table(
-            "Later events, which the lists are judged by",
-            ["", "number"],
-            [
-                ["people who did something new", f"{len(of.comparison[of.own].users):,}"],
-                ["new pairs of a person and an item", f"{of.later.test.nnz:,}"],
-                *([f"left out: {what}", f"{n:,}"] for what, n in left_out.items()),
-            ],
-        )
-    )
+    rows = [
+        ["people who did something new", f"{len(of.comparison[of.own].users):,}"],
+        ["new pairs of a person and an item", f"{of.later.test.nnz:,}"],
+    ]
+    rows += [[f"left out: {what}", f"{n:,}"] for what, n in of.later.left_out.items() if n]
+    parts.append(Table("Later events, which the lists are judged by", ["", "number"], rows))
     if report is None:
         parts.append(
             Note(
@@ -144,9 +139,8 @@ def data(of: Judged) -> Section:
 
 
 def _spread(name: str, counts: npt.NDArray[Any]) -> list[str | Cell]:
-    if not len(counts):
-        return [name, *["–"] * 5]
-    return [name, *(f"{n:,.0f}" for n in np.quantile(counts, [0, 0.1, 0.5, 0.9, 1]))]
+    each = np.quantile(counts, [0, 0.1, 0.5, 0.9, 1]).tolist()
+    return [name, *(f"{n:,.0f}" for n in each)]
 
 
 def _findings(report: Any) -> Iterator[Part]:
@@ -183,8 +177,8 @@ def quality(of: Judged) -> Section:
         rows.append(row)
     parts: list[Part] = [
         Note(
-            "Each list is judged by what its person did later. The numbers are means over people. "
-            f"Below them are {level} intervals (bootstrap): how far the means would move with other "
+            "Each list is judged by what its person did later. The numbers are means over people, "
+            f"with their {level} intervals (bootstrap): how far the means would move with other "
             "people of the same kind. The highest mean of each row is bold."
         ),
         Table("Metrics by model", ["metric", *comparison], rows),
@@ -203,9 +197,9 @@ def quality(of: Judged) -> Section:
     for metric in comparison.best:
         row = [metric]
         for name in others:
-            mean, low, high = one = comparison.differences[name][metric]
-            mark = ("better" if mean > 0 else "worse") if one.is_significant else ""
-            row.append(Cell(four(mean, "+"), f"{four(low, '+')} to {four(high, '+')}", mark))
+            mean, low, high = found = comparison.differences[name][metric]
+            interval = f"{four(low, '+')} to {four(high, '+')}"
+            row.append(Cell(four(mean, "+"), interval, _mark(found)))
         rows.append(row)
     said = "; ".join(
         f"{name} {four(each[of.metric].mean, '+')}" for name, each in comparison.differences.items()
@@ -235,9 +229,8 @@ def by_group(of: Judged) -> Section:
     for label, part in with_groups(comparison):
         row: list[str | Cell] = [label, f"{len(part[of.own].users):,}"]
         for name, one in part.items():
-            row.append(
-                Cell(four(one[of.metric]), _plus_minus(one, of.metric), _mark(part, name, of))
-            )
+            mark = _mark(part.differences.get(name, {}).get(of.metric))
+            row.append(Cell(four(one[of.metric]), _plus_minus(one, of.metric), mark))
             each: list[str | Cell] = [four(mean) for mean in one.values()]
             all_rows.append([label, name, *each])
         rows.append(row)
@@ -270,8 +263,7 @@ def _plus_minus(one: Evaluation, metric: str) -> str:
     return "" if np.isnan(error) else f"± {four(1.96 * error)}"
 
 
-def _mark(part: Any, name: str, of: Judged) -> str:
-    difference = part.differences.get(name, {}).get(of.metric)
+def _mark(difference: Difference | None) -> str:
     if difference is None or not difference.is_significant:
         return ""
     return "better" if difference.mean > 0 else "worse"
@@ -297,12 +289,9 @@ def popularity(of: Judged) -> Section:
         of_head[name] = float(times[head].sum() / times.sum())
         at = [curve[max(1, round(share * n_items))] for share in _SHARES]
         rows.append([name, f"{gini[name]:.2f}", *map(percent, at)])
-    n_lists = len(lists)
-    whose = f"{n_lists:,} people who did something later"
-    if n_lists == PEOPLE < len(of.later.people):
-        whose = (
-            f"{n_lists:,} people, drawn from the {len(of.later.people):,} who did something later"
-        )
+    whose = f"{len(lists):,} people who did something later"
+    if len(lists) < len(of.later.people):
+        whose = f"{len(lists):,} of {len(of.later.people):,} people, drawn at random"
     new = every["lists"][~of.shop._items.has_own].sum() / max(every["lists"].sum(), 1)
     parts: list[Part] = [
         Facts(
