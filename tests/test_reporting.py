@@ -27,7 +27,8 @@ from lightfm_clone.reporting import item_map, judged, report
 from lightfm_clone.reporting.parts import four, percent, shown
 
 pytest.importorskip("jinja2")
-pytest.importorskip("matplotlib")
+matplotlib = pytest.importorskip("matplotlib")
+rcParams, rc_context = matplotlib.rcParams, matplotlib.rc_context
 
 VOID = {"meta", "path", "use", "br", "img", "link", "input", "hr"}
 METRICS = [f"{name}@10" for name in ("hit_rate", "precision", "recall", "ndcg", "map")]
@@ -284,8 +285,13 @@ KINDS_OF_MODELS = {
 
 
 @pytest.mark.filterwarnings("ignore::lightfm_clone.FitWarning")
-@pytest.mark.parametrize("of", KINDS_OF_MODELS)
-@pytest.mark.parametrize("with_tables", [True, False])
+@pytest.mark.parametrize(
+    ("of", "with_tables"),
+    [
+        *((of, True) for of in KINDS_OF_MODELS),
+        *((of, False) for of in ("warp", "neighbours beside", "ItemNeighbours")),
+    ],
+)
 def test_models(of, with_tables, path):
     tables = {} if with_tables else {"users": None, "items": None, "columns": None}
     shop = fitted(PAST, KINDS_OF_MODELS[of](), **tables)
@@ -317,11 +323,12 @@ def test_without_times_kinds_and_weights(path):
     assert "Pairs by kind of event" not in page.tables
     assert page.tables["Metrics by model"][1][0] == "hit_rate@3"
     assert page.tables["The first 3 of the list"]
-    assert page.column("Settings", 1) if "Settings" in page.tables else True
+    told = {"user": "u", "item": "i", "min_watched": "0.1", "duplicates": "max"}
+    assert page.column("The fit", 1) == told
 
 
 def test_one_person_and_few_items(path):
-    shop = small({"u": ["a", "b", "b"], "i": [1, 1, 2]})
+    shop = small({"u": ["a", "b", "b"], "i": [1, 1, 2]}, model(loss="bpr"))
     page = made(shop, path, pd.DataFrame({"u": ["a"], "i": [2]}), k=5)
     assert "a single person says nothing about chance" in page.text
     assert "2 items make no map" in page.text
@@ -332,7 +339,7 @@ def test_one_person_and_few_items(path):
 def test_people_none_or_many(shop, path):
     page = made(shop, path, n_people=0, models={})
     assert "Some people, and their lists" not in page.headings
-    page = made(shop, path, n_people=50, k=50, models={})
+    page = made(shop, path, n_people=50, k=25, models={})
     assert page.source.count("<article>") == 50
     assert len(page.source.encode()) < 2_000_000
 
@@ -372,10 +379,15 @@ def test_colours(shop, path, colour_by):
 
 def test_equal_inputs_make_equal_bytes(shop, tmp_path):
     pages = [tmp_path / name for name in ("one.html", "two.html", "other.html")]
+    before = dict(rcParams)
     for path, seed in zip(pages, (1, 1, 2), strict=True):
-        report(shop, LATER, path, random_state=seed, num_threads=1)
+        report(shop, LATER, path, models={}, random_state=seed, num_threads=1)
     one, two, other = (path.read_bytes() for path in pages)
     assert one == two != other
+    assert dict(rcParams) == before
+    with rc_context({"text.usetex": True, "lines.linewidth": 9, "axes.facecolor": "red"}):
+        report(shop, LATER, pages[1], models={}, random_state=1, num_threads=1)
+    assert pages[1].read_bytes() == one
 
 
 # ---- hostile texts -------------------------------------------------------------------------------
@@ -478,6 +490,7 @@ def test_hostile_texts_are_texts(hostile_page):
 def test_shown():
     assert shown(" a\n b ") == "a b"
     assert shown("x" * 81) == "x" * 79 + "…" and shown("x" * 80) == "x" * 80
+    assert shown("a\u202eb\u2069\u200f") == "a\ufffdb\ufffd\u200f"
     assert shown("a\x00b\ud800c\x85d") == "a\ufffdb\ufffdc d"
     assert shown(" \t") == "(blank)" and shown(7) == "7" and shown(None) == "None"
     assert (

@@ -133,13 +133,13 @@ def scatter(
 def _drawn(name: str, draw: Callable[[Any], Any], height: float, said: str) -> Any:
     """The SVG of what is drawn on axes, without their title, which the page has."""
     from markupsafe import Markup
-    from matplotlib import rc_context
+    from matplotlib import style
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     file = StringIO()
-    # Equal pictures are equal texts, and no two of a page share an id.
-    with rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
+    # Whatever style is set, equal pictures are equal texts, and no two of a page share an id.
+    with style.context(["default", {**_STYLE, "svg.hashsalt": name}]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser has other fonts
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         FigureCanvasSVG(figure)

@@ -11,18 +11,30 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 _MOST = 80  # characters of a text from data
+# What turns the direction of all that follows. Texts in other directions do without.
+_TURNS = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
 
 
 def shown(value: Any, most: int = _MOST) -> str:
     """A value as a text of one line that any file and any picture can hold.
 
-    Spaces are drawn together, what is too long ends in "…", nothing is "(blank)", and control characters and halves of
-    surrogate pairs, which neither UTF-8 nor XML has, become "\N{REPLACEMENT CHARACTER}".
+    Spaces are drawn together, what is too long ends in "…", and nothing is "(blank)". Control
+    characters and halves of surrogate pairs, which XML and UTF-8 do not have, and characters that
+    turn the direction of what follows become "\N{REPLACEMENT CHARACTER}".
     """
     text = " ".join(str(value).split()) or "(blank)"
     if len(text) > most:
         text = text[: most - 1].rstrip() + "…"
-    return "".join("\ufffd" if unicodedata.category(one) in ("Cc", "Cs") else one for one in text)
+    return "".join("\ufffd" if _is_bad(one) else one for one in text)
+
+
+def _is_bad(one: str) -> bool:
+    return one in _TURNS or unicodedata.category(one) in ("Cc", "Cs")
+
+
+def apart(text: str) -> str:
+    """A text in a sentence, whose direction is not that of the sentence."""
+    return f"\u2068{text}\u2069"  # an isolate, and its end
 
 
 def four(number: float, sign: str = "") -> str:

@@ -12,7 +12,7 @@ from lightfm_clone.recommender import serving
 from lightfm_clone.recommender.judging import GROUPS
 from lightfm_clone.recommender.people import FEATURES, KNOWN, SOURCES
 from lightfm_clone.reporting.judged import Judged
-from lightfm_clone.reporting.parts import Cell, Note, Part, Person, Section, Table, shown
+from lightfm_clone.reporting.parts import Cell, Note, Part, Person, Section, Table, apart, shown
 from lightfm_clone.typing import Id
 
 _ITEMS = 10  # of a list, and of what somebody had
@@ -128,7 +128,7 @@ def _reasons(of: Judged, row: int, item: int, by: int) -> str:
 
 def _why(of: Judged, kind: str, about: Any, item: Id) -> str:
     if kind == "history":
-        return f"had {of.name(about)}"
+        return f"had {apart(of.name(about))}"
     if kind == "item bias":
         return "in general"
-    return "the item itself" if about == item else shown(about, 40)
+    return "the item itself" if about == item else apart(shown(about, 40))

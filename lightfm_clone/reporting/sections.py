@@ -135,7 +135,7 @@ def data(of: Judged) -> Section:
         )
     else:
         parts += _findings(report)
-    return Section("data", "What the data are", parts)
+    return Section("data", "The data", parts)
 
 
 def _spread(name: str, counts: npt.NDArray[Any]) -> list[str | Cell]:
