@@ -75,7 +75,7 @@ def differences(comparison: Comparison, metric: str, said: str) -> Any:
 def groups(comparison: Comparison, metric: str, said: str) -> Any:
     """A metric by group of people, for all models."""
     n_groups, names = len(comparison.groups) + 1, _short(comparison)
-    n_columns = 2 if len(max(names, key=len)) > _SHORT // 2 else 3
+    n_columns = 2 if len(max(names, key=len)) > 12 else 3
 
     def draw(ax: Any) -> None:
         plots.plot_groups(comparison, metric, ax=ax)

@@ -47,7 +47,11 @@ def in_short(of: Judged) -> Section:
     low, high = of.intervals[of.own][metric]
     level = f"{100 * comparison.level:g} %"
     facts = [
-        ("hits", percent(own[f"hit_rate@{k}"]), f"of the people like something in their {k} items"),
+        (
+            "hits",
+            percent(own[f"hit_rate@{k}"]),
+            f"of the people go for something in their list of {k}",
+        ),
         (metric, four(own[metric]), f"{level}: {four(low)} to {four(high)}"),
         (
             "coverage",
@@ -296,11 +300,11 @@ def popularity(of: Judged) -> Section:
     parts: list[Part] = [
         Facts(
             [
-                (name, percent(of_head[name]), f"of {what} with the head")
+                (f"the head in {name}", percent(of_head[name]), f"of {what}")
                 for name, what in (
-                    ("interactions", "all pairs before are"),
-                    ("later events", "what people did later was"),
-                    ("lists", "all places in lists are"),
+                    ("interactions", "all pairs before"),
+                    ("later events", "what people did later"),
+                    ("lists", "all places in lists"),
                 )
             ]
         ),
