@@ -201,7 +201,7 @@ def test_people_and_reasons(shop, page):
             if had:
                 why = shop.explain(person, item)
                 bias = sum(one.value for one in why.contributions if one.kind == "item bias")
-                if f"in general {bias:+.2g}" in row[1]:
+                if f"in general {bias:+.3g}" in row[1]:
                     known += 1
                 assert row[2].split("|")[0] in {names.get(one, one) for one in had}
     assert known > 5

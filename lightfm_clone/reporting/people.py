@@ -122,7 +122,7 @@ def _reasons(of: Judged, row: int, item: int, by: int) -> str:
             key = (one.kind, None if one.kind == "item bias" else about)
             sums[key] = sums.get(key, 0.0) + one.value
     best = sorted(sums.items(), key=lambda pair: -pair[1])[:_REASONS]
-    said = [f"{_why(of, *key, of_item)} {value:+.2g}" for key, value in best if value > 0]
+    said = [f"{_why(of, *key, of_item)} {value:+.3g}" for key, value in best if value > 0]
     return " · ".join(said) or "nothing speaks for it, but less against it than against others"
 
 
