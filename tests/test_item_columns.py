@@ -158,6 +158,20 @@ def test_values_for_tables_out(items):
     }
 
 
+def test_the_first_of_each(items):
+    rows = np.array([Z, -1, W, Y, 2])
+    assert items.first("brand", rows, "label") == ["acme", None, "acme", None, None]
+    assert items.first("tags", rows, "label") == ["c", None, "b", "a", None]
+    assert items.first("shops", rows, "label") == ["s", None, "n", None, None]
+    np.testing.assert_array_equal(
+        items.first("price", rows, "label"), [25, np.nan, 4.5, np.nan, np.nan]
+    )
+    years = items.first("since", rows, "label").astype("M8[Y]").astype(str)
+    assert years.tolist() == ["2025", "NaT", "2024", "NaT", "NaT"]
+    with pytest.raises(ValueError, match="label must name a column of the items, got 'name'"):
+        items.first("name", rows, "label")
+
+
 def test_whole_numbers_stay_whole_where_none_is_missing(make):
     items = ItemColumns.of(make({"n": [3, 4], "m": [3.0, 4.0]}), np.arange(2), 2)
     taken = items.take(np.array([1, 0]))
