@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
     try:
         needs("cli", "the command line", "click", "rich", "tomli_w", "narwhals", "pyarrow")
     except ImportError as error:
-        print(f"error: {error}\nwithout it there is\n{USAGE}", file=sys.stderr)
+        print(f"Error: {error}\nwithout it there is\n{USAGE}", file=sys.stderr)
         return 2
     from lightfm_clone.cli.main import main as command_line
 

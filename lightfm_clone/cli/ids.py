@@ -26,24 +26,26 @@ _RANGE = re.compile(rf"({_NUMBER}|{_DATE})?\.\.({_NUMBER}|{_DATE})?")
 def users(shop: Recommender, words: Iterable[str]) -> list[Any]:
     """Ids of people, of the type that known ones have; who is unknown stays a text."""
     mapping = shop.dataset_.mapping()[0]
-    return [_known(word, mapping, word) for word in words]
+    return [_known(word, mapping) for word in words]
 
 
-def items(shop: Recommender, words: Iterable[str]) -> list[Any]:
-    """Ids of items, all of which must be known."""
+def items(shop: Recommender, words: Iterable[str], must_be_known: bool = True) -> list[Any]:
+    """Ids of items, of the type that known ones have."""
     mapping = shop.dataset_.mapping()[2]
-    found = [_known(word, mapping) for word in words]
-    for word, one in zip(words, found, strict=True):
-        if one is None:
+    found = []
+    for word in words:
+        found.append(_known(word, mapping))
+        if must_be_known and found[-1] not in mapping:
             raise ValueError(f"the item {word!r} is not known{alike(word, mapping)}")
     return found
 
 
-def _known(word: str, mapping: Mapping[Any, int], otherwise: Any = None) -> Any:
+def _known(word: str, mapping: Mapping[Any, int]) -> Any:
+    """The id that is written so, or the word where there is none."""
     if word in mapping:
         return word
     twin = twin_of(word, mapping)
-    return otherwise if twin is None else twin
+    return word if twin is None else twin
 
 
 def alike(word: str, mapping: Mapping[Any, int]) -> str:

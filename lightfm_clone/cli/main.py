@@ -65,7 +65,7 @@ def main(arguments: list[str], prog_name: str = "lightfm-clone") -> int:
             sys.stdout.flush()
         return code if isinstance(code, int) else DONE
     except click.exceptions.Abort:
-        _say("interrupted; nothing was written", debug)
+        _say("Interrupted; nothing was written.", debug)
         return INTERRUPTED
     except click.ClickException as error:
         error.show()
@@ -74,11 +74,11 @@ def main(arguments: list[str], prog_name: str = "lightfm-clone") -> int:
         _forget_stdout()
         return BROKEN_PIPE
     except _MISTAKES as error:
-        _say(f"error: {_message(error)}", debug)
+        _say(f"Error: {_message(error)}", debug)
         _forget_stdout()
         return BAD_DATA
     except Exception:
-        _say("error: this is a bug in lightfm-clone; please report it, with what follows", True)
+        _say("Error: this is a bug in lightfm-clone; please report it, with what follows", True)
         return BUG
 
 
@@ -113,7 +113,7 @@ def _warnings_as_notes() -> Iterator[None]:
     """Show warnings as lines of their own, without the place in the code."""
 
     def show(message: Warning | str, *where: Any, **more: Any) -> None:
-        click.echo(harmless(f"note: {message}"), err=True)
+        click.echo(harmless(f"Note: {message}"), err=True)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -16,30 +16,74 @@ from lightfm_clone.cli.show import Show
 Function = Callable[..., Any]
 
 
-def command(name: str, examples: str) -> Callable[[Function], click.Command]:
-    """A command: its function gets a `Show` first; its docstring and the examples are its help."""
+class _Command(click.Command):
+    """A command whose help shows the options by what they are about."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for one in self.get_params(ctx):
+            record = one.get_help_record(ctx)
+            if record is not None:
+                sections.setdefault(_SECTIONS.get(str(one.name), "Options"), []).append(record)
+        for name in sorted(sections, key=list(_HEADINGS.values()).index):
+            with formatter.section(name):
+                formatter.write_dl(sections[name])
+
+
+_HEADINGS = {
+    "data": "Tables",
+    "events": "What events mean",
+    "columns": "What becomes of columns",
+    "model": "The model",
+    "neighbours": "Neighbours beside it",
+    "training": "Training",
+    "early_stopping": "Stopping early",
+    "test": "A part to evaluate on",
+    "": "Options",
+}
+_SECTIONS = {
+    **{name_of(one): _HEADINGS[one.table] for one in SETTINGS},
+    **{table: _HEADINGS[table] for table in ("columns", *SWITCHES)},
+    "event_weights": _HEADINGS["events"],
+}
+
+
+def command(
+    name: str, examples: str, *, has_result: bool = True
+) -> Callable[[Function], click.Command]:
+    """A command: its function gets a `Show` first; its docstring and the examples are its help.
+
+    Who has a result can tell it as JSON.
+    """
 
     def decorate(function: Function) -> click.Command:
-        @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
         @click.option("-q", "--quiet", is_flag=True, help="No progress and no words beside.")
         @click.option("--debug", is_flag=True, help="Show where in the code an error comes from.")
         @functools.wraps(function)
-        def run(as_json: bool, quiet: bool, debug: bool, **given: Any) -> Any:
+        def run(quiet: bool, debug: bool, as_json: bool = False, **given: Any) -> Any:
             return function(Show(as_json, quiet), **given)
 
+        if has_result:
+            run = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(
+                run
+            )
         lines = inspect.cleandoc(examples).splitlines()
         epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
-        return click.command(name, epilog=epilog, no_args_is_help=False)(run)
+        return click.command(name, cls=_Command, epilog=epilog)(run)
 
     return decorate
 
 
 def with_settings(*tables: str) -> Callable[[Function], Function]:
     """Flags for the settings of these tables, and --config; the function gets `settings`."""
-    flags: list[Callable[[Function], Function]] = [
-        click.option("--config", type=click.Path(), help="A TOML file of settings; flags win.")
-    ]
-    names = []
+    config = click.option("--config", type=click.Path(), help="A TOML file of settings; flags win.")
+    flags = [config]
+    names: list[str] = []
+    for table, (flag, about) in SWITCHES.items():
+        if table in tables:
+            both = f"{flag}/--no-{flag.removeprefix('--')}"
+            flags.append(click.option(both, table, default=None, help=about))
+            names.append(table)
     for one in SETTINGS:
         if one.table not in tables or not one.flag:
             continue
@@ -60,11 +104,6 @@ def with_settings(*tables: str) -> Callable[[Function], Function]:
             flag, metavar, about = words[name]
             flags.append(click.option(flag, name, metavar=metavar, multiple=True, help=about))
         names += MAPPINGS
-    for table, (flag, about) in SWITCHES.items():
-        if table in tables:
-            both = f"{flag}/--no-{flag.removeprefix('--')}"
-            flags.append(click.option(both, table, default=None, help=about))
-            names.append(table)
 
     def decorate(function: Function) -> Function:
         @functools.wraps(function)

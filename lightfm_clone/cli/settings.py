@@ -46,6 +46,26 @@ class Setting(NamedTuple):
     default: Any = None  # None: may be left out
 
 
+_WORDS = {
+    "no_components": "Length of the vectors.",
+    "k": "Of warp-kos: the k-th best of the drawn positives is trained on.",
+    "n": "Of warp-kos: so many positives are drawn.",
+    "learning_schedule": "How the learning rate falls.",
+    "loss": "warp, softmax and bpr make lists, mse foresees ratings.",
+    "learning_rate": "The first one; of softmax 0.1 by default, else 0.05.",
+    "rho": "Of adadelta: the weight of the past.",
+    "epsilon": "Of adadelta: what is added to divisors.",
+    "item_alpha": "The L2 penalty on features of items.",
+    "user_alpha": "The L2 penalty on features of users.",
+    "max_sampled": "Of warp: most negatives that are tried.",
+    "stored_negatives": "The share of negatives that are known dislikes.",
+    "temperature": "Of softmax: what scores are divided by.",
+    "n_negatives": "Of softmax: negatives for a block of examples.",
+    "negatives": "From which items negatives are drawn; by default those that are seen.",
+    "identity_dropout": "The share of examples that are trained by shared features alone.",
+}
+
+
 def _of_model() -> Iterator[Setting]:
     """The parameters of `LightFM`, as its constructor has them."""
     choices: dict[str, Iterable[str]] = {
@@ -55,10 +75,6 @@ def _of_model() -> Iterator[Setting]:
     }
     flags = {"k": "--kos-k", "n": "--kos-n"}  # of warp-kos; -k is the length of lists elsewhere
     defaults = {"loss": "warp", "no_components": 32}  # as `Recommender` has them
-    words = {
-        "loss": "What is trained: warp, softmax and bpr for lists, mse for ratings.",
-        "no_components": "Length of the vectors.",
-    }
     for name, default in parameters.constructor(LightFM).items():
         if name == "random_state":
             continue
@@ -66,15 +82,13 @@ def _of_model() -> Iterator[Setting]:
         if name in choices:
             kind = click.Choice(list(choices[name]))
         flag = flags.get(name, f"--{name.replace('_', '-')}")
-        about = words.get(name, f"See LightFM({name}=...).")
-        yield Setting("model", name, flag, kind, about, defaults.get(name))
+        yield Setting("model", name, flag, kind, _WORDS[name], defaults.get(name))
 
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("data", "events", "", PATH, "The table of events."),
     Setting("data", "users", "--users", PATH, "A table of what is known about users, a row each."),
     Setting("data", "items", "--items", PATH, "A table of what is known about items, a row each."),
-    Setting("data", "model", "--output", PATH, "Where the model goes; its settings go beside it."),
     Setting("events", "user", "--user", click.STRING, "The column of user ids."),
     Setting("events", "item", "--item", click.STRING, "The column of item ids."),
     Setting("events", "timestamp", "--timestamp", click.STRING, "The column of times."),
@@ -132,6 +146,9 @@ SETTINGS: tuple[Setting, ...] = (
         click.FloatRange(0, min_open=True),
         "The penalty of the ridge.",
         3.0,
+    ),
+    Setting(
+        "training", "model", "--output", PATH, "Where the model goes; its settings go beside it."
     ),
     Setting("training", "epochs", "--epochs", AT_LEAST_0, "How often each pair is trained on.", 10),
     Setting(
@@ -275,8 +292,12 @@ class Settings:
         import tomli_w
 
         values = {table: dict(of_table) for table, of_table in self.values.items()}
-        for key, path in values.get("data", {}).items():
-            values["data"][key] = _relative(path, folder)
+        for table, key in _paths(values):
+            values[table][key] = _relative(values[table][key], folder)
+        if "event_weights" in values:  # kinds may be numbers
+            values["event_weights"] = {
+                str(kind): weight for kind, weight in values["event_weights"].items()
+            }
         head = (
             f"# Written by lightfm-clone {__version__}. To repeat the run: train --config FILE\n\n"
         )
@@ -319,8 +340,8 @@ def read(path: str) -> Settings:
             for key, value in of_table.items()
         }
     folder = os.path.dirname(path)
-    for key, where in values.get("data", {}).items():
-        values["data"][key] = os.path.join(folder, where)
+    for table, key in _paths(values):
+        values[table][key] = os.path.join(folder, values[table][key])
     return Settings(values)
 
 
@@ -368,6 +389,12 @@ def _weight(kind: str, value: Any, where: str) -> float:
     ):
         raise ValueError(f"{where} must give {kind!r} a number of at least 0, got {value!r}")
     return float(value)
+
+
+def _paths(values: Values) -> list[tuple[str, str]]:
+    """Where there are paths."""
+    at = ((one.table, one.key) for one in SETTINGS if one.type is PATH)
+    return [(table, key) for table, key in at if key in values.get(table, {})]
 
 
 def _relative(path: str, folder: str) -> str:

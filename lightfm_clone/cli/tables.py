@@ -58,6 +58,11 @@ def find(settings: Settings, path: str | None = None) -> Sources:
     return Sources(events, users, items)
 
 
+def events(path: str) -> Any:
+    """Events for a model that is there already: a path, or what a layout holds."""
+    return _of_layout(path)[0] if _is_layout(path) else path
+
+
 def _is_layout(path: str) -> bool:
     if os.path.isdir(path):
         names = os.listdir(path)
@@ -117,20 +122,16 @@ def _names(events: Any) -> list[Any]:
 
 def _fit_kinds(settings: Settings, events: Any) -> None:
     """Give kinds of events that are no texts in the table the type that they have there."""
-    weights, name = settings.values.get("event_weights"), settings["events", "event"]
-    if not weights or name is None or not all(isinstance(kind, str) for kind in weights):
+    weights, name = settings.values.get("event_weights", {}), settings["events", "event"]
+    if name is None or not any(kind.isdecimal() for kind in weights):
         return
-    column = _column(events, name, "event")
+    table = sources.read(events, "events", columns=[name])
+    column = tables.column_of(columns_of.by_name(table, "events"), name, "event", "events")
     if column.kind == "number":
         kinds = {str(kind): kind for kind in column.codes().values}
         settings.values["event_weights"] = {
             kinds.get(kind, kind): weight for kind, weight in weights.items()
         }
-
-
-def _column(events: Any, name: str, role: str) -> columns_of.Column:
-    table = sources.read(events, "events", columns=[name])
-    return tables.column_of(columns_of.by_name(table, "events"), name, role, "events")
 
 
 # ---- parts ---------------------------------------------------------------------------------------

@@ -47,7 +47,9 @@ _EXTRAS = {
 @click.argument("events", type=click.Path(), required=False)
 @with_settings("data", "events")
 def inspect(show: Show, events: str | None, settings: Settings) -> None:
-    """Say what EVENTS and tables hold, what is wrong in them, and what would become of columns.
+    """Look at tables before training.
+
+    It says what EVENTS and tables hold, what is wrong in them, and what columns would become.
 
     Nothing is trained and nothing is written.
     """
@@ -90,11 +92,13 @@ def inspect(show: Show, events: str | None, settings: Settings) -> None:
     lightfm-clone demo
     lightfm-clone demo shop/
     """,
+    has_result=False,
 )
 @click.argument("folder", type=click.Path(), required=False)
 def demo(show: Show, folder: str | None) -> None:
-    """Go from the tables of a made-up shop to lists, and say each command on the way.
+    """See it all on a made-up shop.
 
+    It goes from tables to lists, and says each command on the way.
     With a FOLDER the tables and the model stay there, to go on from.
     """
     if folder is not None:
@@ -179,7 +183,7 @@ def _is_there(folder: str, name: str) -> bool:
 )
 @click.argument("model", type=click.Path(), required=False)
 def info(show: Show, model: str | None) -> None:
-    """Say what is installed or, of a MODEL, what is in it."""
+    """Say what is installed, or in a MODEL."""
     if model is not None:
         shop = Recommender.load(model)
         n_users, n_items = shop.pairs_.shape

@@ -25,7 +25,7 @@ _USERS = click.option("--users", type=click.Path(), help="A table about people w
 def later(model: str, events: str | None) -> Any:
     """The events to judge by: of a path, or those that the settings beside the model kept apart."""
     if events is not None:
-        return events
+        return tables.events(events)
     beside = f"{model}.toml"
     if not os.path.exists(beside):
         raise click.UsageError(
@@ -77,7 +77,10 @@ def evaluate(
     k: int,
     threads: int,
 ) -> None:
-    """How well a MODEL foresees EVENTS, by default those that `train --test-share` kept apart."""
+    """Say how well a MODEL foresees later EVENTS.
+
+    EVENTS are by default those that `train --test-share` kept apart.
+    """
     shop = Recommender.load(model)
     given: dict[str, Any] = {
         "relevant": kinds(shop, relevant),
@@ -136,10 +139,10 @@ def compare(
     epochs: int,
     threads: int,
 ) -> None:
-    """A MODEL beside others, which are trained on the same data, on later EVENTS.
+    """Put a MODEL beside others.
 
-    EVENTS are by default those that `train --test-share` kept apart. Differences have intervals
-    of the paired bootstrap.
+    They are trained on the same data, and judged on the same later EVENTS, by default those that
+    `train --test-share` kept apart. Differences have intervals of the paired bootstrap.
     """
     shop = Recommender.load(model)
     others = {name: _named(shop, name) for name in against or ("popular", "neighbours")}

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -88,7 +89,7 @@ def recommend(
     form: str | None,
     threads: int,
 ) -> None:
-    """Lists of a MODEL for some people, or for all it knows.
+    """Make lists for some people, or for all.
 
     Lists of millions go out as they are made, in bounded memory. A file is replaced when it is
     whole.
@@ -96,14 +97,14 @@ def recommend(
     if sum(map(bool, (named, users, history))) > 1:
         raise click.UsageError("--user, --users and --history all say for whom; give one of them")
     shop = Recommender.load(model)
-    asked: Any = users
+    asked: Any = None if users is None else Path(users)
     if named:
         asked = ids.users(shop, named)
         known = shop.dataset_.mapping()[0]
         for one in asked:
             if one not in known:
                 show.note(
-                    f"note: {one!r} is not known, and gets what is popular{ids.alike(one, known)}"
+                    f"Note: {one!r} is not known, and gets what is popular{ids.alike(one, known)}"
                 )
     liked = [ids.items(shop, history)] if history else None
     people = people_of.find(shop, asked, liked)
@@ -117,7 +118,7 @@ def recommend(
             "exclude": ids.excluded(shop, exclude),
             "where": ids.where(shop, where),
             "at_most": ids.quotas(at_most),
-            "deny": list(deny) or None,
+            "deny": ids.items(shop, deny, must_be_known=False) or None,
             "popularity": popularity,
             "diversity": diversity,
         },
@@ -145,7 +146,16 @@ def _with_columns(shop: Recommender, columns: Columns, of: str, names: Iterable[
         return columns
     numbers = shop.dataset_.mapping()[2]
     rows = np.fromiter(map(numbers.__getitem__, columns[of]), np.int64, len(columns[of]))
-    return {**columns, **ids.columns(shop, names, rows)}
+    beside = ids.columns(shop, names, rows)
+    return {**columns, **{name: _texts(values) for name, values in beside.items()}}
+
+
+def _texts(values: Any) -> Any:
+    """A column that is no array as texts, which every format can hold, whatever a block holds."""
+    if isinstance(values, np.ndarray):
+        return values
+    values = ["|".join(map(str, one)) if isinstance(one, list) else one for one in values]
+    return ["" if one is None else str(one) for one in values]
 
 
 @command(
@@ -174,7 +184,7 @@ def similar(
     form: str | None,
     threads: int,
 ) -> None:
-    """The nearest items of ITEMS, or of all items of a MODEL."""
+    """Find the nearest items of ITEMS, or of all."""
     shop = Recommender.load(model)
     found = shop.similar_items(
         ids.items(shop, items) if items else None,
@@ -191,7 +201,10 @@ def similar(
 @click.argument("user")
 @click.argument("item")
 def explain(show: Show, model: str, user: str, item: str) -> None:
-    """Why an ITEM scores as it does for a USER: the exact terms of the score."""
+    """Say why an ITEM has its score for a USER.
+
+    The terms are exact, and add up to the score.
+    """
     shop = Recommender.load(model)
     (person,), (of,) = ids.users(shop, [user]), ids.items(shop, [item])
     known = shop.dataset_.mapping()[0]
@@ -220,7 +233,7 @@ def explain(show: Show, model: str, user: str, item: str) -> None:
 def export(
     show: Show, model: str, side: str, features: bool, output: str | None, form: str | None
 ) -> None:
-    """The vectors of all users, or items, of a MODEL as a table, for other models."""
+    """Write vectors as a table, for other models."""
     shop = Recommender.load(model)
     made = shop.user_table if side == "users" else shop.item_table
     columns = _columns_of(made(features=features))

@@ -17,6 +17,7 @@ from lightfm_clone.cli.show import Show
     lightfm-clone serve shop.rec
     LIGHTFM_CLONE_TOKEN=secret lightfm-clone serve shop.rec --host 0.0.0.0 --port 80
     """,
+    has_result=False,
 )
 @MODEL
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
@@ -37,9 +38,9 @@ def serve(
     max_k: int | None,
     threads: int,
 ) -> None:
-    """Serve a MODEL over HTTP, with a page to explore it, until Ctrl-C.
+    """Serve a MODEL over HTTP, with a page to explore it.
 
-    A new file at the path of the MODEL is taken up while requests go on.
+    It goes on until Ctrl-C. A new file at the path of the MODEL is taken up while requests go on.
     """
     from lightfm_clone.server import serve as run_server
 
@@ -55,5 +56,5 @@ def serve(
 @click.argument("script", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def run(script: Path, arguments: tuple[str, ...]) -> None:
-    """Run a SCRIPT that was written for LightFM, unmodified, with its ARGUMENTS."""
+    """Run a SCRIPT that was written for LightFM."""
     _dropin.run(script, arguments)

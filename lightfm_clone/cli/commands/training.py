@@ -33,7 +33,7 @@ from lightfm_clone.recommender.report import DataReport
 @click.argument("events", type=click.Path(), required=False)
 @with_settings("data", "events", "model", "neighbours", "training", "early_stopping", "test")
 def train(show: Show, events: str | None, settings: Settings) -> None:
-    """Train a model on a table of EVENTS and save it.
+    """Train a model on a table of EVENTS.
 
     EVENTS is a CSV, TSV or Parquet file with a row for each thing that somebody did, or a MovieLens
     folder or zip. Beside the model goes a TOML file with all settings that were in effect:
@@ -42,7 +42,7 @@ def train(show: Show, events: str | None, settings: Settings) -> None:
     if events is not None:
         settings.put("data", "events", events)
     path = unless_given(settings, "data", "events", "EVENTS")
-    output = unless_given(settings, "data", "model", "--output")
+    output = unless_given(settings, "training", "model", "--output")
     _check_folder(output)
     show.note(f"reading {path}")
     found = tables.find(settings)
@@ -163,15 +163,16 @@ def update(
     threads: int,
     output: str | None,
 ) -> None:
-    """Take new EVENTS into a MODEL, which is replaced when all has gone well.
+    """Take new EVENTS into a MODEL.
 
+    The MODEL is replaced when all has gone well.
     EVENTS have the columns that the model was trained with. New people and items become known.
     """
     output = output or model
     _check_folder(output)
     shop = Recommender.load(model)
     shop.update(
-        events,
+        tables.events(events),
         users=users,
         items=items,
         epochs=epochs,
