@@ -124,11 +124,12 @@ def _value(text: str, is_number: bool, word: str) -> Any:
         ) from None
 
 
-def quotas(words: Sequence[str]) -> dict[str, int] | None:
+def quotas(shop: Recommender, words: Sequence[str]) -> dict[str, int] | None:
     """Most items of one value, COLUMN=N."""
     found = {}
     for word in words:
         name, text = _pair(word, "--at-most", "COLUMN=N")
+        columns(shop, [name])
         if not text.isdecimal() or not int(text):
             raise click.BadParameter(
                 f"{word!r} must give a whole number of at least 1", param_hint="--at-most"

@@ -32,6 +32,13 @@ class _Group(click.Group):
             ctx.fail(f"there is no command {name!r}{meant}")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # which click would make an error of
+            _forget_stdout()
+            ctx.exit(BROKEN_PIPE)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order in which people need them
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import click
@@ -30,7 +30,7 @@ else:
 
 Values = dict[str, dict[str, Any]]  # by table and key
 
-PATH, LIST = click.Path(), click.STRING  # a list of names is a text with commas, too
+PATH, LIST = click.Path(), click.types.StringParamType()  # a list may be a text with commas
 SHARE = click.FloatRange(0, 1, max_open=True)
 AT_LEAST_1, AT_LEAST_0 = click.IntRange(1), click.IntRange(0)
 
@@ -358,27 +358,28 @@ def _checked(table: str, key: str, value: Any, where: str) -> Any:
             f"{where} has {key!r}, which nothing reads; the keys are {', '.join(keys)}"
             f"{columns_of.meant(key, keys)}"
         )
-    kind = _TABLES[table][key].type
-    expected: tuple[type, ...] = (str,)
-    if isinstance(kind, click.types.FloatParamType):
-        expected = (int, float)
-    elif isinstance(kind, click.types.IntParamType):
-        expected = (int,)
-    elif key == "half_life":
-        expected = (str, int, float)
-    elif key == "watched":
-        expected = (str, list)
-    if isinstance(value, bool) or not isinstance(value, expected):
-        named = " or ".join(
-            {str: "a text", int: "a whole number"}.get(one, f"a {one.__name__}") for one in expected
-        )
-        raise ValueError(f"{where} must have {key} = {named}, got {value!r}")
+    types, expected = _toml_types(_TABLES[table][key])
+    if isinstance(value, bool) or not isinstance(value, types):
+        raise ValueError(f"{where} must have {key} = {expected}, got {value!r}")
     if key in ("half_life", "watched"):
         return value
     try:
-        return kind.convert(value, None, None)
+        return _TABLES[table][key].type.convert(value, None, None)
     except click.BadParameter as error:
         raise ValueError(f"{where} cannot have {key} = {value!r}: {error.message}") from error
+
+
+def _toml_types(setting: Setting) -> tuple[tuple[type, ...], str]:
+    """The types that a value may have in a file, and what to call them."""
+    if isinstance(setting.type, click.types.FloatParamType):
+        return (int, float), "a number"
+    if isinstance(setting.type, click.types.IntParamType):
+        return (int,), "a whole number"
+    if setting.key == "half_life":
+        return (str, int, float), "a text or a number"
+    if setting.type is LIST:
+        return (str, list), "a text or a list"
+    return (str,), "a text"
 
 
 def _weight(kind: str, value: Any, where: str) -> float:
@@ -407,7 +408,7 @@ def _relative(path: str, folder: str) -> str:
 # ---- rules of columns ----------------------------------------------------------------------------
 
 RULES = (
-    "none, category, categories:MIN_COUNT, bins:N, bins:EDGE,EDGE..., number, scaled:minmax, "
+    "none, category, categories:MIN_COUNT, number, scaled:minmax, bins:N or bins:EDGE,EDGE..., "
     "split:SEPARATOR, year, month, day, weekday, hour, cross:COLUMN,COLUMN"
 )
 
@@ -416,33 +417,41 @@ def rule(given: Any, column: str) -> rules.Rule | None:
     """The rule that a text such as ``bins:5`` stands for."""
     if not isinstance(given, str):
         raise ValueError(f"the rule of the column {column!r} must be a text, got {given!r}")
+    if given == "none":
+        return None
     name, colon, rest = given.partition(":")
+    names = [one.strip().partition(":")[0] for one in RULES.split(",")]
     try:
-        if given == "none":
-            return None
-        if not colon:
+        if colon and name in _RULES:
+            return _RULES[name](rest)
+        if not colon and name not in _RULES and name in names:
             return rules.rule_of(name, column)
-        if name == "split":
-            return rules.split(rest)
-        if name == "bins":
-            edges = [float(edge) for edge in rest.split(",")]
-            return rules.bins(int(rest) if len(edges) == 1 else edges)
-        if name == "categories":
-            return rules.categories(int(rest))
-        if name == "scaled":
-            return rules.scaled(rest)
-        if name == "cross":
-            return rules.cross(*rest.split(","))
-        raise ValueError("there is none of this name")
-    except ValueError:
-        if not colon:
-            error = ValueError("there is none of this name")
-        names = [one.strip().partition(":")[0] for one in RULES.split(",")]
-        meant = columns_of.meant(name, names) if name not in names else ""
-        raise ValueError(
-            f"the column {column!r} cannot have the rule {given!r}: {error}; rules are "
-            f"{RULES}{meant}"
-        ) from None
+        problem = "there is none of this name"
+        if name in names:
+            problem = (
+                f"{name} is followed by a colon and more" if name in _RULES else "it takes no more"
+            )
+    except ValueError as error:
+        problem = str(error)
+    meant = "" if name in names else columns_of.meant(name, names)
+    raise ValueError(
+        f"the column {column!r} cannot have the rule {given!r}: {problem}; rules are {RULES}{meant}"
+    )
+
+
+def _bins(text: str) -> rules.Rule:
+    edges = [float(edge) for edge in text.split(",")]
+    return rules.bins(int(text) if len(edges) == 1 else edges)
+
+
+# What follows the colon of a rule, to the rule.
+_RULES: dict[str, Callable[[str], rules.Rule]] = {
+    "split": rules.split,
+    "bins": _bins,
+    "categories": lambda text: rules.categories(int(text)),
+    "scaled": rules.scaled,
+    "cross": lambda text: rules.cross(*text.split(",")),
+}
 
 
 # ---- flags ---------------------------------------------------------------------------------------

@@ -161,13 +161,14 @@ def _demo(show: Show, folder: str) -> None:
         show.say(f"# {about}\n$ lightfm-clone {shlex.join(arguments)}")
         commands.main([*arguments, *quiet], prog_name="lightfm-clone", standalone_mode=False)
         show.say()
-    show.say(
-        "# What to do next\n"
-        f"$ lightfm-clone evaluate {model} --report report.html\n"
-        f"$ lightfm-clone train --config {model}.toml --test-share 0   # on all events\n"
-        f"$ lightfm-clone recommend {model} --output lists.parquet\n"
-        f"$ lightfm-clone serve {model}"
-    )
+    show.say("# What to do next")
+    for arguments in (
+        ["evaluate", model, "--report", "report.html"],
+        ["train", "--config", f"{model}.toml", "--test-share", "0"],
+        ["recommend", model, "--output", "lists.parquet"],
+        ["serve", model],
+    ):
+        show.say(f"$ lightfm-clone {shlex.join(arguments)}")
 
 
 def _is_there(folder: str, name: str) -> bool:

@@ -117,7 +117,7 @@ def recommend(
             **serving.NO_RULES,
             "exclude": ids.excluded(shop, exclude),
             "where": ids.where(shop, where),
-            "at_most": ids.quotas(at_most),
+            "at_most": ids.quotas(shop, at_most),
             "deny": ids.items(shop, deny, must_be_known=False) or None,
             "popularity": popularity,
             "diversity": diversity,

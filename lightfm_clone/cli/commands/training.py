@@ -13,6 +13,7 @@ from lightfm_clone.cli import tables
 from lightfm_clone.cli.options import MODEL, command, unless_given, with_settings
 from lightfm_clone.cli.settings import Settings
 from lightfm_clone.cli.show import Show
+from lightfm_clone.data import sources
 from lightfm_clone.persistence.files import replace_when_whole
 from lightfm_clone.recommender.fitting import factors_of
 from lightfm_clone.recommender.report import DataReport
@@ -77,8 +78,9 @@ def fitted(show: Show, settings: Settings, found: tables.Sources) -> Recommender
         if stop.metrics:
             share = settings["early_stopping", "share"]
             events, watching["validation"] = tables.parted(events, settings, share)
+    shop = Recommender(model)
     with show.progress(epochs, "epoch") as progress:
-        return Recommender(model).fit(
+        shop.fit(
             events,
             **settings.events(),
             users=found.users,
@@ -90,6 +92,8 @@ def fitted(show: Show, settings: Settings, found: tables.Sources) -> Recommender
             callbacks=[progress.epoch, *callbacks],
             **watching,
         )
+    shop._kind = sources.kind_of()  # as of a path: a part is of pyarrow, whatever its readers have
+    return shop
 
 
 def save(shop: Recommender, output: str, settings: Settings) -> None:
@@ -97,7 +101,8 @@ def save(shop: Recommender, output: str, settings: Settings) -> None:
     folder = os.path.dirname(output)
     with replace_when_whole(f"{output}.toml") as file:
         file.write(settings.text(folder).encode())
-        file.flush()  # a full disk shows itself before the model is replaced
+        file.flush()
+        os.fsync(file.fileno())  # so that a full disk shows itself before the model is replaced
         shop.save(output)
 
 
