@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -661,3 +662,25 @@ def test_hostile_texts(run, tmp_path):
     unknown = run("recommend", model, "--user", "\x1b[31mred")
     assert "\x1b" not in unknown.err
     assert "\x1b" not in run("inspect", events, *flags).out
+
+
+def test_the_page_of_the_guide(run, tmp_path, monkeypatch):
+    """Its commands, one after another, in an empty folder."""
+    page = Path(__file__).resolve().parent.parent / "docs" / "guide" / "command-line.md"
+    text = "".join(re.findall(r"```console\n(.*?)```", page.read_text("utf-8"), re.DOTALL))
+    lines = text.replace("\\\n", " ").splitlines()
+    commands = [shlex.split(line)[2:] for line in lines if line.startswith("$ lightfm-clone")]
+    assert len(commands) == len(lines) - 1 and {command[0] for command in commands} >= {
+        *("demo", "inspect", "train", "evaluate", "compare", "recommend", "similar", "explain"),
+        *("export", "update", "info"),
+    }
+    monkeypatch.chdir(tmp_path)
+    for command in commands:
+        done = run(*command)
+        assert done.code == 0, (command, done.err)
+    assert (
+        "all 36,355 pairs of these events were known already"
+        in run("update", "all.rec", "shop/events.csv", "--epochs", "0").err
+    )
+    mistake = run("recommend", "all.rec", "--with", "titel").err
+    assert mistake in page.read_text("utf-8")

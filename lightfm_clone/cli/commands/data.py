@@ -68,7 +68,10 @@ def inspect(show: Show, events: str | None, settings: Settings) -> None:
     report = shop.report_
     assert report is not None
     became = {
-        side: {str(column): words for column, words in encoder.decisions_.items()}
+        side: {
+            str(column): words.partition("; to change it")[0]  # which says how in Python
+            for column, words in encoder.decisions_.items()
+        }
         for side, encoder in (("users", shop.user_encoder_), ("items", shop.item_encoder_))
         if encoder is not None
     }
@@ -83,6 +86,8 @@ def inspect(show: Show, events: str | None, settings: Settings) -> None:
         width = max(map(len, columns), default=0)
         lines += ["", f"columns of {side}"]
         lines += [f"  {column:{width}}  {words}" for column, words in columns.items()]
+    if became:
+        lines += ["", "--column NAME=RULE makes something else of a column"]
     show.result("\n".join(lines), None)
 
 

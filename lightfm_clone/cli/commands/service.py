@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -27,6 +28,7 @@ from lightfm_clone.cli.show import Show
     envvar="LIGHTFM_CLONE_TOKEN",
     help="What requests must bear.  [env LIGHTFM_CLONE_TOKEN]",
 )
+@click.option("--label", metavar="COLUMN", help="The titles of items.")
 @click.option("--max-k", type=click.IntRange(1), help="Longest list that is answered.")
 @THREADS
 def serve(
@@ -35,6 +37,7 @@ def serve(
     host: str,
     port: int,
     token: str | None,
+    label: str | None,
     max_k: int | None,
     threads: int,
 ) -> None:
@@ -44,8 +47,16 @@ def serve(
     """
     from lightfm_clone.server import serve as run_server
 
-    limits = {} if max_k is None else {"max_k": max_k}
-    run_server(model, host=host, port=port, token=token, num_threads=threads or None, **limits)
+    said = {"title": label, "max_k": max_k}
+    with suppress(KeyboardInterrupt):  # which is how it ends
+        run_server(
+            model,
+            host=host,
+            port=port,
+            token=token,
+            num_threads=threads or None,
+            **{name: value for name, value in said.items() if value is not None},
+        )
 
 
 @click.command(
