@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from cli import KINDS, NAMES, RULES, SHOP, SMALL, runner, trained
 from helpers import ARRAYS
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lightfm_clone import Recommender, WithNeighbours
 from lightfm_clone.cli import main as cli
@@ -684,3 +686,23 @@ def test_the_page_of_the_guide(run, tmp_path, monkeypatch):
     )
     mistake = run("recommend", "all.rec", "--with", "titel").err
     assert mistake in page.read_text("utf-8")
+
+
+FIELDS = st.one_of(
+    st.sampled_from(["", "u1", "i1", "view", "1730419200000", "2024-13-45", "nan", "-1", '"', "'"]),
+    st.text(max_size=6),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.lists(FIELDS, min_size=1, max_size=5), max_size=8), st.binary(max_size=60))
+def test_any_file_is_read_or_refused(run, tmp_path, rows, tail):
+    """Never a bug, whatever is in it."""
+    text = "\n".join(",".join(row) for row in [["user", "item", "event", "at"], *rows])
+    path = written(tmp_path, "any.csv", text.encode("utf-8", "replace") + tail)
+    flags = ["--user", "user", "--item", "item", "--timestamp", "at", "--event", "event"]
+    done = run("inspect", path, *flags)
+    assert done.code in (0, 1) and "Traceback" not in done.err, done.err
+    assert done.code or "events of" in done.out
+    done = run("train", path, *flags, *SMALL, "--test-share", "0.5", "-o", tmp_path / "x.rec")
+    assert done.code in (0, 1), done.err
