@@ -6,9 +6,13 @@ import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -246,3 +250,33 @@ def test_lists_of_many_in_bounded_memory(run, tmp_path):
         peaks[n_users] = int(done.stdout.splitlines()[-1]) / 1024  # MB
     size = (tmp_path / "lists.jsonl").stat().st_size / 2**20
     assert size > 120 and peaks[100_000] - peaks[1_000] < 100, (size, peaks)
+
+
+def test_serve_until_interrupted(model):
+    """With a token, on the port and by the limits that were named."""
+    pytest.importorskip("lightfm_clone.server")
+    pytest.importorskip("uvicorn")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    flags = ["--port", port, "--token", "secret", "--max-k", "7", "--label", "title"]
+    process = started("serve", model, *flags, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        address = f"http://127.0.0.1:{port}/openapi.json"
+        for _ in range(200):
+            try:
+                urllib.request.urlopen(address, timeout=5)
+                break
+            except urllib.error.HTTPError as error:
+                assert error.code == 401
+                break
+            except OSError:
+                assert process.poll() is None, process.stdout.read()
+                time.sleep(0.1)
+        else:
+            pytest.fail("nobody answers")
+    finally:
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=30)
+    assert process.returncode == 0, said
+    assert b"Traceback" not in said

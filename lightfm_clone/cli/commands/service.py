@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -47,7 +48,7 @@ def serve(
     """
     from lightfm_clone.server import serve as run_server
 
-    said = {"title": label, "max_k": max_k}
+    said: dict[str, Any] = {"title": label, "max_k": max_k}
     with suppress(KeyboardInterrupt):  # which is how it ends
         run_server(
             model,
