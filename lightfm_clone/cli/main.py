@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import os
 import sys
 import traceback
@@ -75,7 +76,9 @@ def main(arguments: list[str], prog_name: str = "lightfm-clone") -> int:
         _say("Interrupted; nothing was written.", debug)
         return INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        said = io.StringIO()
+        error.show(said)
+        _say(said.getvalue().rstrip(), debug)
         return error.exit_code
     except BrokenPipeError:
         _forget_stdout()

@@ -420,11 +420,11 @@ def rule(given: Any, column: str) -> rules.Rule | None:
     if given == "none":
         return None
     name, colon, rest = given.partition(":")
-    names = [one.strip().partition(":")[0] for one in RULES.split(",")]
+    names = [*_RULES, *_SHORT]
     try:
         if colon and name in _RULES:
             return _RULES[name](rest)
-        if not colon and name not in _RULES and name in names:
+        if not colon and name in _SHORT:
             return rules.rule_of(name, column)
         problem = "there is none of this name"
         if name in names:
@@ -444,6 +444,7 @@ def _bins(text: str) -> rules.Rule:
     return rules.bins(int(text) if len(edges) == 1 else edges)
 
 
+_SHORT = ("none", "category", "number", *rules.PARTS)
 # What follows the colon of a rule, to the rule.
 _RULES: dict[str, Callable[[str], rules.Rule]] = {
     "split": rules.split,

@@ -75,7 +75,7 @@ class Show:
     def progress(self, total: int, what: str) -> Iterator[Progress]:
         """Progress towards a total; a bar on a terminal, now and then a line elsewhere."""
         if self.quiet:
-            yield Progress(total, what)
+            yield Progress()
         elif sys.stderr.isatty():
             with _bar() as bar:
                 yield _OnTerminal(total, what, bar)
@@ -86,7 +86,7 @@ class Show:
 class Progress:
     """Progress that nobody sees, and what the others have in common."""
 
-    def __init__(self, total: int, what: str) -> None:
+    def __init__(self, total: int = 0, what: str = "") -> None:
         self.total, self.what, self.done = total, what, 0
 
     def advance(self, n: int, values: str = "") -> None:

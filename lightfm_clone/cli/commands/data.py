@@ -159,8 +159,7 @@ def _demo(show: Show, folder: str) -> None:
             ],
         ),
     )
-    from lightfm_clone.cli.main import commands
-
+    commands = click.get_current_context().find_root().command
     quiet = ["--quiet"] if show.quiet else []
     for about, arguments in steps:
         show.say(f"# {about}\n$ lightfm-clone {shlex.join(arguments)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from lightfm_clone.cli.options import (
     K,
     command,
 )
-from lightfm_clone.cli.show import Show, plain, stdout
+from lightfm_clone.cli.show import Progress, Show, plain, stdout
 from lightfm_clone.data import columns as columns_of
 from lightfm_clone.data import sources
 from lightfm_clone.recommender import people as people_of
@@ -124,19 +124,14 @@ def recommend(
         },
     )
     is_short = bool(named or history)
+    every_list = show.progress(len(people), "people")
     with (
         _sink(show, output, form, is_short) as write,
-        show.progress(len(people), "people") if not is_short else _nothing() as progress,
+        nullcontext(Progress()) if is_short else every_list as progress,
     ):
         for n_people, columns in blocks:
             write(_with_columns(shop, columns, "item", beside))
-            if progress is not None:
-                progress.advance(n_people)
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield None
+            progress.advance(n_people)
 
 
 def _with_columns(shop: Recommender, columns: Columns, of: str, names: Iterable[str]) -> Columns:
