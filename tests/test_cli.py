@@ -670,6 +670,20 @@ def test_hostile_texts(run, tmp_path):
     unknown = run("recommend", model, "--user", "\x1b[31mred")
     assert "\x1b" not in unknown.err
     assert "\x1b" not in run("inspect", events, *flags).out
+    header = written(tmp_path, "header.csv", "\x1b[31muser,it\x07em\na,b\n")
+    said = run("inspect", header).err
+    assert "has \ufffd[31muser" in said and "\x1b" not in said and "\x07" not in said
+
+
+def test_a_column_of_items_with_a_name_that_lists_have(run, tmp_path):
+    events = written(tmp_path, "e.csv", "user,item\n" + "a,x\nb,y\n" * 3)
+    items = written(tmp_path, "i.csv", "item,score\nx,1\ny,2\n")
+    model = tmp_path / "m.rec"
+    flags = ["--user", "user", "--item", "item", "--items", items, *SMALL]
+    assert run("train", events, *flags, "-o", model).code == 0
+    done = run("recommend", model, "--with", "score", "-o", tmp_path / "lists.csv")
+    assert done.code == 1 and "a column 'score' of their own" in done.err
+    assert not (tmp_path / "lists.csv").exists()
 
 
 def test_the_page_of_the_guide(run, tmp_path, monkeypatch):

@@ -142,6 +142,12 @@ def _with_columns(shop: Recommender, columns: Columns, of: str, names: Iterable[
     numbers = shop.dataset_.mapping()[2]
     rows = np.fromiter(map(numbers.__getitem__, columns[of]), np.int64, len(columns[of]))
     beside = ids.columns(shop, names, rows)
+    taken = next((name for name in names if name in columns), None)
+    if taken is not None:
+        raise ValueError(
+            f"the lists have a column {taken!r} of their own; rename that of the items, and train "
+            "again"
+        )
     return {**columns, **{name: _texts(values) for name, values in beside.items()}}
 
 
