@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import Any, NamedTuple
 
 import click
@@ -112,7 +113,7 @@ def _require_ids(settings: Settings, events: Any) -> None:
     }
     raise click.UsageError(
         f"which columns hold the ids of users and items? {settings['data', 'events'] or 'the file'}"
-        f" has {', '.join(names)}; add {' '.join(f'--{key} {usual[key]}' for key in missing)}"
+        f" has {', '.join(names)}; add {' '.join(f'--{key} {shlex.quote(usual[key])}' for key in missing)}"
     )
 
 
