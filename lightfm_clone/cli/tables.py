@@ -111,9 +111,10 @@ def _require_ids(settings: Settings, events: Any) -> None:
         key: next((plain[one] for one in COLUMN_NAMES[key] if one in plain), "COLUMN")
         for key in missing
     }
+    flags = " ".join(f"--{key} {shlex.quote(usual[key])}" for key in missing)
     raise click.UsageError(
         f"which columns hold the ids of users and items? {settings['data', 'events'] or 'the file'}"
-        f" has {', '.join(names)}; add {' '.join(f'--{key} {shlex.quote(usual[key])}' for key in missing)}"
+        f" has {', '.join(names)}; add {flags}"
     )
 
 
