@@ -18,6 +18,7 @@ import argparse
 import time
 from pathlib import Path
 
+import ablation
 import growth
 import harness
 import latency
@@ -49,6 +50,7 @@ PARTS = {
     "growth": growth.measure,
     "quality": quality.measure,
     "losses": losses.measure,
+    "ablation": ablation.measure,
     "neighbours": neighbours.measure,
     "softmax": losses.measure_speed,
     "scale": scale.measure,
