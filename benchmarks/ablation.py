@@ -165,7 +165,6 @@ ROWS = (
     Rows("the same, of items only", of_users=False),
     Rows("both, identity_dropout=0.1", dropout=0.1),
     Rows("both, identity_dropout=0.3", dropout=0.3),
-    Rows("both, each 1/n, identity_dropout=0.1", scale="1/n", dropout=0.1),
     Rows("both, each 1/n, three times the epochs", scale="1/n", epochs=3 * EPOCHS),
 )
 
