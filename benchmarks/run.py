@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import ablation
+import few
 import growth
 import harness
 import latency
@@ -51,6 +52,7 @@ PARTS = {
     "quality": quality.measure,
     "losses": losses.measure,
     "ablation": ablation.measure,
+    "few": few.measure,
     "neighbours": neighbours.measure,
     "softmax": losses.measure_speed,
     "scale": scale.measure,
