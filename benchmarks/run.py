@@ -33,6 +33,7 @@ import ranking
 import recommender
 import scale
 import scheduling
+import sweeps
 import training
 import updates
 from models import peer_library
@@ -53,6 +54,7 @@ PARTS = {
     "losses": losses.measure,
     "ablation": ablation.measure,
     "few": few.measure,
+    "sweeps": sweeps.measure,
     "neighbours": neighbours.measure,
     "softmax": losses.measure_speed,
     "scale": scale.measure,
