@@ -70,7 +70,8 @@ def find(shop: Any, users: Any, history: Any) -> People:
         return People(shop.user_ids_, numbers, None, None, None)
     if isinstance(users, Mapping):
         users = [users]
-    if columns_of.library(users) is not None or sources.is_file(users):
+    is_id = isinstance(users, str) and users in shop.dataset_.mapping()[0]  # of a file's name, too
+    if not is_id and (columns_of.library(users) is not None or sources.is_file(users)):
         kind = sources.kind_of(users)
         users = sources.read(users, "users", [shop._users.column])  # collects what is lazy, too
         if columns_of.split(users) is not None:

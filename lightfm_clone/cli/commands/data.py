@@ -27,7 +27,7 @@ _EXTRAS = {
     "tables": ("narwhals", "pyarrow"),
     "cli": ("click", "rich", "tomli-w"),
     "report": ("jinja2", "matplotlib"),
-    "serve": ("fastapi", "uvicorn", "prometheus-client"),
+    "serve": ("starlette", "pydantic", "uvicorn", "httptools", "prometheus-client"),
     "search": ("scikit-learn", "optuna"),
     "index": ("voyager",),
     "plots": ("matplotlib",),
