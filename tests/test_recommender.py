@@ -1427,3 +1427,13 @@ def test_histories_are_folded_in_as_the_model_does(loss):
     expected = shop.model_.fold_in_users(likes, item_features=shop.item_features_, random_state=0)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_known_id_that_is_the_name_of_a_file_is_an_id(tmp_path, monkeypatch):
+    """Ids come from outside; they open no files."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ann.csv").write_text("user\nbob\n")
+    events = {"user": ["ann.csv", "bob", "bob"], "item": ["a", "a", "b"]}
+    shop = Recommender(Popularity()).fit(events, user="user", item="item", verbose=False)
+    assert set(shop.recommend("ann.csv", exclude=False)["user"]) == {"ann.csv"}
+    assert set(shop.recommend(tmp_path / "ann.csv", exclude=False)["user"]) == {"bob"}
