@@ -319,7 +319,7 @@ def _usual(times: npt.NDArray[np.float64]) -> tuple[float, float]:
     )
 
 
-def machines(
+def machines_of(
     users: npt.NDArray[Any],
     items: npt.NDArray[Any],
     times: npt.NDArray[np.float64],
@@ -352,7 +352,7 @@ def _robots(log: Log) -> Iterator[Finding]:
     if log.times is None or not len(names):
         return
     sizes = len(names), len(log.items.values)
-    robots, rate = machines(codes, log.items.codes, log.times, *sizes)
+    robots, rate = machines_of(codes, log.items.codes, log.times, *sizes)
     if not len(robots):
         return
     counts = np.bincount(codes, minlength=len(names))
