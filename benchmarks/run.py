@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import ablation
+import clickstream
 import few
 import growth
 import harness
@@ -60,6 +61,7 @@ PARTS = {
     "scale": scale.measure,
     "updates": updates.measure,
     "recommender": recommender.measure,
+    "clickstream": clickstream.measure,
 }
 
 

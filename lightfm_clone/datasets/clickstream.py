@@ -184,7 +184,7 @@ def synthetic_clickstream(
     log = _plays(rng, sessions, people, goods, float(by_path))
     n_sessions = np.bincount(sessions.users, minlength=n_people)
     crawls = _machines(rng, n_machines, n_people, days, goods)
-    log = _Log(*map(np.concatenate, zip(log, crawls, strict=True)))
+    log = _joined([log, crawls])
 
     user_ids, item_ids = ids(rng, n_people + n_machines, 8), ids(rng, n_items, 5)
     leaves = np.full(n_people, np.datetime64("NaT", "s"))
@@ -296,12 +296,18 @@ def _plays(
         parts.append(_Log(users, items, times, watched))
         times = times + watched + np.minimum(rng.exponential(IDLE, len(users)), MOST_IDLE)
         goes_on = (rng.random(len(users)) < CONTINUES) & (times < end)
-        users, items, times, end = (of[goes_on] for of in (users, items, times, end))
+        users, items = users[goes_on], items[goes_on]
+        times, end = times[goes_on], end[goes_on]
         chosen = by_taste.draw(rng, users)
         place = rng.choice(len(SUCCESSORS), len(users), p=SUCCESSORS)
         follows = rng.random(len(users)) < by_path
         items = np.where(follows, goods.successors[items, place], chosen)
-    return _Log(*map(np.concatenate, zip(*parts, strict=True)))
+    return _joined(parts)
+
+
+def _joined(parts: list[_Log]) -> _Log:
+    columns: Any = map(np.concatenate, zip(*parts, strict=True))
+    return _Log(*columns)
 
 
 class _ByTaste:
