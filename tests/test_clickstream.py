@@ -204,7 +204,9 @@ def twin(events, gap, completed, binge):
             "user": user, "n": len(rows), "items": len(seen), "sessions": len(own),
             "days": len({math.floor(time / 86_400) for _, time, *_ in rows}),
             "recency": (end - rows[-1][1]) / 86_400, "busiest": max(hours.values()),
-            "night": sum(datetime.fromtimestamp(t, timezone.utc).hour < 6 for _, t, *_ in rows),
+            **{name: sum(
+                datetime.fromtimestamp(t, timezone.utc).hour // 6 == part for _, t, *_ in rows
+            ) for part, name in enumerate(("night", "morning", "afternoon", "evening"))},
             "weekend": sum(
                 datetime.fromtimestamp(t, timezone.utc).weekday() > 4 for _, t, *_ in rows
             ),
@@ -264,7 +266,7 @@ def test_all_tables_are_those_of_the_twin(events, gap):
     ):
         assert column(got, name) == [row[key] for row in people], name
     np.testing.assert_allclose(column(got, "recency"), [row["recency"] for row in people])
-    for name in ("night", "weekend"):
+    for name in ("night", "morning", "afternoon", "evening", "weekend"):
         expected = [row[name] / row["n"] for row in people]
         np.testing.assert_allclose(column(got, name), expected)
     made = stream.transitions().to_frame()

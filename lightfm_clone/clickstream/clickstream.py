@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # What is made of events, which no column of theirs may be called.
 _MADE = ("session", "dwell", "completion", "hour", "weekday", "seen_before")
-_NIGHT = 6  # o'clock, until which it is night
+_PARTS_OF_DAY = ("night", "morning", "afternoon", "evening")  # six hours each
 _SATURDAY = 5
 _ONE_UNIT = 10  # times its length that nobody watches of an item, in the median
 
@@ -409,7 +409,8 @@ class Clickstream:
               `before`, or the latest event;
             - "tenure": days from the first event to the end of the log;
             - "repeats": the share of the events with an item that they had before;
-            - "night" (0 to 6 o'clock) and "weekend": shares of the events, in `timezone`;
+            - "night" (0 to 6 o'clock), "morning" (to 12), "afternoon" (to 18), "evening" (to 24) and
+              "weekend": shares of the events, in `timezone`;
             - "busiest_hour": the most events within one hour of the clock;
             - "dwell": mean seconds between events of a session, and "dwell_variation": their
               standard deviation over their mean, which is small for machines;
@@ -439,7 +440,7 @@ class Clickstream:
                 "recency": (self._end - last) / DAY,
                 "tenure": (self._end - first) / DAY,
                 "repeats": (n_events - n_items) / n_events,
-                "night": people.sum(calendar.hours(local) < _NIGHT) / n_events,
+                **self._parts_of_day(local),
                 "weekend": people.sum(calendar.weekdays(local) >= _SATURDAY) / n_events,
                 "busiest_hour": counted.busiest_hour(),
             }
@@ -548,6 +549,14 @@ class Clickstream:
     @cached_property
     def _steps(self) -> Steps:
         return paths.steps_of(self._counted)
+
+    def _parts_of_day(self, local: npt.NDArray[np.float64]) -> dict[str, Numbers]:
+        """The share of each person's events in each quarter of the day."""
+        people, hours = self._counted.events.people, calendar.hours(local)
+        return {
+            name: people.sum(hours // 6 == number) / people.sizes
+            for number, name in enumerate(_PARTS_OF_DAY)
+        }
 
     def _n_items_of_sessions(self) -> Numbers:
         """Distinct items of each session."""

@@ -118,9 +118,10 @@ def synthetic_clickstream(
     - Of an item of length L somebody with the taste t for its genre watches min(L, L s), where
       log s is normal with mean -1.3 + 4 t and standard deviation 0.7. The next play begins an
       exponential time of mean 60 seconds after, at most 20 minutes.
-    - Half of the machines play items at a steady pace, in all some hundred to some thousand within
-      two days. The other half come on most days as people do, for 10 to 40 plays, and wait like
-      people. All choose any item with the same probability and watch 1 to 5 seconds.
+    - Half of the machines play some hundred to some thousand items within two days, at a steady
+      pace, and watch 1 to 5 seconds. The other half come on six days of ten, for 3 to 12 plays, and
+      watch and wait like people with a taste of 0.3 for everything. All choose any item with the
+      same probability, whatever was before.
     - One event in 200 is told twice; one in 2,000 has no user, and one in 2,000 no item.
 
     Parameters
@@ -337,31 +338,29 @@ class _ByTaste:
 
 
 def _machines(rng: np.random.Generator, n: int, first: int, days: int, goods: _Goods) -> _Log:
-    users, times = [], []
+    parts = [_Log(*(np.zeros(0, dtype) for dtype in (np.int64, np.int64, float, float)))]
     for machine in range(n):
         if machine % 2 == 0:
-            n_plays = int(np.exp(rng.uniform(np.log(300), np.log(3000))))
-            pace = min(days, 2) * DAY / n_plays * rng.uniform(0.3, 1)
+            size = int(np.exp(rng.uniform(np.log(300), np.log(3000))))
+            watched = rng.uniform(1, 5, size)
+            pace = min(days, 2) * DAY / size * rng.uniform(0.3, 1)
             begin = rng.random() * max(days - 2, 0) * DAY
-            own = begin + pace * (np.arange(n_plays) + 0.02 * rng.random(n_plays))
+            times = begin + pace * (np.arange(size) + 0.02 * rng.random(size))
+            items = rng.integers(len(goods.genres), size=size)
         else:
             at = np.flatnonzero(rng.random(days) < 0.6)
-            sizes = rng.integers(10, 41, len(at))
-            waits = np.minimum(rng.exponential(IDLE, int(sizes.sum())), MOST_IDLE)
+            sizes = rng.integers(3, 13, len(at))
+            size = int(sizes.sum())
+            items = rng.integers(len(goods.genres), size=size)
+            share = np.exp(rng.normal(SHARE_LEVEL + SHARE_TASTE * 0.3, SHARE_SPREAD, size))
+            watched = goods.lengths[items] * np.minimum(share, 1)
+            waits = watched + np.minimum(rng.exponential(IDLE, size), MOST_IDLE)
             waited = np.append(0, np.cumsum(waits))
             before = waited[np.cumsum(sizes) - sizes]  # each visit
-            begins = (at + rng.uniform(0.25, 0.7, len(at))) * DAY - before
-            own = np.repeat(begins, sizes) + waited[1:]
-        users.append(np.full(len(own), first + machine))
-        times.append(own)
-    all_users = np.concatenate([np.zeros(0, np.int64), *users])
-    size = len(all_users)
-    return _Log(
-        all_users,
-        rng.integers(len(goods.genres), size=size),
-        np.concatenate([np.zeros(0), *times]),
-        rng.uniform(1, 5, size),
-    )
+            begins = (at + rng.uniform(0.25, 0.6, len(at))) * DAY - before
+            times = np.repeat(begins, sizes) + waited[:-1]
+        parts.append(_Log(np.full(size, first + machine), items, times, watched))
+    return _joined(parts)
 
 
 # ---- the tables ----------------------------------------------------------------------------------
