@@ -35,15 +35,7 @@ def test_page(page, tmp_path):
     done = subprocess.run(
         [sys.executable, page],
         cwd=tmp_path,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(
-                filter(None, [str(GALLERY.parent.parent), os.environ.get("PYTHONPATH")])
-            ),
-            "MPLBACKEND": "agg",
-            "PYTHONUTF8": "1",
-            "OMP_THREAD_LIMIT": "1",
-        },
+        env={**os.environ, "MPLBACKEND": "agg", "PYTHONUTF8": "1", "OMP_THREAD_LIMIT": "1"},
         capture_output=True,
         encoding="utf-8",
         timeout=300,
