@@ -94,18 +94,20 @@ def measure(size: Size, wanted: Callable[[str], bool]) -> Part:
 
 def _table(n: int, found: dict[str, Any]) -> Table:
     stages = [stage for stage in found["stages"] if not stage["name"].startswith("(")]
-    total = sum(stage["seconds"] for stage in stages)
-    rows = [[s["name"], s["seconds"], s["peak"] / MB] for s in found["stages"]]
-    rows.append(["all but what is in brackets", total, max(s["peak"] for s in stages) / MB])
+    rows = [[s["name"], s["seconds"], s["cpu"], s["peak"] / MB] for s in found["stages"]]
+    total = [sum(stage[what] for stage in stages) for what in ("seconds", "cpu")]
+    peak = max(stage["peak"] for stage in stages) / MB
+    rows.append(["all but what is in brackets", *total, peak])
     events, people, items, sessions = found["counts"]
     return Table(
         f"{n:,} events",
-        ["stage", "s", "peak MB"],
+        ["stage", "s", "CPU s", "peak MB"],
         rows,
         [
             f"{events:,} events of {people:,} people and {items:,} items in {sessions:,} sessions; "
             f"the table of events takes {found['table'] / MB:,.0f} MB, and all peaks hold it.",
-            f"32 million events should take less than {AT_MOST:.0f} s.",
+            f"32 million events should take less than {AT_MOST:.0f} s of an idle CPU, which is the "
+            "CPU s, as all but the first stage runs on one.",
         ],
     )
 

@@ -38,9 +38,9 @@ print(f"{len(people):,} visitors with 10 events or more, {is_machine.sum()} of t
 #
 # - A limit on the rate, as `Clickstream.clean` has it.
 # - An isolation forest on rates and rhythm: who is split off from the others by few random cuts.
-# - The same with paths beside them. The surprise of somebody with few steps is a mean of few values,
-#   and may be high by chance. What counts is how far it is above the median, times the root of the
-#   number of steps, as the error of a mean falls with that root.
+# - The same with paths beside them. The surprise of somebody with few steps is a mean of a few
+#   values, and may be high by chance. What counts is how far it is above the median, times the root
+#   of the number of steps, as the error of a mean falls with that root.
 # - That one number alone, the largest first.
 #
 # The last three order visitors. How many to look at is a choice: here 24, as if one in a hundred
