@@ -146,7 +146,7 @@ def test_steps_and_paths():
     assert len(steps.to_frame()) == 4
     found = stream.paths(3, k=2)
     assert found.iloc[0].tolist() == ["a", "b", "c", 2, pytest.approx(2 / 3)]
-    assert found.iloc[1].tolist() == ["b", "c", "a", 1, 1.0]
+    assert found.iloc[1].tolist() == ["a", "b", "a", 1, pytest.approx(1 / 3)]
     assert len(stream.paths(50)) == 0
 
 
@@ -288,9 +288,18 @@ def test_all_tables_are_those_of_the_twin(events, gap):
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), length=st.integers(2, 5))
 def test_paths_are_counted(seed, length):
+    check_paths(seed, length)
+
+
+def test_paths_whose_numbers_would_not_fit():
+    check_paths(1, 19, n_other=2000)  # 2,000^19 ways
+
+
+def check_paths(seed, length, n_other=0):
     rng = np.random.default_rng(seed)
     items = rng.integers(4, size=80).tolist()
     rows = [(place // 20, item, NOON + place) for place, item in enumerate(items)]
+    rows += [("others", -item, NOON + 3600 * item) for item in range(1, n_other + 1)]
     found = Clickstream(log(*rows), **ROLES).paths(length, k=10_000)
     expected, began = Counter(), Counter()
     for user in range(4):

@@ -409,8 +409,8 @@ class Clickstream:
               `before`, or the latest event;
             - "tenure": days from the first event to the end of the log;
             - "repeats": the share of the events with an item that they had before;
-            - "night" (0 to 6 o'clock), "morning" (to 12), "afternoon" (to 18), "evening" (to 24) and
-              "weekend": shares of the events, in `timezone`;
+            - "night" (0 to 6 o'clock), "morning" (to 12), "afternoon" (to 18), "evening" (to 24),
+              and "weekend": shares of the events, in `timezone`;
             - "busiest_hour": the most events within one hour of the clock;
             - "dwell": mean seconds between events of a session, and "dwell_variation": their
               standard deviation over their mean, which is small for machines;
@@ -531,6 +531,7 @@ class Clickstream:
         table
             With the columns "item_1", "item_2" ..., "count", and "probability": of those who came
             this way up to the item before the last and went on, the share that went to the last.
+            Of equal counts, items that come first in the table come first.
 
         Raises
         ------

@@ -109,7 +109,7 @@ def frequent(counted: Counted, length: int, k: int) -> tuple[Numbers, Numbers, N
     """The k most frequent paths: items int32 [k, length], counts, shares.
 
     The share is that of the last step among all that went on from the same items before. Of equal
-    counts the first to occur comes first.
+    counts that of lower numbers of items comes first.
     """
     items, n = counted.events.items, counted.events.n_items
     comes = np.ones(len(items), dtype=bool)  # of an item in a row the first
@@ -118,17 +118,25 @@ def frequent(counted: Counted, length: int, k: int) -> tuple[Numbers, Numbers, N
     places = np.flatnonzero(comes)
     items, session = items[places], counted.session_of[places]
     starts = np.flatnonzero(session[length - 1 :] == session[: len(session) - length + 1])
-    # Numbers of the ways that are alike up to each step.
+    # A number for each way, in the order of the ways: all its items as digits, while they fit.
     ways = items[starts].astype(np.int64)
-    before = np.zeros(len(starts), dtype=np.int64)
+    most = n
     for step in range(1, length):
-        if step > 1:
-            _, ways = np.unique(ways, return_inverse=True)
-        before = ways
+        if most * n >= 2**63:
+            of_ways, ways = np.unique(ways, return_inverse=True)
+            most = len(of_ways)
         ways = ways * n + items[starts + step]
-    _, at, counts = np.unique(ways, return_index=True, return_counts=True)
-    best = np.lexsort((at, -counts))[:k]
-    at, counts = at[best], counts[best]
-    went_on = np.bincount(before) if len(before) else np.zeros(0, dtype=np.int64)
-    found = items[starts[at][:, None] + np.arange(length)]
-    return found, counts, counts / went_on[before[at]]
+        most *= n
+    ordered = np.sort(ways)
+    begins = np.flatnonzero(np.diff(ordered, prepend=-1))
+    distinct, counts = ordered[begins], np.diff(begins, append=len(ordered))
+    best = np.lexsort((distinct, -counts))[:k]
+    found, counts = distinct[best], counts[best]
+    before = found // n * n  # the first number that a way from the same items can have
+    went_on = np.searchsorted(ordered, before + n) - np.searchsorted(ordered, before)
+    # Somebody who went each of them.
+    at = np.flatnonzero(np.isin(ways, found))
+    _, first = np.unique(ways[at], return_index=True)
+    someone = np.empty(len(best), dtype=np.intp)
+    someone[np.argsort(found)] = starts[at[first]]
+    return items[someone[:, None] + np.arange(length)], counts, counts / went_on

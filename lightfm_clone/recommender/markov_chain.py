@@ -53,7 +53,8 @@ class MarkovChain(ByHistory):
     Parameters
     ----------
     decay : float in [0, 1), default 0.5
-        What an item of a history counts beside the one that came after it.
+        What an item of a history counts beside the one that came after it. For lists of days to
+        come rather than of the next item, values near 1 are better.
     smoothing : float in (0, 1), default 0.1
         The share of popularity, which decides where no step is known.
 
