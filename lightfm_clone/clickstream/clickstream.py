@@ -94,8 +94,9 @@ class Clickstream:
     Notes
     -----
     Events at the same time stay in the order of the table. In memory are 17 bytes for each event
-    (25 with what was watched) and 5 to 25 more for what follows from their order, once it is asked
-    for; tables as large as that of the events come from `to_frame` alone.
+    (25 with what was watched), and 5 to 25 more for what follows from their order, once it is asked
+    for. Reading and asking take up to 90 bytes for each event for a while. Tables as large as that
+    of the events come from `to_frame` alone.
 
     Examples
     --------
