@@ -522,7 +522,6 @@ def test_the_frame_is_what_a_recommender_takes():
         ({"length": "secs"}, ValueError, "watched="),
         ({"watched": "note"}, TypeError, "seconds"),
         ({"watched": "secs", "length": "millis"}, ValueError, "both be seconds"),
-        ({"user": "hour"}, ValueError, "rename"),
         ({"wathced": "secs"}, TypeError, "watched"),
     ],
 )
@@ -530,6 +529,21 @@ def test_bad_arguments_are_refused(arguments, error, match):
     table = pd.DataFrame(LOG).assign(secs=60.0, millis=0.5, note="x", hour=1)
     with pytest.raises(error, match=match):
         Clickstream(table, **{**ROLES, **arguments})
+
+
+def test_names_of_columns_that_are_made_are_refused():
+    table = pd.DataFrame(LOG)
+    for role, name, method in (
+        ("who", "recency", Clickstream.people),
+        ("who", "binge", Clickstream.sessions),
+        ("what", "starts", Clickstream.items),
+        ("when", "hour", Clickstream.to_frame),
+    ):
+        roles = {key: name if column == role else column for key, column in ROLES.items()}
+        renamed = table.rename(columns={role: name}).assign(secs=1.0, of=2.0)
+        stream = Clickstream(renamed, **roles, **AMOUNTS)
+        with pytest.raises(ValueError, match=f"'{name}' .* rename"):
+            method(stream)
 
 
 def test_bad_requests_are_refused():

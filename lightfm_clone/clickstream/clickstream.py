@@ -30,8 +30,6 @@ from lightfm_clone.typing import Id, Path, Table
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-# What is made of events, which no column of theirs may be called.
-_MADE = ("session", "dwell", "completion", "hour", "weekday", "seen_before")
 _PARTS_OF_DAY = ("night", "morning", "afternoon", "evening")  # six hours each
 _SATURDAY = 5
 _ONE_UNIT = 10  # times its length that nobody watches of an item, in the median
@@ -333,24 +331,24 @@ class Clickstream:
         """
         counted, events, names = self._counted, self._counted.events, self._names
         local = calendar.local(events.times, self._zone)
-        columns: dict[Any, Any] = {
+        own: dict[Any, Any] = {
             names["user"]: self._users[events.people.owners],
             names["item"]: self._items[events.items],
             names["timestamp"]: calendar.dates(events.times),
         }
         if events.kinds is not None:
-            columns[names["event"]] = as_column(self._kinds)[events.kinds]
+            own[names["event"]] = as_column(self._kinds)[events.kinds]
         for role, values in (("watched", events.watched), ("length", events.lengths)):
             if values is not None:
-                columns[names[role]] = values
-        columns |= {"session": counted.session_of, "dwell": counted.dwell}
+                own[names[role]] = values
+        columns: dict[str, Any] = {"session": counted.session_of, "dwell": counted.dwell}
         completion = counted.completion
         if completion is not None:
             columns["completion"] = completion
         columns["hour"] = calendar.hours(local)
         columns["weekday"] = calendar.weekdays(local)
         columns["seen_before"] = counted.seen_before
-        return make(self._kind, columns)
+        return self._table(own, columns)
 
     def sessions(self) -> Table:
         """A row for each session, by person and time.
@@ -376,14 +374,14 @@ class Clickstream:
         if events.watched is not None:
             end = end + np.nan_to_num(events.watched[sessions.ends])
         local = calendar.local(start, self._zone)
-        columns: dict[Any, Any] = {
-            self._names["user"]: self._users[counted.people_of_sessions],
+        own = {self._names["user"]: self._users[counted.people_of_sessions]}
+        columns: dict[str, Any] = {
             "session": np.arange(len(sessions)),
             "start": calendar.dates(start),
             "end": calendar.dates(end),
             "duration": end - start,
             "n_events": sessions.sizes,
-            "n_items": self._n_items_of_sessions(),
+            "n_items": counted.n_items_of_sessions(),
             "hour": calendar.hours(local),
             "weekday": calendar.weekdays(local),
         }
@@ -394,7 +392,7 @@ class Clickstream:
             columns["completion"] = sessions.mean(completion)
             columns["n_completed"] = counted.n_completed(self._completed)
             columns["binge"] = columns["n_completed"] >= self._binge
-        return make(self._kind, columns)
+        return self._table(own, columns)
 
     def people(self) -> Table:
         """A row for each person: how much, how often, how lately, and in what way.
@@ -430,8 +428,7 @@ class Clickstream:
         n_events = people.sizes
         with np.errstate(invalid="ignore"):
             n_items = people.sum(counted.by_pair[1])
-            columns: dict[Any, Any] = {
-                self._names["user"]: self._users,
+            columns: dict[str, Any] = {
                 "n_events": n_events,
                 "n_items": n_items,
                 "n_sessions": np.bincount(counted.people_of_sessions, minlength=len(people)),
@@ -460,7 +457,7 @@ class Clickstream:
             binges = counted.n_completed(self._completed) >= self._binge
             owners = counted.people_of_sessions[binges]
             columns["n_binges"] = np.bincount(owners, minlength=len(people))
-        return make(self._kind, columns)
+        return self._table({self._names["user"]: self._users}, columns)
 
     def items(self) -> Table:
         """A row for each item: how much of it, by how many, and where in sessions.
@@ -486,8 +483,7 @@ class Clickstream:
         first, last = np.full(n, np.inf), np.full(n, -np.inf)
         np.minimum.at(first, of, events.times)
         np.maximum.at(last, of, events.times)
-        columns: dict[Any, Any] = {
-            self._names["item"]: self._items,
+        columns: dict[str, Any] = {
             "n_events": n_events,
             "n_people": n_people,
             "first": calendar.dates(first),
@@ -502,7 +498,7 @@ class Clickstream:
         completion = counted.completion
         if completion is not None:
             columns["completion"] = mean_by(of, completion, n)
-        return make(self._kind, columns)
+        return self._table({self._names["item"]: self._items}, columns)
 
     # ---- paths -----------------------------------------------------------------------------------
 
@@ -560,14 +556,15 @@ class Clickstream:
             for number, name in enumerate(_PARTS_OF_DAY)
         }
 
-    def _n_items_of_sessions(self) -> Numbers:
-        """Distinct items of each session."""
-        counted = self._counted
-        order, first = counted.by_pair
-        session = counted.session_of[order]
-        new = first.copy()
-        new[1:] |= session[1:] != session[:-1]
-        return np.bincount(session[new], minlength=len(counted.sessions))
+    def _table(self, own: dict[Any, Any], made: dict[str, Any]) -> Table:
+        """A table of columns with the caller's names, and of those that are made."""
+        clash = next((name for name in own if name in made), None)
+        if clash is not None:
+            raise ValueError(
+                f"the column {clash!r} of events has the name of a column that is made of them; "
+                "rename it first"
+            )
+        return make(self._kind, own | made)
 
     # ---- reading ---------------------------------------------------------------------------------
 
@@ -617,7 +614,7 @@ class Clickstream:
 
 
 def _check_names(names: dict[str, Any]) -> None:
-    """Each column has one role, and none has the name of a column that is made."""
+    """Each column has one role."""
     roles: dict[Any, str] = {}
     for role, name in names.items():
         if name in roles:
@@ -625,11 +622,6 @@ def _check_names(names: dict[str, Any]) -> None:
                 f"{roles[name]} and {role} must be two columns of events, got {name!r} for both"
             )
         roles[name] = role
-        if name in _MADE:
-            raise ValueError(
-                f"{role} cannot be a column called {name!r}, as a column that is made of events is "
-                f"({', '.join(_MADE)}); rename it first"
-            )
 
 
 def _seconds(column: Column, role: str) -> npt.NDArray[np.float32]:
@@ -661,7 +653,8 @@ def _instant(time: Any) -> float:
         column = columns_of.by_name(table, "the argument")["time"]
         seconds = float(events_of.times_of(column, "the time")[0][0])
     except (TypeError, ValueError, OverflowError, ArithmeticError) as error:
-        raise type(error)(f"time must be a date, a text of one or a number: {error}") from None
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"time must be a date, a text of one or a number: {error}") from None
     if np.isnan(seconds):
         raise ValueError(f"time must be a date, a text of one or a number, got {time!r}")
     return seconds

@@ -228,6 +228,14 @@ class Counted:
         seen[order] = places - np.maximum.accumulate(np.where(first, places, 0))
         return seen
 
+    def n_items_of_sessions(self) -> Numbers:
+        """How many distinct items each session has."""
+        order, first = self.by_pair
+        session = self.session_of[order]
+        new = first.copy()
+        new[1:] |= session[1:] != session[:-1]
+        return np.bincount(session[new], minlength=len(self.sessions))
+
     def n_completed(self, from_share: float) -> Numbers:
         """How many items were completed in each session."""
         completion = self.completion
