@@ -14,8 +14,9 @@ the last one, and half follow the taste of the person.
 # Events into order
 # -----------------
 #
-# `Clickstream` sorts the events, leaves out what is told twice and who is a machine, and counts
+# ``Clickstream`` sorts the events, leaves out what is told twice and who is a machine, and counts
 # both. Its table of events has the share that was watched of each item.
+
 import matplotlib.pyplot as plt
 import numpy as np
 

@@ -11,9 +11,10 @@ them away is where they go. In this synthetic log 24 machines are planted, half 
 # What is counted of each visitor
 # -------------------------------
 #
-# `people` has rates (events of the busiest hour), rhythm (how much the time between events varies)
-# and paths: "surprise" is how many bits it takes to tell the next step of somebody to who knows
-# where people usually go.
+# ``people`` has rates (events of the busiest hour), rhythm (how much the time between events
+# varies) and paths: "surprise" is how many bits it takes to tell the next step of somebody to who
+# knows where people usually go.
+
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import binomtest
@@ -36,7 +37,7 @@ print(f"{len(people):,} visitors with 10 events or more, {is_machine.sum()} of t
 # Four detectors
 # --------------
 #
-# - A limit on the rate, as `Clickstream.clean` has it.
+# - A limit on the rate, as ``Clickstream.clean`` has it.
 # - An isolation forest on rates and rhythm: who is split off from the others by few random cuts.
 # - The same with paths beside them. The surprise of somebody with few steps is a mean of a few
 #   values, and may be high by chance. What counts is how far it is above the median, times the root

@@ -12,8 +12,9 @@ index: 1 is a perfect match, 0 is chance.
 # Vectors and habits of the same people
 # -------------------------------------
 #
-# The model sees who played what; it knows nothing of hours. `people` counts habits, and knows
+# The model sees who played what; it knows nothing of hours. ``people`` counts habits, and knows
 # nothing of items.
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd

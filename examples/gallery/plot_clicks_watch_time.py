@@ -15,6 +15,7 @@ two weeks, with three kinds of targets, beside means of items.
 # far it was watched by others and what the person watched of other items, the hour, and vectors of
 # the person and the item. All of it is counted before the day of the split; for training, before
 # the day of an earlier one.
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -198,7 +199,7 @@ for name, maker in (*rated.items(), ("softmax", ranked)):
 # - Of the targets the share of the length is best in minutes, if not by much, and the logarithm is
 #   best in shares. Raw minutes are worst in shares, as squared errors are those of long films.
 # - For factors with ``loss="mse"`` the target matters: of minutes they learn mostly how long items
-#   are; with shares they are as good as boosted trees with vectors.
+#   are; with shares they are about as good as boosted trees with vectors.
 # - For *lists* ``mse`` is the wrong tool, whatever the target: minutes put long films first (0.09),
 #   and shares (0.25) say how far somebody watches what they have chosen, and nothing of what they
 #   would choose. The softmax learns just that (0.35).
