@@ -107,7 +107,7 @@ for who, label, marker in ((~is_machine, "people", "."), (is_machine, "machines"
 right.set(
     xscale="log",
     xlabel="events in the busiest hour",
-    ylabel="surprise above the median × √steps (bits)",
+    ylabel="surprise over median × √steps",
 )
 right.legend()
 figure.tight_layout()
