@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import ablation
+import clickstream
 import few
 import growth
 import harness
@@ -61,7 +62,11 @@ PARTS = {
     "scale": scale.measure,
     "updates": updates.measure,
     "recommender": recommender.measure,
+<<<<<<< HEAD
     "server": server.measure,
+=======
+    "clickstream": clickstream.measure,
+>>>>>>> 07fc5bc85551810a69a56532aa138de236f31c9b
 }
 
 

@@ -73,11 +73,12 @@ class Stages:
     def stage(self, name: str):
         forget_peak()
         before = memory("VmRSS")
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         yield
-        took = time.perf_counter() - start
+        took, cpu = time.perf_counter() - start, time.process_time() - cpu
         peak = memory("VmHWM")
-        self.stages.append({"name": name, "seconds": took, "peak": peak, "growth": peak - before})
+        facts = {"name": name, "seconds": took, "cpu": cpu, "peak": peak, "growth": peak - before}
+        self.stages.append(facts)
         print(
             f"  {name:<52} {took:8.2f} s, peak {peak / MB:8,.0f} MB, "
             f"{(peak - before) / MB:8,.0f} MB more",

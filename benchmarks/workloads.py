@@ -52,6 +52,7 @@ class Size:
     ratings: tuple[int, int, int]  # users, items, rows of a file
     shop: tuple[int, int, int]  # visitors, products, events
     requests: tuple[int, int, int]  # users, items, events behind a loaded file
+    clicks: tuple[int, int]  # events, items of a clickstream
 
     def matrix(self) -> sp.coo_matrix:
         """The synthetic interactions that training is timed on."""
@@ -74,7 +75,11 @@ EVERYTHING = (
     "updates",
     "neighbours",
     "recommender",
+<<<<<<< HEAD
     "server",
+=======
+    "clickstream",
+>>>>>>> 07fc5bc85551810a69a56532aa138de236f31c9b
 )
 QUICK = Size(
     name="quick",
@@ -101,6 +106,7 @@ QUICK = Size(
     ratings=(5_000, 2_000, 200_000),
     shop=(3_000, 800, 50_000),
     requests=(2_000, 84_000, 50_000),
+    clicks=(200_000, 2_000),
 )
 DAILY = Size(
     name="daily",
@@ -127,6 +133,7 @@ DAILY = Size(
     ratings=(60_000, 40_000, 4_000_000),
     shop=(30_000, 8_000, 500_000),
     requests=(20_000, 84_000, 1_000_000),
+    clicks=(4_000_000, 20_000),
 )
 # Only what depends on the size of the synthetic set.
 FULL = replace(
@@ -142,6 +149,7 @@ FULL = replace(
         "scale",
         "neighbours",
         "recommender",
+        "clickstream",
     ),
     users=160_000,
     items=84_000,
@@ -153,6 +161,7 @@ FULL = replace(
     growth_over=("interactions",),
     scale=(200_948, 84_432, 32_000_000, 20, 10_000),
     ratings=(200_948, 84_432, 32_000_000),
+    clicks=(32_000_000, 20_000),
 )
 SIZES = {size.name: size for size in (QUICK, DAILY, FULL)}
 

@@ -33,6 +33,7 @@ from lightfm_clone.evaluation import (
 from lightfm_clone.lightfm import LightFM
 from lightfm_clone.recommender import (
     ItemNeighbours,
+    MarkovChain,
     Popularity,
     Random,
     Recommender,
@@ -44,6 +45,7 @@ __all__ = [
     "FitWarning",
     "ItemNeighbours",
     "LightFM",
+    "MarkovChain",
     "Popularity",
     "PreparedModel",
     "Random",

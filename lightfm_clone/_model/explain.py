@@ -179,9 +179,10 @@ def explanation_of(contributions: list[Contribution]) -> Explanation:
 
 
 def of_history(
-    beside: Beside, user_id: int, item_id: int, dataset: Any = None
+    beside: Beside, user_id: int, item_id: int, dataset: Any = None, bias: float = 0.0
 ) -> list[Contribution]:
-    """The items of a person's history that speak for an item, or against it."""
+    """The items of a person's history that speak for an item, or against it, and a bias of its own,
+    unless that is 0."""
     history = beside.of_users(np.array([user_id]))
     m = beside.influence.shape[0]
     if item_id >= m:  # it came after the fit
@@ -193,10 +194,11 @@ def of_history(
         names = [f"item {item}" for item in (*items, item_id)]
     else:
         names = _names(dataset, "items", np.append(items, item_id))
-    return [
+    terms = [
         Contribution(value, "history", name, names[-1])
         for value, name in zip(values, names, strict=False)
     ]
+    return [*terms, Contribution(bias, "item bias", None, names[-1])] if bias else terms
 
 
 def _terms(model: Any, side: str, given: Any, features: Any, dataset: Any) -> _Terms:

@@ -9,20 +9,15 @@ department puts it into the cart more often, and some of these buy. All that is 
 
 from __future__ import annotations
 
-import csv
-import os
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from lightfm_clone import _tables
 from lightfm_clone._checks import check_random_state, is_integer
-from lightfm_clone.typing import Floats, Path, Seed, Table
-
-Column = npt.NDArray[Any]
-Columns = dict[str, Column]
+from lightfm_clone.datasets._drawn import Column, Columns, Tables, ids
+from lightfm_clone.typing import Floats, Seed
 
 # A department, and what it sells: five categories each.
 DEPARTMENTS = {
@@ -91,7 +86,7 @@ class ShopTruth(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Shop:
+class Shop(Tables):
     """Tables of a shop, as columns by name, and the truth behind them.
 
     Attributes
@@ -106,47 +101,7 @@ class Shop:
     products: Columns
     truth: ShopTruth
 
-    def to_frames(self, kind: str | None = "pandas") -> tuple[Table, Table, Table]:
-        """The tables of events, visitors and products.
-
-        Parameters
-        ----------
-        kind : {"pandas", "polars", "pyarrow"} or None, default "pandas"
-            None takes the first of them that is installed.
-
-        Raises
-        ------
-        ImportError
-            If the library is not installed.
-        """
-        events, visitors, products = (
-            _tables.make(kind, {name: _with_none(column) for name, column in table.items()})
-            for table in (self.events, self.visitors, self.products)
-        )
-        return events, visitors, products
-
-    def write(self, folder: Path) -> None:
-        """Write ``events.csv``, ``visitors.csv`` and ``products.csv``; the folder is made.
-
-        What is missing is an empty field, and the country ``NA`` stands as it is: readers that take
-        it, or ids with leading zeros, for something else have to be told (in pandas with
-        ``dtype=str, keep_default_na=False, na_values=[""]``).
-        """
-        os.makedirs(folder, exist_ok=True)
-        for name in ("events", "visitors", "products"):
-            table = getattr(self, name)
-            path = os.path.join(folder, f"{name}.csv")
-            with open(path, "w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                writer.writerow(table)
-                writer.writerows(zip(*map(_with_none, table.values()), strict=True))
-
-    def __repr__(self) -> str:
-        sizes = (
-            f"{len(next(iter(getattr(self, name).values()))):,} {name}"
-            for name in ("events", "visitors", "products")
-        )
-        return f"Shop({', '.join(sizes)})"
+    TABLES = "events", "visitors", "products"
 
 
 def synthetic_shop(
@@ -232,8 +187,8 @@ def synthetic_shop(
     n_repeats = n_events // 240
     log = _draw_log(rng, n_events - n_repeats, days, people, goods)
 
-    user_ids = _ids(rng, n_users + MACHINES, 8)
-    item_ids = _ids(rng, n_items, 6)
+    user_ids = ids(rng, n_users + MACHINES, 8)
+    item_ids = ids(rng, n_items, 6)
     appears = np.where(goods.appears > 0, START + (goods.appears * days * DAY).astype(np.int64), 0)
     truth = ShopTruth(
         user_ids[:n_users],
@@ -365,26 +320,12 @@ def _visits(rng: np.random.Generator, most: int, days: int, people: _People, goo
 # ---- the tables ----------------------------------------------------------------------------------
 
 
-def _ids(rng: np.random.Generator, n: int, width: int) -> Column:
-    """Distinct texts of digits, a good part of them with leading zeros."""
-    numbers = rng.choice(max(4 * 10 ** (width - 1), 2 * n), n, replace=False)
-    return np.array([f"{number:0{width}d}" for number in numbers], dtype=object)
-
-
 def _without(rng: np.random.Generator, column: Column, share: float) -> Column:
     """The column with a share of its values missing."""
     gone = rng.permutation(len(column))[: max(round(share * len(column)), 1)]
     column = column.astype(np.float64 if column.dtype.kind in "if" else object)
     column[gone] = np.nan if column.dtype.kind == "f" else None
     return column
-
-
-def _with_none(column: Column) -> list[Any]:
-    """The values of a column, None where they are missing."""
-    values = column.astype(object)
-    if column.dtype.kind == "f":
-        values[np.isnan(column)] = None
-    return list(values)
 
 
 def _events(

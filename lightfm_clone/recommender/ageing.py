@@ -1,4 +1,4 @@
-"""Half-lives: how long it takes until what happened counts half."""
+"""Half-lives, how long it takes until what happened counts half, and other spans of time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from lightfm_clone._checks import is_real
 
-HalfLife: TypeAlias = str | float | timedelta | np.timedelta64
+Span: TypeAlias = str | timedelta | np.timedelta64
+HalfLife: TypeAlias = Span | float
 
 _SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 _TOO_LATE = 1e11  # seconds; as milliseconds, this is 1973
@@ -31,24 +32,54 @@ def half_life_seconds(given: HalfLife) -> float:
     ValueError
         If it is none of these, or not above 0.
     """
-    seconds = np.nan
-    if isinstance(given, str):
-        if parts := _TEXT.fullmatch(given):
-            seconds = float(parts[1]) * _SECONDS[parts[2]]
-    elif isinstance(given, timedelta):
-        seconds = given.total_seconds()
-    elif isinstance(given, np.timedelta64):
-        # Years and months have no length of their own, and NaT has none at all.
-        if np.datetime_data(given)[0] not in ("Y", "M", "generic") and not np.isnat(given):
-            seconds = float(given / np.timedelta64(1, "s"))
-    elif is_real(given) and not isinstance(given, bool | np.bool_):
-        seconds = float(given) * _SECONDS["d"]
+    seconds = _span(given)
+    is_number = is_real(given) and not isinstance(given, bool | np.bool_ | np.timedelta64)
+    if is_number:
+        seconds = float(given) * _SECONDS["d"]  # type: ignore[arg-type]
     if not 0 < seconds < np.inf:
         raise ValueError(
             'half_life must be a time above 0, such as "30d", "12h", a number of days or a '
             f"datetime.timedelta, got {given!r}; None lets all count the same, however old"
         )
     return seconds
+
+
+def span_seconds(given: Span, name: str) -> float:
+    """A span of time in seconds, which may be 0.
+
+    Parameters
+    ----------
+    given : str, timedelta or numpy.timedelta64
+        A number with a unit as of a half-life; a number alone could mean anything.
+    name : str
+        For messages.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these, or below 0.
+    """
+    seconds = _span(given)
+    if not 0 <= seconds < np.inf:
+        raise ValueError(
+            f'{name} must be a span of time, such as "30min", "45s", "2h" or a datetime.timedelta, '
+            f"got {given!r}"
+        )
+    return seconds
+
+
+def _span(given: Any) -> float:
+    """The seconds of a text or a timedelta, NaN of anything else."""
+    if isinstance(given, str):
+        if parts := _TEXT.fullmatch(given):
+            return float(parts[1]) * _SECONDS[parts[2]]
+    elif isinstance(given, timedelta):
+        return given.total_seconds()
+    elif isinstance(given, np.timedelta64):
+        # Years and months have no length of their own, and NaT has none at all.
+        if np.datetime_data(given)[0] not in ("Y", "M", "generic") and not np.isnat(given):
+            return float(given / np.timedelta64(1, "s"))
+    return np.nan
 
 
 def seconds(times: Any, name: str, n: int) -> npt.NDArray[np.float64]:

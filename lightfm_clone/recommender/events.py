@@ -52,9 +52,14 @@ class Log(NamedTuple):
     weights: Floats | None  # at the time of the latest event; None where each event counts 1
     times: npt.NDArray[np.float64] | None  # seconds since 1970
     removed: tuple[Removed, ...]
-    n_rows: int  # of the table
+    kept: npt.NDArray[np.bool_]  # bool [n_rows of the table]: which are here
     columns: dict[str, Hashable]  # by role: "user", "item", "timestamp", "event"
     time_unit: str | None  # what the numbers were taken for, where times are numbers
+
+    @property
+    def n_rows(self) -> int:
+        """Of the table."""
+        return len(self.kept)
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,7 +206,7 @@ def read(
         weights,
         times,
         tuple(kept.removed),
-        len(kept.rows),
+        kept.rows,
         {role: name for role, name in named.items() if name is not None},
         time_unit,
     )

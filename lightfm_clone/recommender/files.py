@@ -31,6 +31,7 @@ from lightfm_clone.recommender.ageing import half_life_seconds
 from lightfm_clone.recommender.baselines import Baseline, Popularity, Random
 from lightfm_clone.recommender.events import Pairs
 from lightfm_clone.recommender.item_neighbours import ItemNeighbours
+from lightfm_clone.recommender.markov_chain import MarkovChain
 from lightfm_clone.recommender.sides import POSITIONS, Side, numbers_of
 from lightfm_clone.recommender.with_neighbours import WithNeighbours
 from lightfm_clone.typing import Path
@@ -43,6 +44,7 @@ _MODELS = {
     "Popularity": Popularity,
     "Random": Random,
     "ItemNeighbours": ItemNeighbours,
+    "MarkovChain": MarkovChain,
     "WithNeighbours": WithNeighbours,
 }
 # What names a column in the rules of events.

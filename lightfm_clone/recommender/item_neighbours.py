@@ -17,25 +17,18 @@ import scipy.sparse as sp
 
 from lightfm_clone import _checks as checks
 from lightfm_clone import _core
-from lightfm_clone._model import explain as explaining
 from lightfm_clone._model.beside import Beside, weighted_rows
-from lightfm_clone._model.examples import Examples, check_examples
-from lightfm_clone._model.explain import Explanation
-from lightfm_clone._model.losses import LOSSES
+from lightfm_clone._model.examples import Examples
 from lightfm_clone._model.progress import bar
 from lightfm_clone._sparse import check_csr
-from lightfm_clone.data import Dataset
-from lightfm_clone.recommender.baselines import Baseline
+from lightfm_clone.recommender.by_history import ByHistory, likes_of
 from lightfm_clone.typing import (
-    CsrMatrix,
     FeatureMatrix,
     Floats,
     Interactions,
     RankedLists,
-    Representations,
     Rows,
     SampleWeight,
-    Seed,
 )
 
 if TYPE_CHECKING:
@@ -48,7 +41,7 @@ MOST_ITEMS = 4000
 _BYTES = 1 << 30  # of systems of equations that are held at a time
 
 
-class ItemNeighbours(Baseline):
+class ItemNeighbours(ByHistory):
     """Items that speak for other items: what people who have the one have, too.
 
     The score of a user u and an item i is a sum over what the user has, n_u items, of weights::
@@ -114,9 +107,8 @@ class ItemNeighbours(Baseline):
     (2, 4)
     """
 
-    _width = 1
     _learned = (
-        *Baseline._learned,
+        *ByHistory._learned,
         "neighbours_",
         "weights_",
         "similarities_",
@@ -131,7 +123,6 @@ class ItemNeighbours(Baseline):
     history_indptr_: npt.NDArray[np.int64] | None = None
     history_items_: npt.NDArray[np.int32] | None = None
     history_weights_: Floats | None = None  # None where all are 1
-    _made: Beside | None = None
 
     @checks.names_ours
     def __init__(self, n_neighbours: int = 100, method: str = "ridge", l2: float = 3.0) -> None:
@@ -144,9 +135,6 @@ class ItemNeighbours(Baseline):
         self.n_neighbours = n_neighbours
         self.method = method
         self.l2 = l2
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_made"}
 
     # ---- fit -------------------------------------------------------------------------------------
 
@@ -230,7 +218,7 @@ class ItemNeighbours(Baseline):
         **options: Any,
     ) -> None:
         threads = checks.check_num_threads(num_threads)
-        likes = _likes(examples, n_items, self._likes())
+        likes = likes_of(examples, n_items, self._likes())
         found = neighbours_of(
             likes, self.n_neighbours, self.method, self.l2, threads, verbose=verbose
         )
@@ -251,33 +239,16 @@ class ItemNeighbours(Baseline):
         parts = weights, self.history_items_, self.history_indptr_
         return sp.csr_matrix(parts, shape=shape, copy=False)
 
-    @property
-    def beside(self) -> Beside:  # type: ignore[override]
-        """Weights and histories, as scores read them.
-
-        Raises
-        ------
-        ValueError
-            Before the first fit.
-        """
-        self._n("item", None)
-        if self._made is None:
-            assert self.neighbours_ is not None and self.weights_ is not None
-            n = len(self.neighbours_)
-            there = self.neighbours_ >= 0
-            indptr = np.append(0, np.cumsum(there.sum(axis=1))).astype(np.int64)
-            columns = indptr, self.neighbours_[there], self.weights_[there]
-            influence: Any = sp.csc_matrix(columns[::-1], shape=(n, n))
-            histories = weighted_rows(self._likes(), n)
-            self._made = Beside(influence.tocsr(), columns, histories, 1.0)
-        return self._made
+    def _make_beside(self) -> Beside:
+        assert self.neighbours_ is not None and self.weights_ is not None
+        n = len(self.neighbours_)
+        there = self.neighbours_ >= 0
+        indptr = np.append(0, np.cumsum(there.sum(axis=1))).astype(np.int64)
+        columns = indptr, self.neighbours_[there], self.weights_[there]
+        influence: Any = sp.csc_matrix(columns[::-1], shape=(n, n))
+        return Beside(influence.tocsr(), columns, weighted_rows(self._likes(), n), 1.0)
 
     # ---- what is asked of a model ----------------------------------------------------------------
-
-    def _user_vectors(self, n: int) -> Representations:
-        return np.zeros(n, np.float32), np.zeros((n, self._width), np.float32)
-
-    _item_vectors = _user_vectors
 
     @checks.names_ours
     def similar_items(  # type: ignore[override]
@@ -329,82 +300,6 @@ class ItemNeighbours(Baseline):
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         return np.take_along_axis(ids, order, 1), np.take_along_axis(scores, order, 1)
 
-    @checks.names_ours
-    def explain(
-        self,
-        user_id: int,
-        item_id: int,
-        *,
-        user_features: FeatureMatrix | None = None,
-        item_features: FeatureMatrix | None = None,
-        dataset: Dataset | None = None,
-    ) -> Explanation:
-        """Which of a person's items speak for an item, and which against it.
-
-        Parameters
-        ----------
-        user_id, item_id : int
-            Rows of the fit.
-        user_features, item_features : sparse matrices, optional
-            They say how many users and items there are, and nothing else.
-        dataset : Dataset, optional
-            Names the items.
-
-        Returns
-        -------
-        Explanation
-            Its contributions, of the kind "history", add up to the score.
-        """
-        for name, given, n in (
-            ("user_id", user_id, self._n("user", user_features)),
-            ("item_id", item_id, self._n("item", item_features)),
-        ):
-            if np.ndim(given):
-                raise ValueError(f"{name} must be a single integer; explain one pair at a time")
-            checks.check_ids(given, name, n, f"{name[:4]}s", name[:4])
-        terms = explaining.of_history(self.beside, int(user_id), int(item_id), dataset)
-        return explaining.explanation_of(terms)
-
-    @checks.names_ours
-    def fold_in_users(  # type: ignore[override]
-        self,
-        interactions: Interactions,
-        *,
-        item_features: FeatureMatrix | None = None,
-        sample_weight: SampleWeight | None = None,
-        epochs: int = 20,
-        num_threads: int | None = 1,
-        random_state: Seed = None,
-    ) -> tuple[Floats, Floats, CsrMatrix]:
-        """New people by what they like, a row of `interactions` each.
-
-        Nothing is trained: `epochs`, `num_threads` and `random_state` are taken as
-        `LightFM.fold_in_users` takes them, and ignored.
-
-        Returns
-        -------
-        biases : float32 [n]
-        embeddings : float32 [n, 1]
-        histories : CSR float32 [n, n_items]
-            For ``recommend(user_representations=...)``; the first two are all 0.
-        """
-        self._n("item", item_features)
-        examples = check_examples(interactions, sample_weight, LOSSES["warp"])
-        histories = self.beside.weighted(_likes(examples, examples.shape[1]))
-        return (*self._user_vectors(histories.shape[0]), histories)
-
-    def score_vectors(self, *args: Any, **kwargs: Any) -> Any:
-        """Refused: the score is no inner product of short vectors.
-
-        Raises
-        ------
-        NotImplementedError
-            Always; it is a ValueError, too.
-        """
-        raise checks.UnsupportedError(
-            "scores of neighbours are no inner products of short vectors; ask recommend for lists"
-        )
-
     # ---- saving ----------------------------------------------------------------------------------
 
     def _plain_params(self) -> dict[str, Any]:
@@ -444,46 +339,6 @@ def _are_ascending(neighbours: Any) -> bool:
 
 
 # ---- from interactions to weights ----------------------------------------------------------------
-
-
-def _likes(examples: Examples, n_items: int, known: Any = None) -> Any:
-    """What users like as canonical CSR float32, together with what is known already."""
-    rows, cols = examples.rows, examples.cols
-    weights = np.ones(len(rows), np.float32)
-    if examples.weights is not None:
-        weights = examples.weights
-        if (weights < 0).any():
-            raise ValueError(
-                f"sample_weight must not be negative, got {weights.min()}: nothing is liked less "
-                "than not at all; leave such interactions out"
-            )
-        mean = weights.mean(dtype=np.float64) if len(weights) else 1.0
-        weights = (weights / (mean or 1.0)).astype(np.float32)
-    if examples.positive is not None:
-        rows, cols, weights = (array[examples.positive] for array in (rows, cols, weights))
-    n_users = max(examples.shape[0], 0 if known is None else known.shape[0])
-    coo: Any = sp.coo_matrix((weights, (rows, cols)), shape=(n_users, n_items))
-    likes = coo.tocsr()  # which adds up what is there twice
-    if examples.weights is None:
-        likes.data[:] = 1
-    elif likes.nnz < coo.nnz:
-        likes = _largest(coo)
-    if known is not None:
-        before: Any = known.copy()
-        before.resize(n_users, n_items)
-        likes = before.maximum(likes)
-    likes.eliminate_zeros()
-    return likes
-
-
-def _largest(coo: Any) -> Any:
-    """The matrix as CSR, with the largest value of each pair."""
-    order = np.lexsort((-coo.data, coo.col, coo.row))
-    rows, cols, values = coo.row[order], coo.col[order], coo.data[order]
-    is_first = np.ones(len(rows), bool)
-    is_first[1:] = (rows[1:] != rows[:-1]) | (cols[1:] != cols[:-1])
-    entries = values[is_first], (rows[is_first], cols[is_first])
-    return sp.coo_matrix(entries, shape=coo.shape).tocsr()
 
 
 def neighbours_of(

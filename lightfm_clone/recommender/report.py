@@ -319,27 +319,43 @@ def _usual(times: npt.NDArray[np.float64]) -> tuple[float, float]:
     )
 
 
+def machines_of(
+    users: npt.NDArray[Any],
+    items: npt.NDArray[Any],
+    times: npt.NDArray[np.float64],
+    n_users: int,
+    n_items: int,
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    """Who acts at the rate of a machine, ascending, and everybody's events a day.
+
+    A machine has 100 events a day or more, 10 times as many as the fastest hundredth of all users,
+    on 100 distinct items or more. The arguments are numbers of users and items, and seconds, for
+    each event; each user has one.
+    """
+    counts = np.bincount(users, minlength=n_users)
+    begin, end = np.full(n_users, np.inf), np.full(n_users, -np.inf)
+    np.minimum.at(begin, users, times)
+    np.maximum.at(end, users, times)
+    rate = counts / np.maximum((end - begin) / _DAY, 1)
+    is_fast = rate > max(_AT_LEAST, _FAST * float(np.quantile(rate, 0.99)))
+    if not is_fast.any():
+        return np.flatnonzero(is_fast), rate
+    among = is_fast[users]
+    pairs = np.unique(users[among].astype(np.int64) * n_items + items[among])
+    n_distinct = np.bincount(pairs // n_items, minlength=n_users)
+    return np.flatnonzero(n_distinct >= _AT_LEAST), rate
+
+
 def _robots(log: Log) -> Iterator[Finding]:
     """Users with far more events a day than others, on many items."""
     codes, names = log.users
     if log.times is None or not len(names):
         return
-    counts = np.zeros(len(names), dtype=np.int64)
-    np.add.at(counts, codes, 1)
-    begin, end = np.full(len(names), np.inf), np.full(len(names), -np.inf)
-    np.minimum.at(begin, codes, log.times)
-    np.maximum.at(end, codes, log.times)
-    rate = counts / np.maximum((end - begin) / _DAY, 1)
-    is_fast = rate > max(_AT_LEAST, _FAST * float(np.quantile(rate, 0.99)))
-    if not is_fast.any():
-        return
-    among = is_fast[codes]
-    n_items = len(log.items.values)
-    pairs = np.unique(codes[among].astype(np.int64) * n_items + log.items.codes[among])
-    n_distinct = np.bincount(pairs // n_items, minlength=len(names))
-    robots = np.flatnonzero(n_distinct >= _AT_LEAST)
+    sizes = len(names), len(log.items.values)
+    robots, rate = machines_of(codes, log.items.codes, log.times, *sizes)
     if not len(robots):
         return
+    counts = np.bincount(codes, minlength=len(names))
     robots = robots[np.argsort(-counts[robots], kind="stable")]
     examples = tuple(names[robot] for robot in robots)
     user, n_events = log.columns["user"], int(counts[robots].sum())
