@@ -9,9 +9,6 @@
 namespace lfm {
 namespace {
 
-// Lanes of a sum of rows that are held in registers at once.
-constexpr int SUMMED = 16;
-
 // A sum of parameter rows. Where the bias lives in the row it stays in its lane of `vector`, and
 // `bias` is 0.
 struct Representation {
@@ -41,21 +38,27 @@ LFM_INLINE float dot(const float* a, const float* b, int lanes) {
     return (even + odd).sum();
 }
 
+// Lanes [begin, begin + N) of a sum of features, which are held in registers.
+template <int N>
+LFM_INLINE void sum_lanes(const Side& side, const FeatureRow& features, int begin, float* buffer) {
+    Vec sums[N / Vec::N];
+    for (Vec& sum : sums) sum = Vec::all(0.0f);
+    for (int64_t f = 0; f < features.size; ++f) {
+        const float* x = side.rows + features.indices[f] * side.row_stride + begin;
+        const Vec value = Vec::all(features.data[f]);
+        for (int v = 0; v < N / Vec::N; ++v)
+            sums[v] = multiply_add(value, Vec::load(x + v * Vec::N), sums[v]);
+    }
+    for (int v = 0; v < N / Vec::N; ++v) sums[v].store(buffer + begin + v * Vec::N);
+}
+
 // A sum of the features of `row`, written to `buffer`.
 inline Representation sum_of_features(const Side& side, int32_t row, bool whole, float* buffer,
                                       int lanes) {
     const FeatureRow features = feature_row(side.features, row, whole);
-    for (int l = 0; l < lanes; l += SUMMED) {
-        Vec sums[SUMMED / Vec::N];
-        for (Vec& sum : sums) sum = Vec::all(0.0f);
-        for (int64_t f = 0; f < features.size; ++f) {
-            const float* x = side.rows + features.indices[f] * side.row_stride + l;
-            const Vec value = Vec::all(features.data[f]);
-            for (int v = 0; v < SUMMED / Vec::N; ++v)
-                sums[v] = multiply_add(value, Vec::load(x + v * Vec::N), sums[v]);
-        }
-        for (int v = 0; v < SUMMED / Vec::N; ++v) sums[v].store(buffer + l + v * Vec::N);
-    }
+    int l = 0;
+    for (; l + 32 <= lanes; l += 32) sum_lanes<32>(side, features, l, buffer);
+    if (l < lanes) sum_lanes<16>(side, features, l, buffer);
     float bias = 0.0f;
     if (side.biases)
         for (int64_t f = 0; f < features.size; ++f)
