@@ -52,8 +52,8 @@ FLAGS = {
     ],
     "msvc": ["/std:c++17", "/fp:precise"],
 }
-# The wheel shall be small. Loops lie in the kernels, where -O3 has been no faster than -O2; the rest
-# is Cython's, three quarters of it glue and errors (docs/inside/packaging.md has the numbers).
+# Wheels shall be small. No kernel is faster at -O3 than at -O2, and the core, but for calls of
+# kernels, is Cython's code (docs/inside/packaging.md has the numbers).
 KERNELS_ARE = {"unix": ["-O1" if DEBUG or SANITIZE else "-O2"], "msvc": ["/O2"]}
 CORE_IS = {"unix": ["-O1" if DEBUG or SANITIZE else "-Os"], "msvc": ["/O2"]}
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
