@@ -132,7 +132,7 @@ $(WHEEL_VENV)/tools: requirements/release.txt
 wheel: $(WHEEL_VENV)/tools
 	rm -rf dist build/wheel
 	LIGHTFM_CLONE_STABLE_ABI=1 $(WHEEL_VENV)/bin/python -m build --no-isolation --outdir build/wheel
-	PATH="$(CURDIR)/$(WHEEL_VENV)/bin:$$PATH" auditwheel repair --wheel-dir dist build/wheel/*.whl
+	PATH="$(CURDIR)/$(WHEEL_VENV)/bin:$$PATH" auditwheel repair --strip --wheel-dir dist build/wheel/*.whl
 	cp build/wheel/*.tar.gz dist
 	$(WHEEL_VENV)/bin/twine check --strict dist/*
 	$(WHEEL_VENV)/bin/python .ci/check_wheel.py dist

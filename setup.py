@@ -44,15 +44,18 @@ LEVELS = {"baseline": {"unix": [], "msvc": []}, **(X86_LEVELS if IS_X86 else {})
 FLAGS = {
     "unix": [
         "-std=c++17",
-        "-O1" if DEBUG or SANITIZE else "-O3",
         "-g1" if DEBUG or SANITIZE else "-g0",
         "-fno-math-errno",
         "-fno-trapping-math",
         "-ffp-contract=off",
         "-fvisibility=hidden",
     ],
-    "msvc": ["/std:c++17", "/O2", "/fp:precise"],
+    "msvc": ["/std:c++17", "/fp:precise"],
 }
+# Wheels shall be small. No kernel is faster at -O3 than at -O2, and the core, but for calls of
+# kernels, is Cython's code (docs/inside/packaging.md has the numbers).
+KERNELS_ARE = {"unix": ["-O1" if DEBUG or SANITIZE else "-O2"], "msvc": ["/O2"]}
+CORE_IS = {"unix": ["-O1" if DEBUG or SANITIZE else "-Os"], "msvc": ["/O2"]}
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 OPENMP = {
     "unix": (["-fopenmp"], ["-fopenmp"]),
@@ -68,7 +71,8 @@ class BuildKernels(build_ext):
         family = "msvc" if self.compiler.compiler_type == "msvc" else "unix"
         compile_args, link_args = self.openmp_args(family)
         sanitizers = SANITIZERS if SANITIZE else []
-        ext.extra_compile_args = FLAGS[family] + sanitizers + compile_args
+        flags_of_all = FLAGS[family] + sanitizers + compile_args
+        ext.extra_compile_args = flags_of_all + CORE_IS[family]
         ext.extra_link_args = sanitizers + link_args
         ext.define_macros += [(f"LFM_HAS_{name.upper()}", "1") for name in LEVELS]
         for name, flags in LEVELS.items():
@@ -76,7 +80,7 @@ class BuildKernels(build_ext):
                 [str(KERNELS / "isa.cpp")],
                 output_dir=str(Path(self.build_temp) / name),
                 macros=[("LFM_LEVEL", name)],
-                extra_postargs=ext.extra_compile_args + flags[family],
+                extra_postargs=flags_of_all + KERNELS_ARE[family] + flags[family],
             )
         super().build_extension(ext)
 

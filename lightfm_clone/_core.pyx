@@ -9,7 +9,7 @@ The path of a fit, from `LightFM.fit_partial` to the inner loop:
 3. `Trainer.shuffle` begins an epoch, and `Trainer.part` runs one `prange` over the threads. They
    put the packed interactions in the epoch's random order, the first time, and take blocks of it
    (`_kernels/epoch.hpp`); each block goes to a kernel of `_kernels/isa.cpp`, chosen by loss,
-   schedule, row length and instruction level. No formula is in this file.
+   schedule and instruction level. No formula is in this file.
 4. `Trainer.settle` takes the scales of L2 out of the parameters, and `Parameters.unpack` writes the
    arrays back.
 

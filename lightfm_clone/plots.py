@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightfm_clone._checks import as_csr, check_lists, is_sparse
+from lightfm_clone._extras import needs
 from lightfm_clone.evaluation import Comparison, Evaluation
 from lightfm_clone.evaluation.results import parts
 from lightfm_clone.typing import Interactions, Model, Record
@@ -261,12 +262,9 @@ def _axes(ax: Axes | None) -> Any:
     """Those given, or new ones."""
     if ax is not None:
         return ax
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            'plots need matplotlib, which is not installed: pip install "lightfm-clone[plots]"'
-        ) from error
+    needs("plots", "a plot", "matplotlib")
+    import matplotlib.pyplot as plt
+
     return plt.subplots(layout="constrained")[1]
 
 

@@ -251,7 +251,7 @@ def test_axes_that_are_given(comparison, n):
 @pytest.mark.parametrize("n", range(4))
 def test_without_matplotlib(comparison, monkeypatch, n):
     function, arguments = calls(comparison)[n]
-    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r'pip install "lightfm-clone\[plots\]"'):
         function(*arguments)
 

@@ -308,7 +308,7 @@ def test_kind_of_what_is_no_table(monkeypatch):
             assert sources.kind_of(source) == found
 
 
-@pytest.mark.parametrize("missing", ["narwhals.stable.v2", "pyarrow"])
+@pytest.mark.parametrize("missing", ["narwhals", "pyarrow"])
 def test_a_missing_library_is_named(missing, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, missing, None)
     for call in (

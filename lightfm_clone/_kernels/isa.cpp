@@ -13,11 +13,11 @@
 namespace lfm {
 namespace {
 
-template <class Loss, class Schedule, class Lanes, bool L2>
+template <class Loss, class Schedule, bool L2>
 void train_block(const Problem& problem, float* scratch, Sums* sums, int64_t* position,
                  int64_t end) {
     int64_t i = *position;
-    Step<Schedule, Lanes, L2> step(problem, scratch, sums, i);
+    Step<Schedule, L2> step(problem, scratch, sums, i);
     for (; i < end; ++i) {
         if (L2 && load_relaxed(&problem.scales->full)) break;
         Loss::prefetch(step, i);
@@ -40,38 +40,32 @@ void train_block(const Problem& problem, float* scratch, Sums* sums, int64_t* po
     *position = i;
 }
 
-template <class Loss, class Schedule, class Lanes>
+template <class Loss, class Schedule>
 BlockKernel with_l2(const Problem& problem) {
-    return problem.users.alpha > 0 || problem.items.alpha > 0
-               ? train_block<Loss, Schedule, Lanes, true>
-               : train_block<Loss, Schedule, Lanes, false>;
+    return problem.users.alpha > 0 || problem.items.alpha > 0 ? train_block<Loss, Schedule, true>
+                                                              : train_block<Loss, Schedule, false>;
 }
 
 template <class Loss>
 BlockKernel with_schedule(int schedule, const Problem& problem) {
-    if (schedule == ADADELTA) return with_l2<Loss, Adadelta, AnyLanes>(problem);
-    if (schedule == SGD) return with_l2<Loss, Sgd, AnyLanes>(problem);
-    switch (problem.lanes) {
-        case 16: return with_l2<Loss, Adagrad, FixedLanes<16>>(problem);
-        case 32: return with_l2<Loss, Adagrad, FixedLanes<32>>(problem);
-        case 64: return with_l2<Loss, Adagrad, FixedLanes<64>>(problem);
-        case 128: return with_l2<Loss, Adagrad, FixedLanes<128>>(problem);
-        default: return with_l2<Loss, Adagrad, AnyLanes>(problem);
+    switch (schedule) {
+        case ADAGRAD: return with_l2<Loss, Adagrad>(problem);
+        case ADADELTA: return with_l2<Loss, Adadelta>(problem);
+        default: return with_l2<Loss, Sgd>(problem);
     }
 }
 
-template <class Schedule, class Lanes>
+template <class Schedule>
 BlockKernel softmax_with_l2(const Problem& problem) {
-    return problem.users.alpha > 0 || problem.items.alpha > 0
-               ? softmax_block<Schedule, Lanes, true>
-               : softmax_block<Schedule, Lanes, false>;
+    return problem.users.alpha > 0 || problem.items.alpha > 0 ? softmax_block<Schedule, true>
+                                                              : softmax_block<Schedule, false>;
 }
 
 BlockKernel softmax_kernel(int schedule, const Problem& problem) {
     switch (schedule) {
-        case ADAGRAD: return softmax_with_l2<Adagrad, AnyLanes>(problem);
-        case ADADELTA: return softmax_with_l2<Adadelta, AnyLanes>(problem);
-        default: return softmax_with_l2<Sgd, AnyLanes>(problem);
+        case ADAGRAD: return softmax_with_l2<Adagrad>(problem);
+        case ADADELTA: return softmax_with_l2<Adadelta>(problem);
+        default: return softmax_with_l2<Sgd>(problem);
     }
 }
 

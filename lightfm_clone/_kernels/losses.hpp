@@ -22,7 +22,7 @@ LFM_INLINE void prefetch_side(const Problem& problem, const Side& side, int32_t 
     prefetch_row(side, read_example(problem, position + ROWS_AHEAD).*id, 0, side.row_stride);
 }
 
-LFM_INLINE void prefetch_pair(const Problem& problem, int64_t position) {
+LFM_NOINLINE inline void prefetch_pair(const Problem& problem, int64_t position) {
     prefetch_side(problem, problem.users, &Example::user, position);
     prefetch_side(problem, problem.items, &Example::item, position);
 }
@@ -114,7 +114,7 @@ struct Bpr {
     }
 
     // -1 where there is nothing to draw.
-    static int32_t draw_negative(const Problem& problem, int32_t user, Rng& rng) {
+    LFM_NOINLINE static int32_t draw_negative(const Problem& problem, int32_t user, Rng& rng) {
         const int32_t disliked = draw_disliked(problem, user, rng);
         if (disliked >= 0) return disliked;
         if (!(problem.saturated && problem.saturated[user])) {

@@ -9,21 +9,6 @@
 namespace lfm {
 namespace {
 
-// Kernels are specialised for the row lengths of no_components up to 16, 32, 64 and 128. SUMMED is
-// how many lanes of a sum of rows are held in registers.
-template <int L>
-struct FixedLanes {
-    static constexpr int SUMMED = L < 64 ? L : 64;
-    explicit FixedLanes(int) {}
-    constexpr operator int() const { return L; }
-};
-struct AnyLanes {
-    static constexpr int SUMMED = 16;
-    int n;
-    explicit AnyLanes(int lanes) : n(lanes) {}
-    operator int() const { return n; }
-};
-
 // A sum of parameter rows. Where the bias lives in the row it stays in its lane of `vector`, and
 // `bias` is 0.
 struct Representation {
@@ -44,8 +29,7 @@ inline FeatureRow feature_row(const FeatureMatrix& features, int32_t row, bool w
     return {features.indices + begin, features.data + begin, end - begin};
 }
 
-template <class Lanes>
-LFM_INLINE float dot(const float* a, const float* b, Lanes lanes) {
+LFM_INLINE float dot(const float* a, const float* b, int lanes) {
     Vec even = Vec::all(0.0f), odd = Vec::all(0.0f);
     for (int l = 0; l < lanes; l += 16) {
         even = multiply_add(Vec::load(a + l), Vec::load(b + l), even);
@@ -54,22 +38,27 @@ LFM_INLINE float dot(const float* a, const float* b, Lanes lanes) {
     return (even + odd).sum();
 }
 
-// A sum of the features of `row`, written to `buffer`.
-template <class Lanes>
-inline Representation sum_of_features(const Side& side, int32_t row, bool whole, float* buffer,
-                                      Lanes lanes) {
-    const FeatureRow features = feature_row(side.features, row, whole);
-    for (int l = 0; l < lanes; l += Lanes::SUMMED) {
-        Vec sums[Lanes::SUMMED / Vec::N];
-        for (Vec& sum : sums) sum = Vec::all(0.0f);
-        for (int64_t f = 0; f < features.size; ++f) {
-            const float* x = side.rows + features.indices[f] * side.row_stride + l;
-            const Vec value = Vec::all(features.data[f]);
-            for (int v = 0; v < Lanes::SUMMED / Vec::N; ++v)
-                sums[v] = multiply_add(value, Vec::load(x + v * Vec::N), sums[v]);
-        }
-        for (int v = 0; v < Lanes::SUMMED / Vec::N; ++v) sums[v].store(buffer + l + v * Vec::N);
+// Lanes [begin, begin + N) of a sum of features, which are held in registers.
+template <int N>
+LFM_INLINE void sum_lanes(const Side& side, const FeatureRow& features, int begin, float* buffer) {
+    Vec sums[N / Vec::N];
+    for (Vec& sum : sums) sum = Vec::all(0.0f);
+    for (int64_t f = 0; f < features.size; ++f) {
+        const float* x = side.rows + features.indices[f] * side.row_stride + begin;
+        const Vec value = Vec::all(features.data[f]);
+        for (int v = 0; v < N / Vec::N; ++v)
+            sums[v] = multiply_add(value, Vec::load(x + v * Vec::N), sums[v]);
     }
+    for (int v = 0; v < N / Vec::N; ++v) sums[v].store(buffer + begin + v * Vec::N);
+}
+
+// A sum of the features of `row`, written to `buffer`.
+inline Representation sum_of_features(const Side& side, int32_t row, bool whole, float* buffer,
+                                      int lanes) {
+    const FeatureRow features = feature_row(side.features, row, whole);
+    int l = 0;
+    for (; l + 32 <= lanes; l += 32) sum_lanes<32>(side, features, l, buffer);
+    if (l < lanes) sum_lanes<16>(side, features, l, buffer);
     float bias = 0.0f;
     if (side.biases)
         for (int64_t f = 0; f < features.size; ++f)
@@ -80,9 +69,8 @@ inline Representation sum_of_features(const Side& side, int32_t row, bool whole,
 
 // The representation of `row`, raw (without the L2 scale). An identity row is returned in place,
 // a sum of features, the whole or without identities, is written to `buffer`.
-template <class Lanes>
 LFM_INLINE Representation representation(const Side& side, int32_t row, bool whole, float* buffer,
-                                         Lanes lanes) {
+                                         int lanes) {
     if (side.features.indptr) return sum_of_features(side, row, whole, buffer, lanes);
     return {side.rows + row * side.row_stride,
             side.biases ? side.biases[row * side.bias_stride] : 0.0f};

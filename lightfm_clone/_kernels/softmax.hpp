@@ -28,12 +28,12 @@ namespace {
 
 constexpr float BIAS_RATE = 0.01f;
 
-template <class Schedule, class Lanes, bool L2>
+template <class Schedule, bool L2>
 class SoftmaxBlock {
     const Problem& problem;
 
   public:
-    Step<Schedule, Lanes, L2> step;
+    Step<Schedule, L2> step;
 
     SoftmaxBlock(const Problem& p, float* scratch, const Sums* totals, int64_t position)
         : problem(p), step(p, scratch, totals, position), lanes(p.lanes), n(p.n_negatives),
@@ -87,7 +87,7 @@ class SoftmaxBlock {
   private:
     static constexpr int LISTS_AHEAD = 4;  // examples whose users' lists are asked for early
 
-    Lanes lanes;
+    const int lanes;
     const int32_t n;
     const int64_t padded;  // n, rounded up to whole panels
     const int64_t row;     // floats from one direction to the next
@@ -293,11 +293,11 @@ class SoftmaxBlock {
     }
 };
 
-template <class Schedule, class Lanes, bool L2>
+template <class Schedule, bool L2>
 void softmax_block(const Problem& problem, float* scratch, Sums* sums, int64_t* position,
                    int64_t end) {
     int64_t i = *position;
-    SoftmaxBlock<Schedule, Lanes, L2> block(problem, scratch, sums, i);
+    SoftmaxBlock<Schedule, L2> block(problem, scratch, sums, i);
     while (i < end && !(L2 && load_relaxed(&problem.scales->full))) {
         // Parts of equal size.
         const int64_t n_parts = (end - i + MAX_EXAMPLES - 1) / MAX_EXAMPLES;

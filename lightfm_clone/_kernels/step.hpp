@@ -80,7 +80,7 @@ inline int32_t draw_disliked(const Problem& problem, int32_t user, Rng& rng) {
     return draw_any_disliked(problem, user, rng);
 }
 
-template <class Schedule, class Lanes, bool L2>
+template <class Schedule, bool L2>
 class Step {
   public:
     const Problem& problem;
@@ -170,7 +170,8 @@ class Step {
 
     // Draws items until one the user does not know scores within 1 of the positive. Returns the
     // number of tries, 0 if there was no violation, and by how much the margin is violated.
-    int64_t find_violation(float positive_score, Rng& rng, Entry* negative, float* by) {
+    LFM_NOINLINE int64_t find_violation(float positive_score, Rng& rng, Entry* negative,
+                                        float* by) {
         const float threshold = positive_score - 1.0f;
         const Rng draws = rng;
         int64_t tries = 1;
@@ -216,7 +217,7 @@ class Step {
 
     // Hogwild (Niu, Recht, Re and Wright, NIPS 2011): threads update shared rows without locks.
     // A lost update costs less than waiting would, because two examples rarely share a row.
-    LFM_INLINE void apply(const Entry* entries, int n_entries) {
+    LFM_NOINLINE void apply(const Entry* entries, int n_entries) {
         const float s = item_scale(), user_bias_gradient = entries[n_entries - 1].coefficient;
         for (int l = 0; l < lanes; l += Vec::N) {
             Vec direction = Vec::all(0.0f);
@@ -298,7 +299,7 @@ class Step {
     // The moving average of an example's tries is over about 16 examples, and limited.
     static constexpr float AVERAGED = 1.0f / 16.0f, MAX_PREFETCHED = 16.0f;
 
-    Lanes lanes;
+    const int lanes;
     Schedule schedule;
     float* user_vector;
     float* user_direction;

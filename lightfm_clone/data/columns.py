@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightfm_clone import _core
+from lightfm_clone._extras import needs
 from lightfm_clone._tables import is_missing
 from lightfm_clone.data import dense
 
@@ -90,14 +91,9 @@ def meant(name: Hashable, names: Iterable[Hashable]) -> str:
 
 def narwhals() -> Any:
     """The library through which tables of all others are read."""
-    try:
-        import narwhals.stable.v2  # its promise: what is written for it works with all later ones
-        import pyarrow  # noqa: F401  (what columns are read through)
-    except ImportError as error:
-        raise ImportError(
-            f"tables need {error.name}, which is not installed; pip install "
-            '"lightfm-clone[tables]" brings it'
-        ) from error
+    needs("tables", "reading a table", "narwhals", "pyarrow")  # columns are read through the latter
+    import narwhals.stable.v2  # its promise: what is written for it works with all later ones
+
     return narwhals.stable.v2
 
 
