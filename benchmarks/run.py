@@ -62,11 +62,8 @@ PARTS = {
     "scale": scale.measure,
     "updates": updates.measure,
     "recommender": recommender.measure,
-<<<<<<< HEAD
     "server": server.measure,
-=======
     "clickstream": clickstream.measure,
->>>>>>> 07fc5bc85551810a69a56532aa138de236f31c9b
 }
 
 

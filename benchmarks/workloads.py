@@ -75,11 +75,8 @@ EVERYTHING = (
     "updates",
     "neighbours",
     "recommender",
-<<<<<<< HEAD
     "server",
-=======
     "clickstream",
->>>>>>> 07fc5bc85551810a69a56532aa138de236f31c9b
 )
 QUICK = Size(
     name="quick",
