@@ -46,6 +46,7 @@ def site() -> Iterator[str]:
     server.shutdown()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "dark"), [(PHONE, True), (DESK, False)], ids=["phone", "desk"])
 def test_pages(site, size, dark):
     """No errors, nothing from elsewhere, no scrolling sideways."""
