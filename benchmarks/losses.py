@@ -73,7 +73,9 @@ def tasks() -> list[Task]:
         parts = _in_parts(users, items, shape, data["all_split"])
         found.append(Task("ML-1M", ("ndcg@10", "recall@20", "auc"), *parts))
         is_cold = data["suggested_cold_item"][rated].astype(bool)
-        found.append(_cold("ML-1M", users, items, shape, is_cold, _csr(data, "item_genre")[rated]))
+        found.append(
+            _cold("ML-1M", users, items, shape, is_cold, workloads.csr(data, "item_genre")[rated])
+        )
     if files["lastfm-hetrec2011"].is_file():
         data = np.load(files["lastfm-hetrec2011"])
         users, items = data["all_user"], data["all_item"]
@@ -82,15 +84,10 @@ def tasks() -> list[Task]:
         parts = _in_parts(users, items, shape, of)
         found.append(Task("Last.fm", ("ndcg@20", "recall@20", "auc"), *parts))
         is_cold = data["suggested_cold_item"].astype(bool)
-        tags = _csr(data, "item_tag")
+        tags = workloads.csr(data, "item_tag")
         tags.data[:] = 1.0
         found.append(_cold("Last.fm", users, items, shape, is_cold, tags))
     return found
-
-
-def _csr(data: Any, name: str) -> sp.csr_matrix:
-    parts = tuple(data[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
-    return sp.csr_matrix(parts, shape=tuple(data[f"{name}_shape"]))
 
 
 def _cold(

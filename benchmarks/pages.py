@@ -17,7 +17,7 @@ import plots
 from harness import Part, markdown_table
 from workloads import EVERYTHING, SIZES
 
-PARTS = (*EVERYTHING, "losses")  # in the order of the pages
+PARTS = (*EVERYTHING, "losses", "ablation", "few", "sweeps")  # in the order of the pages
 Results = dict[str, list[Part]]  # by processor
 
 

@@ -18,6 +18,8 @@ import argparse
 import time
 from pathlib import Path
 
+import ablation
+import few
 import growth
 import harness
 import latency
@@ -31,6 +33,7 @@ import ranking
 import recommender
 import scale
 import scheduling
+import sweeps
 import training
 import updates
 from models import peer_library
@@ -49,6 +52,9 @@ PARTS = {
     "growth": growth.measure,
     "quality": quality.measure,
     "losses": losses.measure,
+    "ablation": ablation.measure,
+    "few": few.measure,
+    "sweeps": sweeps.measure,
     "neighbours": neighbours.measure,
     "softmax": losses.measure_speed,
     "scale": scale.measure,

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -195,6 +196,12 @@ def tagged(n_rows: int, n_tags: int) -> sp.csr_matrix:
 
 
 # ---- real data --------------------------------------------------------------------------------
+
+
+def csr(data: Any, name: str) -> sp.csr_matrix:
+    """A sparse matrix of an archive of the real data, from its parts."""
+    parts = tuple(data[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
+    return sp.csr_matrix(parts, shape=tuple(data[f"{name}_shape"]))
 
 
 def movielens(name: str) -> tuple[sp.coo_matrix, sp.coo_matrix] | None:

@@ -17,6 +17,8 @@ if not (ROOT / "benchmarks").is_dir():
     pytest.skip("the benchmarks are not here", allow_module_level=True)
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+import ablation  # noqa: E402
+import few  # noqa: E402
 import floor  # noqa: E402
 import harness  # noqa: E402
 import load  # noqa: E402
@@ -29,6 +31,7 @@ import ranking  # noqa: E402
 import recommender  # noqa: E402
 import scale  # noqa: E402
 import scheduling  # noqa: E402
+import sweeps  # noqa: E402
 import updates  # noqa: E402
 import workloads  # noqa: E402
 from harness import Comparison, Curve, Part, Table  # noqa: E402
@@ -485,6 +488,75 @@ def test_medians_of_stages():
     ]
     assert recommender._medians(runs, "a") == {"s": 2.0, "CPU s": 1.0, "MB": 2.0}
     assert set(recommender._medians(runs, "b").values()) == {""}
+
+
+# ---- features, few data, hyper-parameters --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scale", "known", "new"),
+    [
+        ("1", [1, 0, 1, 1, 1], [0, 0, 1, 1, 0]),
+        ("1/n", [1 / 4, 0, 1 / 4, 1 / 4, 1 / 4], [0, 0, 1 / 2, 1 / 2, 0]),
+        ("1/sqrt(k)", [1, 0, *[3**-0.5] * 3], [0, 0, 2**-0.5, 2**-0.5, 0]),
+    ],
+)
+def test_rows_of_the_ablation(scale, known, new):
+    """Two known items, of three tags and of none, and a new one of two tags."""
+    tags = sp.csr_matrix(np.array([[1, 1, 1], [0, 0, 0], [1, 1, 0]], np.float32))
+    rows = ablation.Rows("both", scale=scale)
+    np.testing.assert_allclose(rows.known(tags, 2).toarray()[0], known, rtol=1e-6)
+    assert rows.known(tags, 2)[1].nnz == 1
+    np.testing.assert_allclose(rows.new(tags, 2).toarray(), [new], rtol=1e-6)
+    alone = ablation.Rows("features alone", identities=False, scale=scale)
+    assert alone.known(tags, 2).shape == (2, 3) and alone.new(tags, 2).shape == (1, 3)
+
+
+def test_the_ablation_asks_for_what_is_held_out(monkeypatch):
+    rng = np.random.default_rng(0)
+    users, items = np.divmod(rng.choice(40 * 30, 400, replace=False), 30)
+    is_new_user, is_new_item = np.arange(40) % 5 == 0, np.arange(30) % 5 == 0
+    tags = [sp.random(n, 6, 0.4, "csr", random_state=0) for n in (40, 30)]
+    task = ablation._task(
+        "small",
+        0.2,
+        dict.fromkeys(ablation.QUESTIONS, "auc"),
+        (users, items),
+        rng.random(400) < 0.2,
+        is_new_user,
+        is_new_item,
+        *tags,
+    )
+    assert task.train.shape == (32, 24) and task.test.shape == (40, 30)
+    assert task.train.nnz + task.test.nnz == 400
+    np.testing.assert_array_equal(task.item_tags[24:].nonzero(), tags[1][::5].nonzero())
+    monkeypatch.setattr(ablation, "tasks", lambda: [task])
+    monkeypatch.setattr(ablation, "ROWS", ablation.ROWS[:4])
+    monkeypatch.setattr(ablation, "SEEDS", 2)
+    warp, _ = ablation.measure(workloads.DAILY, lambda row: True).tables
+    assert [row[0] for row in warp.rows] == [rows.name for rows in ablation.ROWS]
+    assert warp.rows[0][2] == "" and all(len(row) == len(warp.columns) for row in warp.rows)
+
+
+def test_few_interactions_of_each():
+    users = np.repeat([0, 1, 2], [5, 1, 3])
+    chosen, items = few._some(users, np.arange(9), 2, seed=0)
+    np.testing.assert_array_equal(np.bincount(chosen), [2, 1, 2])
+    np.testing.assert_array_equal(chosen, users[items])
+
+
+def test_sweeps_change_one_parameter_at_a_time(monkeypatch):
+    matrix = workloads.interactions(60, 80, 1500).tocsr()
+    task = losses.Task("ML-1M", ("ndcg@10",), *[sp.coo_matrix(matrix)] * 3)
+    monkeypatch.setattr(sweeps, "tasks", lambda: [task])
+    monkeypatch.setattr(sweeps, "judged", lambda *_: {"ndcg@10": 0.5})
+    tried = []
+    monkeypatch.setattr(sweeps, "trained", lambda *given: tried.append(given[2]))
+    tables = sweeps.measure(workloads.DAILY, lambda row: True).tables
+    assert sum(len(table.rows) for table in tables) == len(tried)
+    for settings in tried:
+        start = next(each for each in sweeps.START.values() if each.keys() == settings.keys())
+        assert sum(settings[name] != value for name, value in start.items()) <= 1
 
 
 # ---- losses -------------------------------------------------------------------------------------
