@@ -1,7 +1,8 @@
 """Whether links lead somewhere, without asking the network: of a built site, and of the repository.
 
-Of the site all links, images, styles and scripts, with their anchors. Of the Markdown files those
-that lead into the repository, be they paths or addresses of the pages where it is shown.
+Of the site all links, images, styles and scripts, with their anchors; what a page loads has to be on
+the site itself. Of the Markdown files those that lead into the repository, be they paths or addresses
+of the pages where it is shown.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Page(HTMLParser):
         super().__init__()
         self.anchors = {"", "top"}
         self.links: list[str] = []
+        self.loaded: list[str] = []
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
@@ -34,6 +36,8 @@ class Page(HTMLParser):
                 self.anchors.add(value or "")
             elif name in ("href", "src") and value is not None:
                 self.links.append(value)
+                if name == "src" or ("rel", "stylesheet") in attributes:
+                    self.loaded.append(value)
 
 
 def of_site(site: Path) -> list[str]:
@@ -48,6 +52,8 @@ def of_site(site: Path) -> list[str]:
         for link in page.links:
             parts = urlsplit(link)
             if parts.scheme or parts.netloc:
+                if link in page.loaded and parts.scheme != "data":
+                    wrong.append(f"{path.relative_to(site)}: loads from elsewhere, {link}")
                 continue
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             if target.is_dir():

@@ -192,7 +192,7 @@ def with_links_out(text: str, source: Path) -> str:
         target = (source.parent / path).resolve()
         if not path or not target.exists():
             return link[0]
-        if target.suffix == ".md" and target.is_relative_to(HERE):
+        if target.is_relative_to(HERE):
             return f"](/{target.relative_to(HERE)}{mark}{anchor})"
         kind = "tree" if target.is_dir() else "blob"
         return f"]({REPOSITORY}/{kind}/main/{target.relative_to(ROOT)}{mark}{anchor})"

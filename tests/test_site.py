@@ -24,6 +24,7 @@ PAGES = (
     "guide/index.html",
     "guide/losses.html",
     "guide/mathematics.html",
+    "guide/report.html",
     "api/index.html",
     "api/generated/lightfm_clone.LightFM.html",
     "api/generated/lightfm_clone.evaluation.evaluate.html",
