@@ -1,8 +1,8 @@
 """Whether links lead somewhere, without asking the network: of a built site, and of the repository.
 
-Of the site all links, images, styles and scripts, with their anchors; what a page loads has to be on
-the site itself. Of the Markdown files those that lead into the repository, be they paths or addresses
-of the pages where it is shown.
+Of the site all links, images, styles and scripts, with their anchors; what a page loads has to be
+on the site itself. Of the Markdown files those that lead into the repository, be they paths or
+addresses of the pages where it is shown.
 """
 
 from __future__ import annotations
