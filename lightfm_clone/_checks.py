@@ -101,9 +101,12 @@ def _other_side(name: str, other: str) -> bool:
 
 
 def names_ours(function: _Function) -> _Function:
-    """Make a function answer an unknown keyword with the name it has here."""
+    """Make a function answer unknown keywords, and too many positions, with the names it has."""
     taken = inspect.signature(function).parameters
     takes_any = any(one.kind is one.VAR_KEYWORD for one in taken.values())
+    places = [one.name for one in taken.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
+    by_place = [name for name in places if name != "self"]
+    by_name = [one.name for one in taken.values() if one.kind is one.KEYWORD_ONLY]
 
     @functools.wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
@@ -113,6 +116,13 @@ def names_ours(function: _Function) -> _Function:
             raise TypeError(
                 f"{checked.__qualname__}() got an unexpected keyword argument {name!r}; "
                 f"{name_here(name, free)}"
+            )
+        if len(args) > len(places) and by_name:
+            n_passed = len(args) - len(places) + len(by_place)
+            raise TypeError(
+                f"{checked.__qualname__}() takes {len(by_place)} arguments by their place "
+                f"({', '.join(by_place)}) and got {n_passed}; pass the others by name, as "
+                f"{', '.join(f'{name}=...' for name in by_name[:2])}"
             )
         return function(*args, **kwargs)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_comparison", "plot_groups", "plot_learning_curves", "plot_popularity"]
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # one more, so that pairs repeat late
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
@@ -66,7 +66,7 @@ def plot_learning_curves(
         raise ValueError("model has no epoch in its history_ yet: call fit first")
     known = list(dict.fromkeys(name for record in history for name in record))
     if metrics is None:
-        names = [name for name in known if name not in _NOT_DRAWN]
+        names = measures_of(history)
     else:
         names = [metrics] if isinstance(metrics, str) else list(metrics)
     if not names or not set(names) <= set(known):
@@ -189,9 +189,9 @@ def plot_comparison(comparison: Comparison, metric: str, *, ax: Axes | None = No
     ax.axvline(0, color="grey", lw=1)
     for line, of_metrics in enumerate(comparison.differences.values()):
         mean, low, high = difference = of_metrics[metric]
-        ax.plot([low, high], [line, line], color=_COLOURS[0], marker="|")
-        inside = _COLOURS[0] if difference.is_significant else ax.get_facecolor()
-        ax.plot([mean], [line], color=_COLOURS[0], marker="o", markerfacecolor=inside)
+        ax.plot([low, high], [line, line], color=COLOURS[0], marker="|")
+        inside = COLOURS[0] if difference.is_significant else ax.get_facecolor()
+        ax.plot([mean], [line], color=COLOURS[0], marker="o", markerfacecolor=inside)
     _set_lines(ax, list(comparison.differences))
     mean = comparison[comparison.baseline][metric]
     ax.set_xlabel(f"difference in {metric}, with {100 * comparison.level:g} % intervals")
@@ -245,8 +245,8 @@ def plot_popularity(
     share = np.arange(n_items + 1) / n_items
     ax.plot([0, 1], [0, 1], color="grey", lw=1, label="all items equally often")
     for (name, counts), (colour, _, dashes) in zip(every.items(), _styles(), strict=False):
-        sums = np.append(0, np.cumsum(np.sort(counts)[::-1]))
-        ax.plot(share, sums / sums[-1], color=colour, ls=dashes, label=f"{name}: {_gini(sums):.2f}")
+        curve, gini = lorenz(counts)
+        ax.plot(share, curve, color=colour, ls=dashes, label=f"{name}: {gini:.2f}")
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="share of the items, those that occur most first")
     ax.set_ylabel("share of all" if lists is not None else "share of the interactions")
     ax.set_title("Popularity")
@@ -272,7 +272,7 @@ def _axes(ax: Axes | None) -> Any:
 
 def _styles() -> Iterator[tuple[str, str, Any]]:
     """Colours with markers and dashes, without end."""
-    return zip(cycle(_COLOURS), cycle(_MARKERS), cycle(_DASHES), strict=True)
+    return zip(cycle(COLOURS), cycle(_MARKERS), cycle(_DASHES), strict=True)
 
 
 def _set_lines(ax: Any, labels: list[str]) -> None:
@@ -304,7 +304,14 @@ def _counts(interactions: Any) -> npt.NDArray[Any]:
     return np.bincount(csr.indices, minlength=csr.shape[1])
 
 
-def _gini(sums: npt.NDArray[Any]) -> float:
-    """The coefficient of a distribution whose sums, from the largest on, are [n + 1] from 0 on."""
+def measures_of(history: Sequence[Record]) -> list[str]:
+    """What a history has of a model: the loss, and all metrics of the validation."""
+    known = dict.fromkeys(name for record in history for name in record)
+    return [name for name in known if name not in _NOT_DRAWN]
+
+
+def lorenz(counts: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], float]:
+    """The curve of `plot_popularity` for counts [n], from 0 to 1 [n + 1], and its coefficient."""
+    sums = np.append(0, np.cumsum(np.sort(counts)[::-1]))
     area = (sums[1:] + sums[:-1]).sum() / (2 * sums[-1] * (len(sums) - 1))
-    return float(2 * area - 1)
+    return sums / sums[-1], float(2 * area - 1)

@@ -100,6 +100,7 @@ def test_conditions(items, where, expected):
         ({"brand": None}, ValueError, r"where\['brand'\] must be values that a column can ho"),
         ({"brand": [["acme"]]}, ValueError, "that a column can hold"),
         ({"brand": between("a", "b")}, TypeError, "neither numbers nor dates, got between"),
+        ({"price": (5, 20)}, TypeError, r"given \(5, 20\), .*between\(5, 20\).*or \[5, 20\] for e"),
         ({"price": "10"}, TypeError, r"where\['price'\] must be a number, .*got '10'"),
         ({"price": between("a")}, TypeError, "must be a number"),
         ({"since": between(2024)}, ValueError, r"where\['since'\] must hold dates, .*got 2024"),
@@ -155,6 +156,20 @@ def test_values_for_tables_out(items):
         "until": ["2025-01-01", "NaT", "2024-01-01", "NaT"],
         "code": ["", None, "0103", None],
     }
+
+
+def test_the_first_of_each(items):
+    rows = np.array([Z, -1, W, Y, 2])
+    assert items.first("brand", rows, "label") == ["acme", None, "acme", None, None]
+    assert items.first("tags", rows, "label") == ["c", None, "b", "a", None]
+    assert items.first("shops", rows, "label") == ["s", None, "n", None, None]
+    np.testing.assert_array_equal(
+        items.first("price", rows, "label"), [25, np.nan, 4.5, np.nan, np.nan]
+    )
+    years = items.first("since", rows, "label").astype("M8[Y]").astype(str)
+    assert years.tolist() == ["2025", "NaT", "2024", "NaT", "NaT"]
+    with pytest.raises(ValueError, match="label must name a column of the items, got 'name'"):
+        items.first("name", rows, "label")
 
 
 def test_whole_numbers_stay_whole_where_none_is_missing(make):

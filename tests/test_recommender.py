@@ -10,6 +10,7 @@ from time import sleep
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shops import (
@@ -748,7 +749,9 @@ def test_an_error_half_way_leaves_the_old_file(shop, tmp_path, monkeypatch, suff
 
 
 def test_refused_files(shop, tmp_path):
-    with pytest.raises(ValueError, match=r"path must end in \.parquet or \.csv, got .*x\.txt"):
+    with pytest.raises(
+        ValueError, match=r"path must end in \.parquet, .* or \.ndjson, got .*x\.txt"
+    ):
         shop.write_lists(tmp_path / "x.txt", verbose=False)
     with pytest.raises(TypeError, match="'history'.*the arguments are at_most"):
         shop.write_lists(tmp_path / "x.csv", history=[[]], verbose=False)
@@ -1138,6 +1141,13 @@ def test_refused_fits(arguments, error, said):
         fitted(PAST.assign(never=1e30, today="today"), **arguments)
 
 
+def test_columns_are_passed_by_name():
+    with pytest.raises(
+        TypeError, match=r"2 arguments by .*\(events, y\) and got 3;.* user=\.\.\.,"
+    ):
+        Recommender().fit(PAST, "visitorid", "itemid")
+
+
 @pytest.mark.parametrize("of", ["warp", LightFM, 3], ids=repr)
 def test_refused_models(of):
     with pytest.raises(TypeError, match="model must be a LightFM.*got"):
@@ -1164,6 +1174,29 @@ def test_options_of_the_models_fit():
 
     shop = fitted(PAST, callbacks=[stop_after_two])
     assert epochs == [1, 2] and len(shop.model_.history_) == 2
+
+
+def test_validation_by_a_table_of_later_events():
+    """The same metrics as of the matrix that `evaluate` makes, of people and items that train."""
+    shop = fitted(PAST, validation=LATER)
+    users, _, items, _ = shop.dataset_.mapping()
+    seen = shop.interactions_.toarray() > 0
+    later = np.zeros(seen.shape, np.float32)
+    for user, item in zip(LATER["visitorid"], LATER["itemid"], strict=True):
+        if user in users and item in items:
+            later[users[user], items[item]] = 1
+    later[seen] = 0
+    again = fitted(PAST, validation=sp.csr_matrix(later))
+    values = [record["ndcg@10"] for record in shop.model_.history_]
+    assert values == [record["ndcg@10"] for record in again.model_.history_]
+    assert len(set(values)) > 1 and min(values) > 0
+    given = {"interactions": sp.csr_matrix(later)}
+    third = fitted(PAST, validation=given)
+    assert values == [record["ndcg@10"] for record in third.model_.history_]
+    with pytest.raises(ValueError, match="validation must hold interactions to be ranked, got no"):
+        fitted(PAST, validation=PAST)
+    with pytest.raises(ValueError, match="must have the column 'visitorid'"):
+        fitted(PAST, validation=PRODUCTS)
 
 
 # ---- tables as people have them ------------------------------------------------------------------

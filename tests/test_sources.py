@@ -6,6 +6,7 @@ import csv
 import datetime as dt
 import gzip
 import io
+import json
 import os
 import sys
 
@@ -348,7 +349,38 @@ def test_blocks_make_one_file(suffix, tmp_path):
     assert os.listdir(tmp_path) == [path.name]
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_lines_of_json(tmp_path):
+    """Numbers as short as they are, what is missing as null, and nothing that JSON lacks."""
+    path = tmp_path / "lists.jsonl"
+    with sources.writer(path) as write:
+        write({"user": np.array([], object), "score": np.array([], np.float32)})
+        write({"user": ["ä\n", None, ""], "score": np.float32([0.1, np.nan, 1e30])})
+        write({"user": ["x"], "score": np.float32([np.inf])})
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert lines[0] == '{"user":"ä\\n","score":0.1}'
+    assert [json.loads(line) for line in lines[1:]] == [
+        {"user": None, "score": None},
+        {"user": "", "score": 1e30},
+        {"user": "x", "score": None},
+    ]
+
+
+def test_names_of_columns(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("user,item\n1,2\n")
+    assert sources.names(path, "events") == ["user", "item"]
+    with pytest.raises(ValueError, match="did you mean 'user'"):
+        sources.read(path, "events", texts=["usr"])
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match="events cannot be read"):
+        sources.names(path, "events")
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pa.table({"a": [1]}), tmp_path / "t.parquet")
+    assert sources.names(tmp_path / "t.parquet", "events") == ["a"]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_nothing_half_written(suffix, error, tmp_path):
     path = tmp_path / f"lists{suffix}"
@@ -366,6 +398,7 @@ def test_blocks_must_be_alike(tmp_path):
     with pytest.raises(ValueError, match="names"), sources.writer(tmp_path / "t.csv") as write:
         write({"a": [1]})
         write({"b": [1]})
-    with pytest.raises(ValueError, match="path must end in .parquet or .csv, got 'lists.txt'"):
+    message = "path must end in .parquet, .csv, .jsonl or .ndjson, got 'lists.txt'"
+    with pytest.raises(ValueError, match=message):
         sources.writer("lists.txt").__enter__()
     assert not os.listdir(tmp_path)

@@ -6,7 +6,8 @@ a table is given.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import difflib
+from collections.abc import Hashable, Iterable
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
@@ -79,6 +80,12 @@ def by_name(table: Any, argument: str) -> dict[Hashable, Column]:
         key: _column(series, f"the column {key!r} of {argument}")
         for key, series in zip(frame.columns, frame.iter_columns(), strict=True)
     }
+
+
+def meant(name: Hashable, names: Iterable[Hashable]) -> str:
+    """What to add to a message about a name that is not there: the name that is most like it."""
+    alike = difflib.get_close_matches(str(name), map(str, names), 1)
+    return f"; did you mean {alike[0]!r}?" if alike else ""
 
 
 def narwhals() -> Any:

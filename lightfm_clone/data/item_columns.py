@@ -180,6 +180,29 @@ class ItemColumns:
         """
         return {name: column.take(rows) for name, column in self._columns.items()}
 
+    def first(self, name: Hashable, rows: Array, argument: str) -> Array | list[Any]:
+        """One value for each item in a column: of a list the first.
+
+        Parameters
+        ----------
+        name : hashable
+        rows : ndarray of int
+        argument : str
+            What messages call the argument that names the column.
+
+        Returns
+        -------
+        array or list
+            Of numbers or dates an array, NaN or NaT where they are missing; of others a list, with
+            None where they are.
+
+        Raises
+        ------
+        ValueError
+            When there is no such column.
+        """
+        return self._column(name, argument).first(rows)
+
     def _column(self, name: Hashable, argument: str) -> _Numbers | _Values:
         if name not in self._columns:
             raise ValueError(
@@ -274,6 +297,13 @@ class _Numbers:
             if wanted.high is not None:
                 mask &= self.values <= self._last(wanted.high, whose)
             return mask
+        if isinstance(wanted, tuple) and len(wanted) == 2:  # meant as a range more often than not
+            low, high = wanted
+            raise TypeError(
+                f"{whose} was given {shown(wanted)}, which could mean two things; write "
+                f"between({shown(low)}, {shown(high)}) for the range, or [{shown(low)}, "
+                f"{shown(high)}] for either of the two"
+            )
         mask = np.zeros(n_items, bool)
         for value in _all_of(wanted):
             mask |= (self.values >= self._read(value, whose)) & (
@@ -293,6 +323,8 @@ class _Numbers:
         if self.form == "integer" and not self._missing.any() and (rows >= 0).all():
             return taken.astype(np.int64)
         return taken
+
+    first = take  # there is one each
 
     @property
     def _missing(self) -> Mask:
@@ -424,14 +456,22 @@ class _Values:
         codes[self.row] = self.code
         return codes
 
+    def first(self, rows: Array) -> list[Any]:
+        begins, ends = self._range(rows)
+        codes = np.full(len(begins), -1)
+        found = begins < ends
+        codes[found] = self.code[begins[found]]
+        taken: list[Any] = self._objects[codes].tolist()
+        return taken
+
+    def _range(self, rows: Array) -> tuple[Array, Array]:
+        """Where the entries of items begin and end."""
+        return np.searchsorted(self.row, rows, "left"), np.searchsorted(self.row, rows, "right")
+
     def take(self, rows: Array) -> list[Any]:
-        begins, ends = (np.searchsorted(self.row, rows, side) for side in ("left", "right"))
         if self.form == "value":
-            codes = np.full(len(begins), -1)
-            found = begins < ends
-            codes[found] = self.code[begins[found]]
-            taken: list[Any] = self._objects[codes].tolist()
-            return taken
+            return self.first(rows)
+        begins, ends = self._range(rows)
         lists = [
             self._objects[self.code[begin:end]].tolist() if begin < end else None
             for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import chain
-from typing import Any
+from typing import Any, BinaryIO, TypeAlias
 
 from lightfm_clone._tables import installed, make
 from lightfm_clone.data import columns as columns_of
@@ -18,6 +19,8 @@ from lightfm_clone.typing import Path
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 # And what Arrow calls the formats that say the types of their columns.
 _FORMATS = {".parquet": "parquet", ".feather": "feather", ".arrow": "feather"}
+# What is written, by the end of a name.
+WRITTEN = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 # ---- tables in -----------------------------------------------------------------------------------
 
@@ -75,6 +78,12 @@ def read(
     return source
 
 
+def names(path: Path, argument: str) -> list[Hashable]:
+    """The columns of a file that `read` reads; it raises what `read` raises."""
+    found: list[Hashable] = _of_path(files.as_string(path), argument, [], None, only_names=True)
+    return found
+
+
 def is_file(source: Any) -> bool:
     """Whether this is a path that `read` reads, and not an id that is a text."""
     if isinstance(source, os.PathLike):
@@ -86,7 +95,11 @@ def is_file(source: Any) -> bool:
 
 
 def _of_path(
-    path: str, argument: str, texts: list[Hashable], columns: list[Hashable] | None
+    path: str,
+    argument: str,
+    texts: list[Hashable],
+    columns: list[Hashable] | None,
+    only_names: bool = False,
 ) -> Any:
     columns_of.narwhals()  # without which the table would be of no use
     import pyarrow as pa
@@ -115,13 +128,17 @@ def _of_path(
         if missing:
             raise ValueError(
                 f"{argument} must have the column {missing[0]!r}, got {path!r} with the columns "
-                f"{', '.join(map(repr, names)) or 'none'}{_advice_on_separator(names, suffix)}"
+                f"{', '.join(map(repr, names)) or 'none'}"
+                f"{_advice_on_separator(names, suffix) or columns_of.meant(missing[0], names)}"
             )
 
     try:
         if suffix in _SEPARATORS:
-            return _of_texts(path, _SEPARATORS[suffix], texts, columns, check)
-        return _of_types(path, _FORMATS[suffix], columns, check)
+            names, load = _of_texts(path, _SEPARATORS[suffix], texts)
+        else:
+            names, load = _of_types(path, _FORMATS[suffix])
+        check(names)
+        return names if only_names else load(columns)
     except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # of the system, not of what is in the file
@@ -145,42 +162,39 @@ def _advice_on_separator(names: list[Hashable], suffix: str) -> str:
     )
 
 
-def _of_types(
-    path: str,
-    of_format: str,
-    columns: list[Hashable] | None,
-    check: Callable[[list[Hashable]], None],
-) -> Any:
+# The columns that a file has, and a function that loads those that are named, or all.
+_Opened: TypeAlias = tuple[list[Hashable], Callable[[list[Hashable] | None], Any]]
+
+
+def _of_types(path: str, of_format: str) -> _Opened:
     import pyarrow as pa
     import pyarrow.dataset
     import pyarrow.parquet
 
     names: list[Hashable]
+    read: Any
     if of_format == "parquet" and not os.path.isdir(path):
         # One chunk a column, which arrays then share; a data set makes hundreds.
         # Buffering ahead is for slow remote files, and would hold the file beside the table.
         file = pyarrow.parquet.ParquetFile(path, pre_buffer=False)
-        names, load = file.schema_arrow.names, file.read
+        names, read = file.schema_arrow.names, file.read
     else:
         found = pyarrow.dataset.dataset(path, format=of_format, partitioning="hive")
         if not found.files:
             raise pa.ArrowInvalid("the folder holds no Parquet files")
-        names, load = found.schema.names, found.to_table
+        names, read = found.schema.names, found.to_table
     # An index without a name that pandas saved with its frame is no column.
     names = [name for name in names if not str(name).startswith("__index_level_")]
-    check(names)
-    made = load(columns=names if columns is None else columns)
-    give_back()
-    return made
+
+    def load(columns: list[Hashable] | None) -> Any:
+        made = read(columns=names if columns is None else columns)
+        give_back()
+        return made
+
+    return names, load
 
 
-def _of_texts(
-    path: str,
-    separator: str,
-    texts: list[Hashable],
-    columns: list[Hashable] | None,
-    check: Callable[[list[Hashable]], None],
-) -> Any:
+def _of_texts(path: str, separator: str, texts: list[Hashable]) -> _Opened:
     import pyarrow as pa
     import pyarrow.csv
     import pyarrow.types
@@ -201,25 +215,27 @@ def _of_texts(
             path, parse_options=parse, convert_options=convert(only, as_texts)
         )
 
+    def load(columns: list[Hashable] | None) -> Any:
+        found = table(columns, texts)
+        numbers = []
+        for field in found.schema:
+            if pa.types.is_binary(field.type):
+                raise pa.ArrowInvalid(f"the column {field.name!r} is not encoded in UTF-8")
+            if pa.types.is_integer(field.type) or pa.types.is_floating(field.type):
+                numbers.append(field.name)
+        if numbers:
+            with pyarrow.csv.open_csv(
+                path, parse_options=parse, convert_options=convert(numbers, numbers)
+            ) as reader:
+                codes = _with_leading_zeros(reader)
+            if codes:
+                again = table(codes, codes)
+                for name in codes:
+                    found = found.set_column(found.column_names.index(name), name, again[name])
+        return found
+
     with pyarrow.csv.open_csv(path, parse_options=parse) as reader:
-        check(reader.schema.names)
-    found = table(columns, texts)
-    numbers = []
-    for field in found.schema:
-        if pa.types.is_binary(field.type):
-            raise pa.ArrowInvalid(f"the column {field.name!r} is not encoded in UTF-8")
-        if pa.types.is_integer(field.type) or pa.types.is_floating(field.type):
-            numbers.append(field.name)
-    if numbers:
-        with pyarrow.csv.open_csv(
-            path, parse_options=parse, convert_options=convert(numbers, numbers)
-        ) as reader:
-            codes = _with_leading_zeros(reader)
-        if codes:
-            again = table(codes, codes)
-            for name in codes:
-                found = found.set_column(found.column_names.index(name), name, again[name])
-    return found
+        return reader.schema.names, load
 
 
 def _with_leading_zeros(batches: Iterable[Any]) -> list[Hashable]:
@@ -267,38 +283,91 @@ def kind_of(source: Any = None) -> str:
 
 @contextmanager
 def writer(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """A function that writes columns, block after block, to a .parquet or .csv file.
+    """A function that writes columns, block after block, to a .parquet, .csv or .jsonl file.
 
-    The columns of all blocks have the names and types of the first that has rows. The file takes
-    the path's place when all is written; after an error or Ctrl-C what was there before is there
-    still.
+    The file takes the path's place when all is written; after an error or Ctrl-C what was there
+    before is there still.
+    """
+    suffix = os.path.splitext(files.as_string(path))[1].lower()
+    if suffix not in WRITTEN:
+        *others, last = WRITTEN
+        raise ValueError(f"path must end in {', '.join(others)} or {last}, got {path!r}")
+    with files.replace_when_whole(path) as file, blocks(file, WRITTEN[suffix]) as write:
+        yield write
+
+
+@contextmanager
+def blocks(file: BinaryIO, form: str) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """A function that writes columns, block after block, to a file that is open.
+
+    Parameters
+    ----------
+    file : binary file
+        It stays open.
+    form : {"parquet", "csv", "jsonl"}
+        The last are JSON lines: an object for each row.
+
+    The columns of all blocks have the names and types of the first that has rows.
     """
     columns_of.narwhals()
     import pyarrow.csv
     import pyarrow.parquet
 
-    kinds = {".parquet": pyarrow.parquet.ParquetWriter, ".csv": pyarrow.csv.CSVWriter}
-    kind = kinds.get(os.path.splitext(files.as_string(path))[1].lower())
-    if kind is None:
-        raise ValueError(f"path must end in .parquet or .csv, got {path!r}")
-    with files.replace_when_whole(path) as file:
-        sink: Any = None
-        schema: Any = None
+    kind: Any = {
+        "parquet": pyarrow.parquet.ParquetWriter,
+        "csv": pyarrow.csv.CSVWriter,
+        "jsonl": _JsonLines,
+    }[form]
+    sink: Any = None
+    schema: Any = None
 
-        def write(columns: Mapping[str, Any]) -> None:
-            nonlocal sink, schema
-            block = make("pyarrow", columns)
-            if sink is None:
-                schema = block.schema
-                if not len(block):  # which does not tell the types of objects
-                    return
-                sink = kind(file, schema)
-            sink.write_table(block.cast(schema))
+    def write(columns: Mapping[str, Any]) -> None:
+        nonlocal sink, schema
+        block = make("pyarrow", columns)
+        if sink is None:
+            schema = block.schema
+            if not len(block):  # which does not tell the types of objects
+                return
+            sink = kind(file, schema)
+        sink.write_table(block.cast(schema))
 
-        try:
-            yield write
-            if sink is None and schema is not None:
-                sink = kind(file, schema)
-        finally:
-            if sink is not None:
-                sink.close()
+    try:
+        yield write
+        if sink is None and schema is not None:
+            sink = kind(file, schema)
+    finally:
+        if sink is not None:
+            sink.close()
+
+
+class _JsonLines:
+    """What Arrow has for CSV and Parquet, for lines of JSON."""
+
+    def __init__(self, file: BinaryIO, schema: Any) -> None:
+        self._file = file
+
+    def write_table(self, block: Any) -> None:
+        lines = (
+            json.dumps(row, ensure_ascii=False, separators=(",", ":"), default=str)
+            for row in as_rows(block)
+        )
+        self._file.write("".join(f"{line}\n" for line in lines).encode(errors="surrogatepass"))
+
+    def close(self) -> None:
+        """Each block is whole."""
+
+
+def as_rows(block: Any) -> list[dict[str, Any]]:
+    """The rows of a pyarrow.Table as dicts, for JSON: what is no finite number is None."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for place, field in enumerate(block.schema):
+        if pa.types.is_floating(field.type):
+            column = block.column(place)
+            # By way of texts 0.1 of float32 is 0.1, and not 0.10000000149011612.
+            numbers = column.cast(pa.string()).cast(pa.float64())
+            finite = pc.if_else(pc.is_finite(numbers), numbers, None)
+            block = block.set_column(place, field.name, finite)
+    rows: list[dict[str, Any]] = block.to_pylist()
+    return rows

@@ -138,7 +138,7 @@ def column_of(columns: dict[Hashable, Column], name: Hashable, role: str, argume
         more = f" and {len(columns) - _MANY} more" if len(columns) > _MANY else ""
         raise ValueError(
             f"{argument} must have the column {name!r} (the {role}), got the columns "
-            f"{listed}{more}; {remedy}"
+            f"{listed}{more}{columns_of.meant(name, columns) or f'; {remedy}'}"
         )
     return columns[name]
 

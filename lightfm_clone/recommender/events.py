@@ -166,7 +166,7 @@ def read(
     kept = _Kept(len(of["user"].missing()))
     times = time_unit = None
     if timestamp is not None:
-        times, time_unit = _times(of["timestamp"], "the timestamp")
+        times, time_unit = times_of(of["timestamp"], "the timestamp")
         kept.complete(np.isnan(times), of["timestamp"])
     users, items = (_ids(of[role], role, kept) for role in ("user", "item"))
     kinds = weights = None
@@ -284,7 +284,7 @@ def _without_gaps(ids: Codes) -> Codes:
     return Codes(numbers[ids.codes], values)
 
 
-def _times(column: Column, role: str) -> tuple[npt.NDArray[np.float64], str | None]:
+def times_of(column: Column, role: str) -> tuple[npt.NDArray[np.float64], str | None]:
     """Seconds since 1970, NaN where there is none, and the unit that numbers were taken for."""
     if column.kind == "number":
         return _since_1970(column.numbers(), column, role)
@@ -449,7 +449,7 @@ def _watch(
     for place, name in enumerate(names):
         column = tables.column_of(columns, name, "watched", argument)
         if column.kind != "other" and len(names) == 3 and place < 2:
-            values.append(_times(column, "the start or the end of what was watched")[0])
+            values.append(times_of(column, "the start or the end of what was watched")[0])
         elif column.kind in ("number", "empty"):
             values.append(column.numbers())
         else:

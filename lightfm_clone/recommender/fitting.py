@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from lightfm_clone._checks import name_here
+from lightfm_clone._checks import is_sparse, name_here
 from lightfm_clone._model.parameters import Default
 from lightfm_clone._warn import warn
 from lightfm_clone.data import Dataset, sources
@@ -79,6 +79,8 @@ def fit(
     fresh.report_ = _report(fresh, log, fresh.pairs_, of_users, of_items)
     if verbose:
         print(fresh.report_)
+    if _is_table(further.get("validation")):
+        further = further | {"validation": _held_out(fresh, further["validation"])}
     del log, of_users, of_items  # training needs the memory
     sources.give_back()
     fresh.model_ = train(fresh, shop.model, epochs, num_threads, verbose, further)
@@ -210,6 +212,28 @@ def _check_options(shop: Any, options: Mapping[str, Any]) -> None:
             f"{type(shop).__name__}.fit() got an unexpected keyword argument {unknown!r}; "
             f"{name_here(unknown, names)}"
         )
+
+
+def _is_table(validation: Any) -> bool:
+    """Whether these are events, and not what a model takes: interactions, or a dict of these."""
+    if validation is None or is_sparse(validation) or isinstance(validation, np.ndarray):
+        return False
+    return not (isinstance(validation, Mapping) and "interactions" in validation)
+
+
+def _held_out(shop: Any, events: Any) -> Any:
+    """The pairs of later events that can be foreseen: known on both sides, and new together."""
+    log = events_of.of_source(events, shop._rules | {"half_life": None}, known_kinds=shop._kinds)
+    users, _, items, _ = shop.dataset_.mapping()
+    rows = known_numbers(log.users.values, users, "validation")[log.users.codes]
+    cols = known_numbers(log.items.values, items, "validation")[log.items.codes]
+    kept = (rows >= 0) & (cols >= 0)
+    entries = np.ones(np.count_nonzero(kept), np.float32), (rows[kept], cols[kept])
+    later = sp.csr_matrix(entries, shape=shop.pairs_.shape)
+    later.data[:] = 1
+    later -= later.multiply(shop.pairs_.rows())
+    later.eliminate_zeros()
+    return later
 
 
 def factors_of(model: Any) -> Any:

@@ -51,7 +51,7 @@ class People(NamedTuple):
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def part(self, at: slice) -> People:
+    def part(self, at: slice | npt.NDArray[np.intp]) -> People:
         rows, history = (None if of is None else of[at] for of in (self.rows, self.history))
         return People(self.labels[at], self.numbers[at], rows, history, self.kind)
 

@@ -290,7 +290,9 @@ class Recommender:
         verbose : bool, default True
             Print the report of the data, and a progress bar.
         **fit_options
-            Passed on to the model's `fit`, such as `callbacks`.
+            Passed on to the model's `fit`, such as `callbacks`. `validation` may be later events
+            here, a table or path like `events`: its pairs of people and items that are known, and
+            not in `events`, are what metrics are computed on after each epoch.
 
         Returns
         -------
@@ -478,7 +480,7 @@ class Recommender:
         verbose: bool = True,
         **rules: Any,
     ) -> None:
-        """Write lists into a Parquet or CSV file, for ten million people too.
+        """Write lists into a Parquet, CSV or JSON lines file, for ten million people too.
 
         Some thousand people are served at a time, so memory is bounded, whatever their number. The
         file takes its place when it is whole.
@@ -486,7 +488,7 @@ class Recommender:
         Parameters
         ----------
         path : str or os.PathLike
-            It ends in .parquet or .csv.
+            It ends in .parquet, .csv, or .jsonl or .ndjson.
         users, k, num_threads
             As in `recommend`.
         verbose : bool, default True

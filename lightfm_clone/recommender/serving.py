@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
 from functools import cached_property
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -189,7 +190,8 @@ def rules(
 def _known(shop: Any, where: Mapping[Hashable, Any]) -> str:
     """Some of what the columns of a rule hold."""
     some = shop.item_columns_.take(np.arange(min(3, len(shop.item_ids_))))
-    return ", ".join(f"{column!r}, which holds {list(some[column])}..." for column in where)
+    some = {name: of.tolist() if isinstance(of, np.ndarray) else of for name, of in some.items()}
+    return ", ".join(f"{column!r}, which holds {some[column]}..." for column in where)
 
 
 def _columns(shop: Any, argument: str) -> Any:
@@ -418,12 +420,24 @@ def write_lists(
             f"write_lists got an unexpected keyword argument {unknown!r}; "
             f"{checks.name_here(unknown, NO_RULES)}"
         )
-    blocks = lists_of(shop, people, k, num_threads, **NO_RULES | given)
+    blocks = blocks_of_columns(shop, people, k, num_threads, **NO_RULES | given)
     with sources.writer(path) as write, bar(len(people), "lists", verbose) as advance:
-        write(_joined([]))  # the names of columns, where there is nobody
-        for part in blocks:
-            write(columns_of_lists(shop, part))
-            advance(len(part.people))
+        for n_people, columns in blocks:
+            write(columns)
+            advance(n_people)
+
+
+def blocks_of_columns(
+    shop: Any, people: People, k: int, num_threads: int | None, **given: Any
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The columns of a table of lists, block after block, each with its number of people.
+
+    The first is empty: the names of columns, where there is nobody. Rules are those of `rules`,
+    and checked at once.
+    """
+    parts = lists_of(shop, people, k, num_threads, **given)
+    blocks = ((len(part.people), columns_of_lists(shop, part)) for part in parts)
+    return chain([(0, _joined([]))], blocks)
 
 
 def explain(shop: Any, people: People, item: Any) -> Any:
