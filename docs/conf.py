@@ -218,7 +218,9 @@ def find_short_name(app: Any, env: Any, node: Any, content: nodes.Element) -> no
     found = [
         (full, entry)
         for full, entry in python.objects.items()
-        if full.endswith(f".{name}") and ("." in name or entry.objtype in ("class", "function"))
+        if full.endswith(f".{name}")
+        and not entry.aliased  # by the module that it is written in
+        and ("." in name or entry.objtype in ("class", "function"))
     ]
     if len(found) != 1:
         return None
