@@ -47,7 +47,7 @@ def of_site(site: Path) -> list[str]:
         for path in sorted(site.rglob("*.html"))
         if "_static" not in path.relative_to(site).parts  # the theme's own, which nobody is shown
     }
-    wrong = []
+    wrong = [] if pages else [f"there are no pages in {site}"]
     for path, page in pages.items():
         for link in page.links:
             parts = urlsplit(link)
