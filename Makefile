@@ -4,7 +4,7 @@
 #   make test [TESTS=files] the test suite, 2 minutes; what is slow or by the clock is left out
 #   make test-all           the whole of it, as CI runs it
 #   make coverage           the test suite, and the lines it does not reach
-#   make docs               the site of the documentation, into docs/_build/html; 3 minutes
+#   make docs               the site of the documentation, into docs/_build/html; 2 minutes
 #   make docs-links         whether its links to other sites still lead somewhere (asks them)
 #   make test-debug         the suite on a build with bounds and wraparound checks
 #   make test-asan          what runs compiled code, with sanitizers: addresses, leaks, UB (gcc)
