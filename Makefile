@@ -4,6 +4,8 @@
 #   make test [TESTS=files] the test suite, 2 minutes; what is slow or by the clock is left out
 #   make test-all           the whole of it, as CI runs it
 #   make coverage           the test suite, and the lines it does not reach
+#   make docs               the site of the documentation, into docs/_build/html; 2 minutes
+#   make docs-links         whether its links to other sites still lead somewhere (asks them)
 #   make test-debug         the suite on a build with bounds and wraparound checks
 #   make test-asan          what runs compiled code, with sanitizers: addresses, leaks, UB (gcc)
 #   make fuzz [INPUTS=n]    hostile inputs, a million of them by default (15 minutes)
@@ -37,13 +39,14 @@ ASAN_TESTS := $(addprefix tests/test_,$(addsuffix .py,errors fuzz ids numerics p
 # Side by side on up to four cores. Threads that wait for one another then must not hold a core.
 PYTEST := OMP_WAIT_POLICY=passive $(VENV)/bin/pytest --numprocesses=auto --maxprocesses=4 \
     --dist=worksteal
+SPHINX := OMP_WAIT_POLICY=passive $(VENV)/bin/python -m sphinx --jobs=auto --keep-going
 PIP := python -m pip --quiet --disable-pip-version-check
 # Pinned and hashed, so that what is tested tomorrow is what was tested today.
 PINNED := --require-hashes --requirement requirements
 LOCK := $(WHEEL_VENV)/bin/uv pip compile --quiet --universal --python-version 3.10 --upgrade \
     --no-strip-extras --generate-hashes --no-annotate --custom-compile-command "make lock"
 
-.PHONY: build demo test test-all coverage test-debug test-asan test-faults fuzz lint lint-imports lint-stub format wheel test-wheel audit lock bench bench-quick bench-full clean
+.PHONY: build demo test test-all coverage docs docs-links test-debug test-asan test-faults fuzz lint lint-imports lint-stub format wheel test-wheel audit lock bench bench-quick bench-full clean
 
 build: $(VENV)/built
 
@@ -67,6 +70,16 @@ test-all: test
 
 coverage: build
 	$(PYTEST) -m "not slow" --cov --cov-report=term-missing:skip-covered $(TESTS)
+
+# What is left of an earlier build would hide links that lead nowhere by now. The gallery alone is
+# kept: it runs again what has changed (and all of it after `make clean`).
+docs: build
+	rm -rf docs/_build docs/api/generated
+	$(SPHINX) --fail-on-warning docs docs/_build/html
+	$(VENV)/bin/python .ci/check_links.py docs/_build/html
+
+docs-links: build
+	$(SPHINX) -b linkcheck docs docs/_build/links
 
 $(DEBUG_VENV)/built: $(SOURCES) $(PACKAGE) requirements/ci.txt
 	test -x $(DEBUG_VENV)/bin/python || $(PYTHON) -m venv $(DEBUG_VENV)
@@ -167,5 +180,5 @@ bench-full: $(BENCH_VENV)/built
 	$(BENCH_VENV)/bin/python benchmarks/run.py full
 
 clean:
-	rm -rf $(VENV) $(DEBUG_VENV) $(ASAN_VENV) $(BENCH_VENV) $(WHEEL_VENV) build dist *.egg-info lightfm_clone/*.so .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
+	rm -rf $(VENV) $(DEBUG_VENV) $(ASAN_VENV) $(BENCH_VENV) $(WHEEL_VENV) build dist docs/_build docs/gallery docs/api/generated *.egg-info lightfm_clone/*.so .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -288,7 +288,7 @@ def cold_user_split(
     *,
     also: Sequence[SparseMatrix] = (),
 ) -> Split:
-    """Hold out users drawn at random with all their entries: how good are we at new users?
+    """Hold out users drawn at random with all their entries, to see how new users are served.
 
     Parameters
     ----------
@@ -333,7 +333,7 @@ def cold_item_split(
     *,
     also: Sequence[SparseMatrix] = (),
 ) -> Split:
-    """Hold out items drawn at random with all their entries: how good are we at new items?
+    """Hold out items drawn at random with all their entries, to see how new items are ranked.
 
     Parameters, returned values and errors are those of `cold_user_split`, with items for users.
 

@@ -382,10 +382,14 @@ class LightFM:
     ) -> Self:
         """Go on training from the present parameters, or start if there are none.
 
-        Parameters, returned value and errors are those of `fit`, and two more:
+        Returned value and errors are those of `fit`.
 
         Parameters
         ----------
+        interactions, user_features, item_features, sample_weight
+            As in `fit`.
+        epochs, num_threads, verbose, validation, callbacks
+            As in `fit`.
         resize : bool, default False
             Whether the model grows when there are more users, items or features than it was
             fitted with, as by the method `resize`. Without it, the feature matrices must have the
@@ -687,7 +691,7 @@ class LightFM:
         ----------
         item_ids : int or integers [n], default all
             Rows of `item_features`, or of the items of the fit where it had none. With the identity
-            matrix these are the features themselves: which tags are like this tag?
+            matrix these are the features themselves, which tells what tags are like a tag.
         k : int, default 10
         item_features : sparse matrix [n_items, n_item_features], optional
         metric : {"cosine", "dot"}, default "cosine"
@@ -904,8 +908,8 @@ class LightFM:
         biases : float32 [n_new_users]
         embeddings : float32 [n_new_users, no_components]
             As `get_user_representations` returns them, for ``recommend(user_representations=...)``.
-            (A user without interactions gets a row as a fit first draws it: small, so that the
-            items' biases decide. With ``softmax``, where lengths do not count, it is 0.)
+            A user without interactions gets a row as a fit first draws it: small, so that the
+            items' biases decide. With ``softmax``, where lengths do not count, it is 0.
 
         Raises
         ------

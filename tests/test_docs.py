@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -108,3 +111,21 @@ def test_examples(page, tmp_path, monkeypatch, capsys):
     assert output
     if page in CHECKS:
         CHECKS[page](output)
+
+
+@pytest.mark.slow
+def test_start_by_commands(tmp_path):
+    """Those of the first page, as they stand, in an empty folder."""
+    for module in ("click", "rich", "narwhals"):
+        pytest.importorskip(module)
+    page = (ROOT / "docs" / "start.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^\$ lightfm-clone (.*)", page.replace("\\\n", ""), re.MULTILINE)
+    outputs = []
+    for command in commands:
+        run = [sys.executable, "-m", "lightfm_clone", *shlex.split(command)]
+        ended = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert ended.returncode == 0, f"{command}\n{ended.stderr}"
+        outputs.append(ended.stdout)
+    known, of_two_clicks = (list_ for list_ in outputs if list_.count("\n") == 6)
+    assert "07497659" in known and "history" in of_two_clicks
+    assert (tmp_path / "lists.csv").stat().st_size > 100_000

@@ -566,7 +566,7 @@ class Dataset:
 
         See Also
         --------
-        user_feature_rows : rows for users who are not to be known, such as visitors.
+        user_feature_rows : Rows for users who are not to be known, such as visitors.
         """
         self._check_fitted()
         return feature_matrices.of_rows(data, self._users(), normalize)

@@ -439,8 +439,8 @@ class Recommender:
             Negative values lead to the long tail.
         diversity : float in [0, 1), default 0
             A dial: maximal marginal relevance on the item vectors, over the best max(10 k, 100).
-            (Carbonell and Goldstein, "The use of MMR, diversity-based reranking for reordering
-            documents and producing summaries", SIGIR 1998.)
+            See Carbonell and Goldstein, "The use of MMR, diversity-based reranking for reordering
+            documents and producing summaries", SIGIR 1998.
         num_threads : int or None, default None
 
         Returns
@@ -638,12 +638,14 @@ class Recommender:
         models : dict of name to model
             Not fitted: ``{"popular": Popularity(), "warp": LightFM(loss="warp")}``. Each is trained
             as `fit` trains, on a copy.
-        events, relevant, users, exclude, metrics, num_threads
+        events, relevant, users, exclude, metrics
             As in `evaluate`.
         k : int, default 10
             Length of the lists whose coverage, novelty and diversity are measured.
         epochs : int, default 10
             Of each model.
+        num_threads : int or None, default None
+            None uses all CPUs.
         verbose : bool, default False
             Show progress.
 
