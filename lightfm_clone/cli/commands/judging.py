@@ -8,7 +8,15 @@ from typing import Any
 
 import click
 
-from lightfm_clone import ItemNeighbours, LightFM, Popularity, Random, Recommender, WithNeighbours
+from lightfm_clone import (
+    ItemNeighbours,
+    LightFM,
+    MarkovChain,
+    Popularity,
+    Random,
+    Recommender,
+    WithNeighbours,
+)
 from lightfm_clone._model.losses import LOSSES
 from lightfm_clone.cli import settings as settings_of
 from lightfm_clone.cli import tables
@@ -114,8 +122,8 @@ def evaluate(
     "--against",
     metavar="NAME",
     multiple=True,
-    help="popular, random, neighbours, a loss of LightFM, such as bpr, or one with neighbours "
-    "beside it, such as softmax+neighbours.  [default: popular and neighbours]",
+    help="popular, random, neighbours, markov (what came next), a loss of LightFM, such as bpr, or "
+    "one with neighbours beside it, such as softmax+neighbours.  [default: popular and neighbours]",
 )
 @RELEVANT
 @_USERS
@@ -164,17 +172,16 @@ def compare(
 
 def _named(shop: Recommender, name: str) -> Any:
     """The model that a name of `--against` stands for."""
-    plain = {"popular": Popularity, "neighbours": ItemNeighbours}
+    plain = {"popular": Popularity, "neighbours": ItemNeighbours, "markov": MarkovChain}
     if name in plain:
         return plain[name]()
     if name == "random":
         return Random(0)
     loss, plus, beside = name.partition("+")
     if loss not in LOSSES or (plus and beside != "neighbours"):
-        names = (*plain, "random", *LOSSES, *(f"{one}+neighbours" for one in LOSSES))
+        names = ", ".join((*plain, "random", *LOSSES))
         raise click.BadParameter(
-            f"{name!r} is none of {', '.join(names[: 3 + len(LOSSES)])}, or a loss+neighbours",
-            param_hint="--against",
+            f"{name!r} is none of {names}, or a loss+neighbours", param_hint="--against"
         )
     own = unfitted(factors_of(shop.model_))
     size = own.no_components if isinstance(own, LightFM) else 32
