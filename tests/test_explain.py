@@ -333,5 +333,5 @@ def test_refused_features(hybrid):
         hybrid.explain(0, 1, **{**FEATURES, "item_features": np.ones((1, 7))})
     with pytest.raises(ValueError, match="not fitted yet"):
         LightFM().explain(0, 0)
-    with pytest.raises(TypeError, match="positional"):
+    with pytest.raises(TypeError, match="by their place"):
         hybrid.explain(0, 0, FEATURES["user_features"])

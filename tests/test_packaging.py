@@ -67,7 +67,11 @@ def test_the_citation_is_of_this_version():
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 FOR_CONTRIBUTORS = {"test", "docs", "lint"}
 # Where a module has another name than what is installed.
-BROUGHT_BY = {"sklearn": "scikit-learn", "prometheus_client": "prometheus-client"}
+BROUGHT_BY = {
+    "prometheus_client": "prometheus-client",
+    "sklearn": "scikit-learn",
+    "tomli_w": "tomli-w",
+}
 
 
 def asked_for() -> list[tuple[str, list[str]]]:

@@ -746,7 +746,7 @@ def test_bad_k(model, method, k):
 def test_bad_threads_and_positions(model, method):
     with pytest.raises(ValueError, match="^num_threads must be an integer >= 1, or None"):
         getattr(model, method)(0, num_threads=0)
-    with pytest.raises(TypeError, match="positional"):
+    with pytest.raises(TypeError, match="by their place"):
         getattr(model, method)(0, 3, None)
 
 
