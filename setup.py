@@ -52,10 +52,11 @@ FLAGS = {
     ],
     "msvc": ["/std:c++17", "/fp:precise"],
 }
-# Wheels shall be small. No kernel is faster at -O3 than at -O2, and the core, but for calls of
-# kernels, is Cython's code (docs/inside/packaging.md has the numbers).
-KERNELS_ARE = {"unix": ["-O1" if DEBUG or SANITIZE else "-O2"], "msvc": ["/O2"]}
-CORE_IS = {"unix": ["-O1" if DEBUG or SANITIZE else "-Os"], "msvc": ["/O2"]}
+# Wheels shall be small, and no hot loop slower for it. The kernels of the fastest level are built for
+# speed. Older processors get theirs without copies of whole loops; but what runs over an array in
+# registers has to be unrolled. Cython's own code is built for size (the end of _kernels.pxd).
+OPTIMISED = {"unix": ["-O1" if DEBUG or SANITIZE else "-O3"], "msvc": ["/O2"]}
+SMALLER = {"unix": ["-O1"] if DEBUG or SANITIZE else ["-O2", "-fpeel-loops"], "msvc": ["/O2"]}
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 OPENMP = {
     "unix": (["-fopenmp"], ["-fopenmp"]),
@@ -72,15 +73,17 @@ class BuildKernels(build_ext):
         compile_args, link_args = self.openmp_args(family)
         sanitizers = SANITIZERS if SANITIZE else []
         flags_of_all = FLAGS[family] + sanitizers + compile_args
-        ext.extra_compile_args = flags_of_all + CORE_IS[family]
+        ext.extra_compile_args = flags_of_all + OPTIMISED[family]
         ext.extra_link_args = sanitizers + link_args
         ext.define_macros += [(f"LFM_HAS_{name.upper()}", "1") for name in LEVELS]
+        fastest = [*LEVELS][-1]
         for name, flags in LEVELS.items():
+            optimised = OPTIMISED if name == fastest else SMALLER
             ext.extra_objects += self.compiler.compile(
                 [str(KERNELS / "isa.cpp")],
                 output_dir=str(Path(self.build_temp) / name),
                 macros=[("LFM_LEVEL", name)],
-                extra_postargs=flags_of_all + KERNELS_ARE[family] + flags[family],
+                extra_postargs=flags_of_all + optimised[family] + flags[family],
             )
         super().build_extension(ext)
 

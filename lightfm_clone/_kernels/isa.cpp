@@ -13,19 +13,20 @@
 namespace lfm {
 namespace {
 
-template <class Loss, class Schedule, bool L2>
+template <class Loss, class Schedule, class Lanes, bool L2>
 void train_block(const Problem& problem, float* scratch, Sums* sums, int64_t* position,
                  int64_t end) {
     int64_t i = *position;
-    Step<Schedule, L2> step(problem, scratch, sums, i);
+    Step<Schedule, Lanes, L2> step(problem, scratch, sums, i);
+    Reader<Lanes, L2>& reader = step;
     for (; i < end; ++i) {
         if (L2 && load_relaxed(&problem.scales->full)) break;
-        Loss::prefetch(step, i);
+        Loss::prefetch(reader, i);
         const Example example = read_example(problem, i);
         step.drop_identities(i);
         Rng rng(problem.seed, static_cast<uint64_t>(i));
         Entry entries[2];
-        const int n_entries = Loss::entries(step, example, rng, entries);
+        const int n_entries = Loss::entries(reader, example, rng, entries);
         if (!n_entries) continue;
         step.apply(entries, n_entries);
         if (L2 && step.scales_full()) {
@@ -40,16 +41,27 @@ void train_block(const Problem& problem, float* scratch, Sums* sums, int64_t* po
     *position = i;
 }
 
+bool has_l2(const Problem& problem) { return problem.users.alpha > 0 || problem.items.alpha > 0; }
+
 template <class Loss, class Schedule>
 BlockKernel with_l2(const Problem& problem) {
-    return problem.users.alpha > 0 || problem.items.alpha > 0 ? train_block<Loss, Schedule, true>
-                                                              : train_block<Loss, Schedule, false>;
+    return has_l2(problem) ? train_block<Loss, Schedule, AnyLanes<false>, true>
+                           : train_block<Loss, Schedule, AnyLanes<false>, false>;
+}
+
+template <class Loss>
+BlockKernel adagrad_of_short(const Problem& problem) {
+    if (has_l2(problem)) return train_block<Loss, Adagrad, AnyLanes<false>, true>;
+    return problem.lanes == 16 ? train_block<Loss, Adagrad, FixedLanes<16>, false>
+                               : train_block<Loss, Adagrad, AnyLanes<true>, false>;
 }
 
 template <class Loss>
 BlockKernel with_schedule(int schedule, const Problem& problem) {
     switch (schedule) {
-        case ADAGRAD: return with_l2<Loss, Adagrad>(problem);
+        case ADAGRAD:
+            if constexpr (Loss::IS_SHORT) return adagrad_of_short<Loss>(problem);
+            else return with_l2<Loss, Adagrad>(problem);
         case ADADELTA: return with_l2<Loss, Adadelta>(problem);
         default: return with_l2<Loss, Sgd>(problem);
     }
@@ -57,8 +69,7 @@ BlockKernel with_schedule(int schedule, const Problem& problem) {
 
 template <class Schedule>
 BlockKernel softmax_with_l2(const Problem& problem) {
-    return problem.users.alpha > 0 || problem.items.alpha > 0 ? softmax_block<Schedule, true>
-                                                              : softmax_block<Schedule, false>;
+    return has_l2(problem) ? softmax_block<Schedule, true> : softmax_block<Schedule, false>;
 }
 
 BlockKernel softmax_kernel(int schedule, const Problem& problem) {

@@ -48,6 +48,7 @@ struct Sigmoid {
 
 // Binary cross-entropy of the score, y = 1 for a positive value, else 0:   g = w (sigma(s) - y)
 struct Logistic {
+    static constexpr bool IS_SHORT = true;
     template <class S>
     static void prefetch(S& step, int64_t position) {
         prefetch_pair(step.problem, position);
@@ -73,6 +74,7 @@ struct Logistic {
 // uniformly drawn interaction, or drawn from an alias table. Where the user knows all of these, it
 // is one that they dislike.
 struct Bpr {
+    static constexpr bool IS_SHORT = true;
     // A user who knows nearly every popular item could make a draw take for ever.
     static constexpr int64_t MAX_DRAWS = 100000;
 
@@ -175,6 +177,7 @@ inline bool knows_everything(const S& step, int32_t user) {
 // Weston, Bengio and Usunier, "WSABIE: scaling up to large vocabulary image annotation",
 // IJCAI 2011: weighted approximate-rank pairwise hinge loss.
 struct Warp {
+    static constexpr bool IS_SHORT = false;
     template <class S>
     static void prefetch(S& step, int64_t position) {
         prefetch_pair(step.problem, position);
@@ -197,10 +200,11 @@ struct Warp {
 // RecSys 2013: the positive is the k-th best scored of n of the user's known items, drawn with
 // replacement (the worst of them when there are fewer than k); then as WARP.
 struct WarpKos {
+    static constexpr bool IS_SHORT = false;
     // The example's item plays no part. First where the user's known items are, then those that
     // are going to be drawn, then their rows.
     template <class S>
-    static void prefetch(S& step, int64_t position) {
+    LFM_NOINLINE static void prefetch(S& step, int64_t position) {
         const Problem& problem = step.problem;
         prefetch_side(problem, problem.users, &Example::user, position);
         prefetch_known(problem, position);
@@ -232,7 +236,7 @@ struct WarpKos {
     }
 
     template <class S>
-    static int entries(S& step, const Example& example, Rng& rng, Entry* out) {
+    LFM_NOINLINE static int entries(S& step, const Example& example, Rng& rng, Entry* out) {
         const Problem& problem = step.problem;
         if (n_known(problem.known, example.user) == 0) return 0;
         if (knows_everything(step, example.user)) return 0;
@@ -261,6 +265,7 @@ struct WarpKos {
 // Half the squared error of the score, for explicit ratings:   g = w (score - value)
 // The values have been centred: _core subtracts their mean, which a prediction adds again.
 struct Mse {
+    static constexpr bool IS_SHORT = false;
     template <class S>
     static void prefetch(S& step, int64_t position) {
         prefetch_pair(step.problem, position);

@@ -28,15 +28,16 @@ namespace {
 
 constexpr float BIAS_RATE = 0.01f;
 
-template <class Schedule, bool L2>
-class SoftmaxBlock {
+// All of it but the updates, which is the same for all schedules.
+template <bool L2>
+class SoftmaxGradient {
+  protected:
+    using Lanes = AnyLanes<false>;
     const Problem& problem;
+    Reader<Lanes, L2>& step;
 
-  public:
-    Step<Schedule, L2> step;
-
-    SoftmaxBlock(const Problem& p, float* scratch, const Sums* totals, int64_t position)
-        : problem(p), step(p, scratch, totals, position), lanes(p.lanes), n(p.n_negatives),
+    SoftmaxGradient(const Problem& p, float* scratch, Reader<Lanes, L2>& reader)
+        : problem(p), step(reader), lanes(p.lanes), n(p.n_negatives),
           padded(whole_panels(p.n_negatives)), row(odd_lines(p.lanes)), stride(odd_lines(padded)) {
         // The same places as in scratch_floats (interface.hpp).
         float* next = scratch + 5 * lanes;
@@ -59,32 +60,33 @@ class SoftmaxBlock {
         drawn = reinterpret_cast<uint32_t*>(take(problem.n_items / 32 + 1));
     }
 
-    // Trains on the positives among the examples [begin, end), at most MAX_EXAMPLES.
-    void train(int64_t begin, int64_t end) {
+    // Finds the gradients of the positives among the examples [begin, end), at most MAX_EXAMPLES.
+    LFM_NOINLINE void differentiate(int64_t begin, int64_t end) {
         step.drop_identities(begin);
         draw_negatives(begin);
         gather(begin, end);
-        if (n_examples) {
-            multiply({users, row, 1}, {panels, PANEL, int64_t{PANEL} * lanes}, n_examples, padded,
-                     problem.no_components, coefficients, stride);
-            for (int64_t j = 0; j < padded; ++j) sum_g[j] = 0.0f;
-            for (int e = 0; e < n_examples; ++e) {
-                if (e + LISTS_AHEAD < n_examples) prefetch_list(examples[e + LISTS_AHEAD].user);
-                differentiate(e);
-            }
-            multiply({coefficients, stride, 1}, {negatives, row, PANEL}, n_examples, lanes, n,
-                     user_sums, row);
-            multiply({coefficients, 1, stride}, {users, row, PANEL}, n, lanes, n_examples,
-                     negative_sums, row);
-            update();
+        if (!n_examples) return;
+        multiply({users, row, 1}, {panels, PANEL, int64_t{PANEL} * lanes}, n_examples, padded,
+                 problem.no_components, coefficients, stride);
+        for (int64_t j = 0; j < padded; ++j) sum_g[j] = 0.0f;
+        for (int e = 0; e < n_examples; ++e) {
+            if (e + LISTS_AHEAD < n_examples) prefetch_list(examples[e + LISTS_AHEAD].user);
+            differentiate(e);
         }
+        multiply({coefficients, stride, 1}, {negatives, row, PANEL}, n_examples, lanes, n,
+                 user_sums, row);
+        multiply({coefficients, 1, stride}, {users, row, PANEL}, n, lanes, n_examples,
+                 negative_sums, row);
+    }
+
+    // Leaves the places of items as they were.
+    void forget_negatives() {
         for (int32_t j = 0; j < n; ++j) {
             places[ids[j]] = 0;
             drawn[ids[j] / 32] = 0;
         }
     }
 
-  private:
     static constexpr int LISTS_AHEAD = 4;  // examples whose users' lists are asked for early
 
     const int lanes;
@@ -249,19 +251,62 @@ class SoftmaxBlock {
         return count;
     }
 
+    // x = (x - along * direction) * scale
+    void subtract_and_scale(float* x, float along, const float* direction, float scale) const {
+        for (int l = 0; l < lanes; l += Vec::N)
+            (subtract_product(Vec::load(x + l), Vec::all(along), Vec::load(direction + l)) *
+             Vec::all(scale))
+                .store(x + l);
+    }
+};
+
+template <class Schedule, bool L2>
+class SoftmaxBlock : SoftmaxGradient<L2> {
+    using Base = SoftmaxGradient<L2>;
+
+  public:
+    Step<Schedule, AnyLanes<false>, L2> step;
+
+    SoftmaxBlock(const Problem& p, float* scratch, const Sums* totals, int64_t position)
+        : Base(p, scratch, step), step(p, scratch, totals, position) {}
+
+    // Trains on the positives among the examples [begin, end), at most MAX_EXAMPLES.
+    void train(int64_t begin, int64_t end) {
+        Base::differentiate(begin, end);
+        if (n_examples) update();
+        Base::forget_negatives();
+    }
+
+  private:
+    using Base::examples;
+    using Base::ids;
+    using Base::lanes;
+    using Base::n;
+    using Base::n_examples;
+    using Base::negative_sums;
+    using Base::negatives;
+    using Base::norms;
+    using Base::positives;
+    using Base::problem;
+    using Base::row;
+    using Base::sum_g;
+    using Base::user_sums;
+    using Base::users;
+    using typename Base::BlockExample;
+
     void update() {
         // A block's matrices have pushed out what was read when it began.
         for (int32_t j = 0; j < n; ++j) {
-            if (j + ROWS_AHEAD < n) prefetch_all(problem.items, ids[j + ROWS_AHEAD]);
+            if (j + ROWS_AHEAD < n) Base::prefetch_all(problem.items, ids[j + ROWS_AHEAD]);
             if (sum_g[j] == 0.0f) continue;
             float *gradient = negative_sums + j * row, *negative = negatives + j * row;
-            subtract_and_scale(gradient, dot(gradient, negative, lanes), negative, norms[j]);
+            Base::subtract_and_scale(gradient, dot(gradient, negative, lanes), negative, norms[j]);
             step.update_item(ids[j], gradient, BIAS_RATE * sum_g[j]);
         }
         for (int e = 0; e < n_examples; ++e) {
             if (e + ROWS_AHEAD < n_examples) {
-                prefetch_all(problem.items, examples[e + ROWS_AHEAD].item);
-                prefetch_all(problem.users, examples[e + ROWS_AHEAD].user);
+                Base::prefetch_all(problem.items, examples[e + ROWS_AHEAD].item);
+                Base::prefetch_all(problem.users, examples[e + ROWS_AHEAD].user);
             }
             const BlockExample& example = examples[e];
             if (example.g == 0.0f) continue;
@@ -271,7 +316,7 @@ class SoftmaxBlock {
             for (int l = 0; l < lanes; l += Vec::N)
                 multiply_add(Vec::all(example.g), Vec::load(positive + l), Vec::load(user_sum + l))
                     .store(user_sum + l);
-            subtract_and_scale(user_sum, dot(user_sum, user, lanes), user, example.user_norm);
+            Base::subtract_and_scale(user_sum, dot(user_sum, user, lanes), user, example.user_norm);
             // The positive's direction is no longer needed: its gradient takes its place.
             for (int l = 0; l < lanes; l += Vec::N)
                 ((Vec::load(user + l) + Vec::all(-example.cosine) * Vec::load(positive + l)) *
@@ -282,14 +327,6 @@ class SoftmaxBlock {
             step.update_user(example.user, user_sum, 0.0f);
             step.grow_scales();
         }
-    }
-
-    // x = (x - along * direction) * scale
-    void subtract_and_scale(float* x, float along, const float* direction, float scale) const {
-        for (int l = 0; l < lanes; l += Vec::N)
-            (subtract_product(Vec::load(x + l), Vec::all(along), Vec::load(direction + l)) *
-             Vec::all(scale))
-                .store(x + l);
     }
 };
 

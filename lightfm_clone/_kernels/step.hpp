@@ -80,14 +80,15 @@ inline int32_t draw_disliked(const Problem& problem, int32_t user, Rng& rng) {
     return draw_any_disliked(problem, user, rng);
 }
 
-template <class Schedule, bool L2>
-class Step {
+// What an example reads: sums, scores, draws. It is the same for all schedules, and so are the losses.
+template <class Lanes, bool L2>
+class Reader {
   public:
     const Problem& problem;
     Sums sums;
 
-    Step(const Problem& p, float* scratch, const Sums* totals, int64_t position)
-        : problem(p), sums(*totals), lanes(p.lanes), schedule(p, position), user_vector(scratch),
+    Reader(const Problem& p, float* scratch, const Sums* totals)
+        : problem(p), sums(*totals), lanes(p.lanes), user_vector(scratch),
           user_direction(scratch + lanes), item_buffers(scratch + 2 * lanes),
           bias_lane(scratch + 4 * lanes), kos(scratch + 5 * lanes) {
         for (int l = 0; l < lanes; ++l) bias_lane[l] = 0.0f;
@@ -215,27 +216,6 @@ class Step {
         probability = 1.0;
     }
 
-    // Hogwild (Niu, Recht, Re and Wright, NIPS 2011): threads update shared rows without locks.
-    // A lost update costs less than waiting would, because two examples rarely share a row.
-    LFM_NOINLINE void apply(const Entry* entries, int n_entries) {
-        const float s = item_scale(), user_bias_gradient = entries[n_entries - 1].coefficient;
-        for (int l = 0; l < lanes; l += Vec::N) {
-            Vec direction = Vec::all(0.0f);
-            for (int e = 0; e < n_entries; ++e)
-                direction =
-                    multiply_add(Vec::all(entries[e].coefficient * s),
-                                 Vec::load(entries[e].representation.vector + l), direction);
-            with_bias_lane(direction, user_bias_gradient, l).store(user_direction + l);
-        }
-
-        begin_update();
-        for (int e = 0; e < n_entries; ++e)
-            update(problem.items, entries[e].item, entries[e].coefficient, user_vector,
-                   entries[e].coefficient);
-        update(problem.users, user, 1.0f, user_direction, user_bias_gradient);
-        grow_scales();
-    }
-
     // Between these two lie the updates of one example.
     void begin_update() {
         local_rates = 0.0;
@@ -269,17 +249,6 @@ class Step {
             (Vec::all(*inverse_norm) * Vec::load(out + l)).store(out + l);
     }
 
-    // Steps along a gradient of all lanes, whose bias's lane is 0, and of the bias.
-    LFM_INLINE void update_item(int32_t item, float* gradient, float bias_gradient) {
-        if (bias_in_row()) gradient[problem.no_components] = bias_gradient;
-        update(problem.items, item, 1.0f, gradient, bias_gradient);
-    }
-
-    LFM_INLINE void update_user(int32_t id, float* gradient, float bias_gradient) {
-        if (bias_in_row()) gradient[problem.no_components] = bias_gradient;
-        update(problem.users, id, 1.0f, gradient, bias_gradient);
-    }
-
     bool scales_full() const {
         return user_base * user_growth > SCALE_LIMIT || item_base * item_growth > SCALE_LIMIT;
     }
@@ -294,13 +263,12 @@ class Step {
         item_total *= item_growth;
     }
 
-  private:
+  protected:
     static constexpr uint64_t DROPOUT = 0x2545F4914F6CDD1Dull;
     // The moving average of an example's tries is over about 16 examples, and limited.
     static constexpr float AVERAGED = 1.0f / 16.0f, MAX_PREFETCHED = 16.0f;
 
-    const int lanes;
-    Schedule schedule;
+    const Lanes lanes;
     float* user_vector;
     float* user_direction;
     float* item_buffers;
@@ -353,6 +321,76 @@ class Step {
 
     float user_scale() const { return L2 ? static_cast<float>(user_base * user_growth) : 1.0f; }
     float item_scale() const { return L2 ? static_cast<float>(item_base * item_growth) : 1.0f; }
+};
+
+// An example's update, on top of what it reads.
+template <class Schedule, class Lanes, bool L2>
+class Step : public Reader<Lanes, L2> {
+    using Base = Reader<Lanes, L2>;
+
+  public:
+    using Base::begin_update;
+    using Base::grow_scales;
+    using Base::problem;
+    using Base::sums;
+
+    Step(const Problem& p, float* scratch, const Sums* totals, int64_t position)
+        : Base(p, scratch, totals), schedule(p, position) {}
+
+    // Hogwild (Niu, Recht, Re and Wright, NIPS 2011): threads update shared rows without locks.
+    // A lost update costs less than waiting would, because two examples rarely share a row.
+    LFM_INLINE void apply(const Entry* entries, int n_entries) {
+        if (Lanes::IS_SHORT) apply_in_place(entries, n_entries);
+        else apply_by_call(entries, n_entries);
+    }
+
+    // Steps along a gradient of all lanes, whose bias's lane is 0, and of the bias.
+    LFM_INLINE void update_item(int32_t item, float* gradient, float bias_gradient) {
+        if (bias_in_row()) gradient[problem.no_components] = bias_gradient;
+        update(problem.items, item, 1.0f, gradient, bias_gradient);
+    }
+
+    LFM_INLINE void update_user(int32_t id, float* gradient, float bias_gradient) {
+        if (bias_in_row()) gradient[problem.no_components] = bias_gradient;
+        update(problem.users, id, 1.0f, gradient, bias_gradient);
+    }
+
+  private:
+    using Base::bias_in_row;
+    using Base::is_whole;
+    using Base::item_scale;
+    using Base::lanes;
+    using Base::local_rates;
+    using Base::n_touched;
+    using Base::user;
+    using Base::user_direction;
+    using Base::user_vector;
+    using Base::with_bias_lane;
+
+    Schedule schedule;
+
+    LFM_INLINE void apply_in_place(const Entry* entries, int n_entries) {
+        const float s = item_scale(), user_bias_gradient = entries[n_entries - 1].coefficient;
+        for (int l = 0; l < lanes; l += Vec::N) {
+            Vec direction = Vec::all(0.0f);
+            for (int e = 0; e < n_entries; ++e)
+                direction =
+                    multiply_add(Vec::all(entries[e].coefficient * s),
+                                 Vec::load(entries[e].representation.vector + l), direction);
+            with_bias_lane(direction, user_bias_gradient, l).store(user_direction + l);
+        }
+
+        begin_update();
+        for (int e = 0; e < n_entries; ++e)
+            update(problem.items, entries[e].item, entries[e].coefficient, user_vector,
+                   entries[e].coefficient);
+        update(problem.users, user, 1.0f, user_direction, user_bias_gradient);
+        grow_scales();
+    }
+
+    LFM_NOINLINE void apply_by_call(const Entry* entries, int n_entries) {
+        apply_in_place(entries, n_entries);
+    }
 
     // Steps the parameters of every feature of `row` that the example has along coefficient * direction.
     LFM_INLINE void update(const Side& side, int32_t row, float coefficient, const float* direction,
