@@ -19,6 +19,14 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["run"]:
         return _run(arguments[1:])
     try:
+        return _command_line(arguments)
+    except KeyboardInterrupt:  # while packages are imported; later it is answered there
+        print("\nInterrupted; nothing was written.", file=sys.stderr)
+        return 130
+
+
+def _command_line(arguments: list[str]) -> int:
+    try:
         needs("cli", "the command line", "click", "rich", "tomli_w", "narwhals", "pyarrow")
     except ImportError as error:
         print(f"Error: {error}\nwithout it there is\n{USAGE}", file=sys.stderr)

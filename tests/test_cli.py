@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from lightfm_clone import Recommender, WithNeighbours
 from lightfm_clone.cli import main as cli
+from lightfm_clone.cli.settings import in_flags
 from lightfm_clone.data import between
 
 pa = pytest.importorskip("pyarrow")
@@ -79,6 +80,35 @@ def test_inspect_says_what_a_fit_would(run, shop):
         [],
         ["shop.rec.toml"],
     )
+
+
+def test_what_is_proposed_can_be_typed(run, shop, tmp_path):
+    """Remedies name flags, not Python, and what they name is taken."""
+    items = tmp_path / "items.csv"
+    rows = [f"{n},{n % 2}a|b{n % 3},name {n}" for n in range(60)]
+    items.write_text("\n".join(["itemid,the tags,name", *rows]), encoding="utf-8")
+    events = [shop / "events.csv", *NAMES, *KINDS, "--items", items]
+    done = run("inspect", *events)
+    assert "columns=" not in done.out and "--duplicates says" in done.out
+    proposed = re.findall(r"--column (?!NAME)('.*?'|[^\s;]+)", done.out)
+    assert proposed == ["'the tags=split:|'", "name=none"]
+    flags = [f"--column={word}" for text in proposed for word in shlex.split(text)]
+    assert "texts split at '|'" in run("inspect", *events, *flags).out
+
+
+@pytest.mark.parametrize(
+    ("said", "flags"),
+    [
+        ("leave it out: columns={'a': None}", "leave it out: --column a=none"),
+        ("columns={\"it's\": split(';')}", "--column 'it'\"'\"'s=split:;'"),
+        ("columns={'p': bins(10)}, which", "--column p=bins:10, which"),
+        ("columns={'c d': 'category'}", "--column 'c d=category'"),
+        ("duplicates= says", "--duplicates says"),
+        ("nothing to do", "nothing to do"),
+    ],
+)
+def test_python_in_flags(said, flags):
+    assert in_flags(said) == flags
 
 
 def test_ids_that_nobody_named(run, shop):

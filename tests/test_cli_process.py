@@ -280,3 +280,22 @@ def test_serve_until_interrupted(model):
         said, _ = process.communicate(timeout=30)
     assert process.returncode == 0, said
     assert b"Traceback" not in said
+
+
+def test_interrupted_before_there_is_a_command_line(run, monkeypatch):
+    def needs(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lightfm_clone.__main__.needs", needs)
+    done = run("info")
+    assert done.code == 130 and done.err.strip() == "Interrupted; nothing was written."
+
+
+def test_a_port_that_is_taken(run, model):
+    pytest.importorskip("lightfm_clone.server")
+    pytest.importorskip("uvicorn")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = run("serve", model, "--port", port)
+    assert done.code == 1
+    assert f"Error: cannot listen on 127.0.0.1:{port}" in done.err and "Traceback" not in done.err

@@ -126,6 +126,35 @@ def test_start_by_commands(tmp_path):
         ended = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=120)
         assert ended.returncode == 0, f"{command}\n{ended.stderr}"
         outputs.append(ended.stdout)
+    head, _, popular, difference, *_ = outputs[
+        commands.index("compare my.rec --against popular")
+    ].splitlines()
+    found = difference.split()[1 + head.split().index("ndcg@10")]
+    assert "popular" in popular and found.startswith("-") and found.endswith("*"), found
     known, of_two_clicks = (list_ for list_ in outputs if list_.count("\n") == 6)
     assert "07497659" in known and "history" in of_two_clicks
     assert (tmp_path / "lists.csv").stat().st_size > 100_000
+
+
+def test_start_from_a_spreadsheet(tmp_path, monkeypatch):
+    """The lines for semicolons, other letters and dates make a table that can be trained on."""
+    for module in ("pandas", "pyarrow", "narwhals"):
+        pytest.importorskip(module)
+    from lightfm_clone import Recommender
+
+    monkeypatch.chdir(tmp_path)
+    rows = [f"00{n % 4};Käse {n % 9};{1 + n}.12.2024 10:30;2,5" for n in range(20)]
+    Path("orders.csv").write_text("\n".join(["Kunde;Buch;Datum;Menge", *rows]), encoding="cp1252")
+    page = (ROOT / "docs" / "start.md").read_text(encoding="utf-8")
+    exec(re.search(r"```py\n(.*?)```", page, re.DOTALL)[1], {})
+    shop = Recommender().fit(
+        "orders.parquet",
+        user="Kunde",
+        item="Buch",
+        timestamp="Datum",
+        weight="Menge",
+        verbose=False,
+    )
+    assert shop.report_.n_rows == shop.report_.n_events == 20
+    assert str(shop.report_.period[0]).startswith("2024-12-01")
+    assert "Käse 3" in shop.recommend(["003"], k=9, exclude=None)["item"].to_list()

@@ -121,6 +121,18 @@ def test_search_by_keyboard(shop, url):
         assert visit.problems == []
 
 
+def test_enter_opens_the_only_one(shop, url):
+    user = str(shop.recommend(k=1)["user"][0])
+    with visits() as visit:
+        page = visit.page
+        page.goto(url)
+        page.get_by_role("searchbox").fill(user)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".dials")
+        assert user in page.locator("h2").first.inner_text()
+        assert visit.problems == []
+
+
 def test_what_cannot_be_shown_is_said(url):
     with visits() as visit:
         for address, said in (

@@ -95,7 +95,8 @@ def test_code_can_be_copied(site):
         block = page.locator("div.highlight").first
         block.hover()
         block.locator("button.copybtn").click()
-        assert page.evaluate("navigator.clipboard.readText()") == 'pip install "lightfm-clone[all]"'
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert copied == 'pip install "lightfm-clone[all]" pandas'
         assert not visit.problems
 
 

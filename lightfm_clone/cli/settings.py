@@ -7,7 +7,10 @@ that a run from it is the same run.
 
 from __future__ import annotations
 
+import ast
 import os
+import re
+import shlex
 import sys
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -453,6 +456,28 @@ _RULES: dict[str, Callable[[str], rules.Rule]] = {
     "scaled": rules.scaled,
     "cross": lambda text: rules.cross(*text.split(",")),
 }
+
+
+# Of `RULES`, those that reports propose, as they stand in Python.
+_IN_PYTHON = re.compile(
+    r"columns=\{(?P<column>.+?): "
+    r"(?:(?P<none>None)|'(?P<short>category)'|split\((?P<split>.+?)\)|bins\((?P<bins>\d+)\))\}"
+)
+
+
+def in_flags(text: str) -> str:
+    """What a report proposes, in the words of the command line."""
+
+    def flag(found: re.Match[str]) -> str:
+        column, name = str(ast.literal_eval(found["column"])), str(found.lastgroup)
+        value = found[name]
+        if name in _RULES:
+            rule = f"{name}:{ast.literal_eval(value)}"
+        else:
+            rule = value.lower()
+        return f"--column {shlex.quote(f'{column}={rule}')}"
+
+    return _IN_PYTHON.sub(flag, text).replace("duplicates= ", "--duplicates ")
 
 
 # ---- flags ---------------------------------------------------------------------------------------

@@ -146,7 +146,9 @@ def _of_path(
         if suffix in _SEPARATORS:
             remedy = (
                 "a first line has the names of the columns, fields that hold a separator or a "
-                "quotation mark are in quotation marks, and the encoding is UTF-8"
+                "quotation mark are in quotation marks, and the encoding is UTF-8; what a "
+                "spreadsheet wrote otherwise, pandas.read_csv(..., sep=';', encoding='cp1252') "
+                "reads: pass the table, or save it as Parquet"
             )
         raise ValueError(f"{argument} cannot be read from {path!r}: {error}; {remedy}") from error
 
@@ -158,7 +160,8 @@ def _advice_on_separator(names: list[Hashable], suffix: str) -> str:
         return ""
     return (
         f", which {found!r} seems to separate, not {_SEPARATORS[suffix]!r}; read it with "
-        f"pandas.read_csv(..., sep={found!r}, dtype={{ids: str}}) and pass the table"
+        f"pandas.read_csv(..., sep={found!r}, dtype={{ids: str}}), and pass the table or save it "
+        "as Parquet"
     )
 
 

@@ -46,8 +46,14 @@ def run(path: Path, host: str, port: int, **options: Any) -> None:
             "served; set a token",
             host,
         )
-    with suppress(KeyboardInterrupt):  # which comes again when all is answered
-        uvicorn.Server(config).run()
+    try:
+        with suppress(KeyboardInterrupt):  # which comes again when all is answered
+            uvicorn.Server(config).run()
+    except SystemExit as ended:  # uvicorn has logged why
+        raise OSError(
+            f"cannot listen on {host}:{port}, as said above; if something else does, take another "
+            "port, or 0 for any that is free"
+        ) from ended
 
 
 def is_loopback(host: str) -> bool:

@@ -18,7 +18,7 @@ from lightfm_clone._version import __version__
 from lightfm_clone.cli import tables
 from lightfm_clone.cli.commands.training import sizes, summary
 from lightfm_clone.cli.options import command, unless_given, with_settings
-from lightfm_clone.cli.settings import Settings
+from lightfm_clone.cli.settings import Settings, in_flags
 from lightfm_clone.cli.show import Show
 from lightfm_clone.datasets import synthetic_shop
 
@@ -68,10 +68,7 @@ def inspect(show: Show, events: str | None, settings: Settings) -> None:
     report = shop.report_
     assert report is not None
     became = {
-        side: {
-            str(column): words.partition("; to change it")[0]  # which says how in Python
-            for column, words in encoder.decisions_.items()
-        }
+        side: {str(column): _without_python(words) for column, words in encoder.decisions_.items()}
         for side, encoder in (("users", shop.user_encoder_), ("items", shop.item_encoder_))
         if encoder is not None
     }
@@ -81,7 +78,7 @@ def inspect(show: Show, events: str | None, settings: Settings) -> None:
     lines = [summary(report)]
     for note in report.findings:
         if note.severity != "warning":
-            lines += [f"- {note.where}: {note.what}", f"  {note.remedy}"]
+            lines += [f"- {note.where}: {note.what}", f"  {in_flags(note.remedy)}"]
     for side, columns in became.items():
         width = max(map(len, columns), default=0)
         lines += ["", f"columns of {side}"]
@@ -89,6 +86,11 @@ def inspect(show: Show, events: str | None, settings: Settings) -> None:
     if became:
         lines += ["", "--column NAME=RULE makes something else of a column"]
     show.result("\n".join(lines), None)
+
+
+def _without_python(words: str) -> str:
+    """What became of a column, without how to change it in Python."""
+    return words.partition("; to change it, columns=")[0]
 
 
 @command(
@@ -193,7 +195,7 @@ def info(show: Show, model: str | None) -> None:
         shop = Recommender.load(model)
         n_users, n_items = shop.pairs_.shape
         show.result(
-            str(shop),
+            "\n".join(map(_without_python, str(shop).splitlines())),
             {
                 "model": repr(shop.model),
                 "users": n_users,

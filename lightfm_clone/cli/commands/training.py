@@ -11,7 +11,7 @@ from lightfm_clone import Recommender
 from lightfm_clone.callbacks import EarlyStopping
 from lightfm_clone.cli import tables
 from lightfm_clone.cli.options import MODEL, command, unless_given, with_settings
-from lightfm_clone.cli.settings import Settings
+from lightfm_clone.cli.settings import Settings, in_flags
 from lightfm_clone.cli.show import Show
 from lightfm_clone.data import sources
 from lightfm_clone.persistence.files import replace_when_whole
@@ -26,7 +26,7 @@ from lightfm_clone.recommender.report import DataReport
     lightfm-clone train events.csv --user visitorid --item itemid --timestamp timestamp
       --event event --event-weight view=1 --event-weight transaction=10
       --items products.csv --column 'tags=split:|' --column price=bins:5
-      --loss softmax --neighbours --test-share 0.2 -o shop.rec
+      --loss softmax --temperature 0.2 --neighbours --test-share 0.2 -o shop.rec
     lightfm-clone train ml-1m.zip --early-stopping --epochs 100 -o films.rec
     lightfm-clone train --config shop.rec.toml
     """,
@@ -108,7 +108,8 @@ def save(shop: Recommender, output: str, settings: Settings) -> None:
 
 def summary(report: DataReport) -> str:
     """What a report says of sizes, and its warnings."""
-    return "\n".join(line for line in str(report).splitlines() if "report_.to_frame()" not in line)
+    lines = (line for line in str(report).splitlines() if "report_.to_frame()" not in line)
+    return in_flags("\n".join(lines))
 
 
 def sizes(report: DataReport) -> dict[str, Any]:

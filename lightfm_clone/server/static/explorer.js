@@ -287,7 +287,7 @@ function dialsFor(changed) {
 
 // ---- search -------------------------------------------------------------------------------------
 
-async function search() {
+async function search(entered) {
   const text = get("text").value.trim();
   const of = new FormData(get("search")).get("of");
   if (!text) return;
@@ -295,9 +295,11 @@ async function search() {
   await saying(async () => {
     const { found } = await ask("v1/search", { text, of, k: 30 });
     if (mine !== turn) return;
+    const kind = of === "users" ? "user" : "item";
+    if (entered && found.length === 1) return go(kind, found[0][kind]);
     const rows = found.map((one) => {
-      const id = of === "users" ? one.user : one.item;
-      const texts = [link(of === "users" ? "user" : "item", id, String(one.title ?? id))];
+      const id = one[kind];
+      const texts = [link(kind, id, String(one.title ?? id))];
       if (one.title != null) texts.push(" ", element("small", {}, String(id)));
       return element("li", {}, element("span", { class: "name" }, ...texts));
     });
@@ -311,11 +313,12 @@ async function search() {
 let typing = 0;
 get("search").addEventListener("input", () => {
   clearTimeout(typing);
-  typing = setTimeout(search, 150);
+  typing = setTimeout(search, 150, false);
 });
 get("search").addEventListener("submit", (event) => {
   event.preventDefault();
-  search();
+  clearTimeout(typing);
+  search(true);
 });
 
 // ---- the address --------------------------------------------------------------------------------
