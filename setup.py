@@ -52,9 +52,9 @@ FLAGS = {
     ],
     "msvc": ["/std:c++17", "/fp:precise"],
 }
-# Wheels shall be small, and no hot loop slower for it. The kernels of the fastest level are built for
-# speed. Older processors get theirs without copies of whole loops; but what runs over an array in
-# registers has to be unrolled. Cython's own code is built for size (the end of _kernels.pxd).
+# Wheels shall be small, and no hot loop slower for it. The kernels of the fastest level are built
+# for speed. Older processors get theirs without copies of whole loops, but what runs over an array
+# in registers has to be unrolled. Cython's own code is built for size (the end of _kernels.pxd).
 OPTIMISED = {"unix": ["-O1" if DEBUG or SANITIZE else "-O3"], "msvc": ["/O2"]}
 SMALLER = {"unix": ["-O1"] if DEBUG or SANITIZE else ["-O2", "-fpeel-loops"], "msvc": ["/O2"]}
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]

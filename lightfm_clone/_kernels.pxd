@@ -344,8 +344,8 @@ cdef extern from "_kernels/ids.hpp" namespace "lfm":
                     int32_t* row, int32_t* col, double* weights) except -1
 
 
-# What follows in the C++ file is Cython's own code, which calls the kernels and is no faster at -O3,
-# but half as large again.
+# What follows in the C++ file is Cython's own code. It calls the kernels, is no faster at -O3, and
+# would be half as large again.
 cdef extern from *:
     """
     #if defined(__GNUC__) && !defined(__clang__)
