@@ -307,6 +307,22 @@ def test_models(of, with_tables, path):
     assert len(page.headings) == 10 + 3
 
 
+@pytest.mark.parametrize(
+    ("given", "seed"),
+    [(7, "7"), (np.int64(7), "7"), (np.random.RandomState(7), "a generator"), (None, "None")],
+)
+def test_settings_are_those_of_the_training(given, seed, path):
+    model = LightFM(8, loss="softmax", random_state=given)
+    for shop, prefix in (
+        (fitted(PAST, model), ""),
+        (fitted(PAST, WithNeighbours(model)), "LightFM: "),
+    ):
+        told = made(shop, path, models={}, n_people=0).column("The model", 1)
+        assert told[f"{prefix}random_state"] == seed
+        assert told[f"{prefix}learning_schedule"] == "sgd"  # of the softmax by default
+        assert told[f"{prefix}learning_rate"] == "0.1"
+
+
 def test_a_recommender_from_a_file(shop, path):
     shop.save(path)
     page = made(Recommender.load(path), path, models={})
