@@ -394,6 +394,15 @@ def test_colours(shop, path, colour_by):
     assert sum(int(row[1].replace(",", "")) for row in rows) == len(shop.item_ids_)
 
 
+@pytest.mark.parametrize("n_values", [3, 40])
+def test_a_column_of_whole_numbers(n_values, path):
+    rows = pd.DataFrame(PRODUCTS)
+    shop = fitted(PAST, items=rows.assign(year=1980 + np.arange(len(rows)) % n_values))
+    page = made(shop, path, models={}, colour_by="year", label="year", n_people=0)
+    names = list(page.column("Where the groups lie", 1))
+    assert sorted(names) == ["1980", "1981", "1982"] if n_values == 3 else len(names) == 4
+
+
 def test_equal_inputs_make_equal_bytes(shop, tmp_path):
     pages = [tmp_path / name for name in ("one.html", "two.html", "other.html")]
     before = dict(rcParams)
