@@ -16,6 +16,7 @@ from shops import LATER, PAST, PRODUCTS, VISITORS, fitted, model, pd, small
 from lightfm_clone import (
     ItemNeighbours,
     LightFM,
+    MarkovChain,
     Popularity,
     Random,
     Recommender,
@@ -280,6 +281,7 @@ KINDS_OF_MODELS = {
     "neighbours beside": lambda: WithNeighbours(model(loss="softmax")),
     "Popularity": Popularity,
     "ItemNeighbours": ItemNeighbours,
+    "MarkovChain": MarkovChain,
     "Random": lambda: Random(random_state=0),
     "one component": lambda: model(no_components=1),
 }
@@ -299,7 +301,7 @@ def test_models(of, with_tables, path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         page = made(shop, path, models={"popular": Popularity()}, n_people=3)
-    is_baseline = of in ("Popularity", "ItemNeighbours", "Random")
+    is_baseline = of in ("Popularity", "ItemNeighbours", "MarkovChain", "Random")
     assert ("has no vectors of items" in page.text) == is_baseline
     assert ("is not trained in epochs" in page.text) == is_baseline
     assert ("order of its lists" in page.text) == (of == "mse")
