@@ -16,6 +16,7 @@ from shops import LATER, PAST, PRODUCTS, VISITORS, fitted, model, pd, small
 from lightfm_clone import (
     ItemNeighbours,
     LightFM,
+    MarkovChain,
     Popularity,
     Random,
     Recommender,
@@ -280,6 +281,7 @@ KINDS_OF_MODELS = {
     "neighbours beside": lambda: WithNeighbours(model(loss="softmax")),
     "Popularity": Popularity,
     "ItemNeighbours": ItemNeighbours,
+    "MarkovChain": MarkovChain,
     "Random": lambda: Random(random_state=0),
     "one component": lambda: model(no_components=1),
 }
@@ -299,12 +301,28 @@ def test_models(of, with_tables, path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         page = made(shop, path, models={"popular": Popularity()}, n_people=3)
-    is_baseline = of in ("Popularity", "ItemNeighbours", "Random")
+    is_baseline = of in ("Popularity", "ItemNeighbours", "MarkovChain", "Random")
     assert ("has no vectors of items" in page.text) == is_baseline
     assert ("is not trained in epochs" in page.text) == is_baseline
     assert ("order of its lists" in page.text) == (of == "mse")
     assert ("What became of the columns of items" in page.tables) == with_tables
     assert len(page.headings) == 10 + 3
+
+
+@pytest.mark.parametrize(
+    ("given", "seed"),
+    [(7, "7"), (np.int64(7), "7"), (np.random.RandomState(7), "a generator"), (None, "None")],
+)
+def test_settings_are_those_of_the_training(given, seed, path):
+    model = LightFM(8, loss="softmax", random_state=given)
+    for shop, prefix in (
+        (fitted(PAST, model), ""),
+        (fitted(PAST, WithNeighbours(model)), "LightFM: "),
+    ):
+        told = made(shop, path, models={}, n_people=0).column("The model", 1)
+        assert told[f"{prefix}random_state"] == seed
+        assert told[f"{prefix}learning_schedule"] == "sgd"  # of the softmax by default
+        assert told[f"{prefix}learning_rate"] == "0.1"
 
 
 def test_a_recommender_from_a_file(shop, path):
@@ -376,6 +394,15 @@ def test_colours(shop, path, colour_by):
     rows = page.tables["Where the groups lie"][1:]
     assert 2 <= len(rows) <= 7
     assert sum(int(row[1].replace(",", "")) for row in rows) == len(shop.item_ids_)
+
+
+@pytest.mark.parametrize("n_values", [3, 40])
+def test_a_column_of_whole_numbers(n_values, path):
+    rows = pd.DataFrame(PRODUCTS)
+    shop = fitted(PAST, items=rows.assign(year=1980 + np.arange(len(rows)) % n_values))
+    page = made(shop, path, models={}, colour_by="year", label="year", n_people=0)
+    names = list(page.column("Where the groups lie", 1))
+    assert sorted(names) == ["1980", "1981", "1982"] if n_values == 3 else len(names) == 4
 
 
 def test_equal_inputs_make_equal_bytes(shop, tmp_path):

@@ -153,5 +153,5 @@ figure.tight_layout()
 # measure it as here.
 #
 # A word on leakage: machines are left out by the whole log here, which changes nothing for people.
-# All else is counted before the cut. Had the rows been split at random, recency would have been
-# counted to the end of the log, and the AUC would have been near 1.
+# All else is counted before the cut. Had recency been counted to the end of the log, as it is where
+# one table of people is split at random, it would have been the label itself, with an AUC of 1.

@@ -79,13 +79,13 @@ def search(train, validation, test, seed):
 # %%
 # The search
 # ----------
-# For each third: search, then train the winner on training and validation set together, and look
+# For each fold: search, then train the winner on training and validation set together, and look
 # at the test set. Beside it the defaults, popularity, and one change that needs no search:
 # another loss, with the settings that the guide uses throughout.
 
 trials, finals = [], defaultdict(list)
 for fold, (rest, test) in enumerate(k_fold(films.interactions, n_splits=N_FOLDS, random_state=0)):
-    # A half of the rest is as large as the test set.
+    # A quarter of the rest is as large as the test set.
     train, validation = random_train_test_split(rest, test_percentage=0.25, random_state=fold)
     best, values = search(train, validation, test, seed=fold)
     trials.append(np.swapaxes(values, 0, 1))  # [2, trials, people]

@@ -117,7 +117,8 @@ def frequent(counted: Counted, length: int, k: int) -> tuple[Numbers, Numbers, N
     comes[counted.sessions.begins] = True
     places = np.flatnonzero(comes)
     items, session = items[places], counted.session_of[places]
-    starts = np.flatnonzero(session[length - 1 :] == session[: len(session) - length + 1])
+    n_starts = max(len(session) - length + 1, 0)
+    starts = np.flatnonzero(session[length - 1 :] == session[:n_starts])
     # A number for each way, in the order of the ways: all its items as digits, while they fit.
     ways = items[starts].astype(np.int64)
     most = n

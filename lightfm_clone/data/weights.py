@@ -16,7 +16,7 @@ def activity_weights(interactions: Interactions, power: float = 0.5) -> sp.coo_m
     A loss counts interactions, while most metrics are means over users. With weights of
     n_u^(-1/2), where n_u is how many interactions the user has, the two come nearer to each other.
     It pays where users differ in how much they do (MovieLens 1M), and does nothing where all have
-    about as many (Last.fm); docs/guide/losses.md has numbers.
+    about as many (Last.fm); docs/guide/choosing-a-loss.md has numbers.
 
     Parameters
     ----------

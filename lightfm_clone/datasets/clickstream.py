@@ -108,7 +108,7 @@ def synthetic_clickstream(
       drawn from a Dirichlet distribution around that of the segment, which gives 0.7 to two genres.
     - On each day a person has one session or none, by chance. The rate is that of the segment (15
       to 35 %) times one of their own (gamma, of mean 1). Sessions begin around an hour that depends
-      on the segment, and end before five hours are over.
+      on the segment; after five hours, or 30 plays, no further play begins.
     - 15 to 45 % of the people of a segment leave, at a time between 30 and 90 % of the log, and get
       rare in the 21 days before, linearly. They never come back.
     - A session starts with an item by taste: a genre of the person's taste, then one of its items

@@ -6,6 +6,8 @@ import pathlib
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from lightfm_clone._checks import (
     check_k,
     check_num_threads,
@@ -143,9 +145,10 @@ def report(
         raise TypeError(f"title must be a text, got {title!r}")
     random = check_random_state(random_state)
     now = recommender._now()
+    nothing = np.empty(0, np.intp)
     for name, column in (("label", label), ("colour_by", colour_by)):
         if column is not None:
-            columns_of(now, name).first(column, [], name)  # which refuses what is not there
+            columns_of(now, name).first(column, nothing, name)  # which refuses what is not there
     models = _checked(_baselines(now.model_) if models is None else models)
 
     asked = {

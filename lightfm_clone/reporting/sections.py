@@ -12,10 +12,11 @@ import scipy
 
 from lightfm_clone import plots
 from lightfm_clone._checks import is_integer
+from lightfm_clone._model import parameters
 from lightfm_clone._version import __version__
 from lightfm_clone.evaluation import Difference, Evaluation
 from lightfm_clone.evaluation.results import parts as with_groups
-from lightfm_clone.recommender import fitting
+from lightfm_clone.lightfm import LightFM
 from lightfm_clone.recommender.events import predicts_values
 from lightfm_clone.recommender.with_neighbours import WithNeighbours
 from lightfm_clone.reporting import charts
@@ -423,7 +424,7 @@ def _settings(title: str, values: Mapping[str, Any]) -> Table:
 
 
 def _parameters(model: Any) -> dict[str, Any]:
-    """The class of a model, and its parameters as they were at the start."""
+    """The class of a model, and the parameters that it was trained with."""
     found: dict[str, Any] = {"model": type(model).__name__}
     if isinstance(model, WithNeighbours):
         for part in (model.model, model.neighbours):
@@ -432,7 +433,11 @@ def _parameters(model: Any) -> dict[str, Any]:
             found |= {f"{name}: {key}": value for key, value in own.items()}
         return found | {"weight": model.weight}
     if hasattr(model, "get_params"):
-        found |= fitting.unfitted(model).get_params()
+        found |= model.get_params()
+    if isinstance(model, LightFM):
+        # With what its loss makes of defaults, and the seed in the place of a stream that moved on.
+        trained = parameters.settings(model) | {"random_state": model.initial_random_state}
+        found |= {name: trained[name] for name in found.keys() & trained.keys()}
     seed = found.get("random_state")
     if seed is not None and not is_integer(seed):
         found["random_state"] = "a generator"  # whose address says nothing
