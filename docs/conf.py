@@ -114,6 +114,7 @@ copybutton_line_continuation_character = "\\"
 sphinx_gallery_conf = {
     "examples_dirs": str(ROOT / "examples" / "gallery"),
     "gallery_dirs": "gallery",
+    "within_subsection_order": "FileNameSortKey",
     "backreferences_dir": "api/generated/examples",
     "doc_module": ("lightfm_clone",),
     "reference_url": {"lightfm_clone": None},
