@@ -548,6 +548,11 @@ def written(folder: Path, name: str, content: str | bytes) -> Path:
         (["inspect", "{events}", *NAMES, "--column", "price=bins:x"], 1, "cannot have the rule"),
         (["inspect", "{events}", *NAMES, "--column", "price=yes"], 1, "cannot have the rule"),
         (["inspect", "{events}", *NAMES, "--column", "price=bins:5"], 1, "no column of"),
+        (
+            ["inspect", "{events}", *NAMES, "--items", "{products}", "--column", "prise=bins:5"],
+            1,
+            "did you mean 'price'?",
+        ),
         (["inspect", "{events}", *NAMES, "--half-life", "soon"], 1, "half_life must be a time"),
         (["train", "{events}", *NAMES, "--loss", "wrap", "-o", "x"], 2, "'warp'"),
         (["train", "{events}", *NAMES, "--no-components", "0", "-o", "{out}"], 1, "no_components"),
