@@ -578,6 +578,11 @@ def written(folder: Path, name: str, content: str | bytes) -> Path:
         (["inspect", "{events}", *NAMES, "--column", "price=bins:x"], 1, "cannot have the rule"),
         (["inspect", "{events}", *NAMES, "--column", "price=yes"], 1, "cannot have the rule"),
         (["inspect", "{events}", *NAMES, "--column", "price=bins:5"], 1, "no column of"),
+        (
+            ["inspect", "{events}", *NAMES, "--items", "{products}", "--column", "prise=bins:5"],
+            1,
+            "did you mean 'price'?",
+        ),
         (["inspect", "{events}", *NAMES, "--half-life", "soon"], 1, "half_life must be a time"),
         (["train", "{events}", *NAMES, "--loss", "wrap", "-o", "x"], 2, "'warp'"),
         (["train", "{events}", *NAMES, "--no-components", "0", "-o", "{out}"], 1, "no_components"),
@@ -757,3 +762,20 @@ def test_any_file_is_read_or_refused(run, tmp_path, rows, tail):
     assert done.code or "events of" in done.out
     done = run("train", path, *flags, *SMALL, "--test-share", "0.5", "-o", tmp_path / "x.rec")
     assert done.code in (0, 1), done.err
+
+
+def test_ids_that_are_whole_numbers(run, tmp_path):
+    """As of a frame or Parquet: who is unknown gets what is popular, and a word is no id."""
+    pandas = pytest.importorskip("pandas")
+    events = tmp_path / "events.parquet"
+    pandas.DataFrame({"u": [1, 1, 2, 2, 3], "i": [10, 11, 10, 12, 11]}).to_parquet(events)
+    model = tmp_path / "a.rec"
+    flags = ["--user", "u", "--item", "i", "--epochs", "1", "--no-components", "4"]
+    assert run("train", events, *flags, "-o", model).code == 0
+    asked = ["recommend", model, "--deny", "99", "-k", "1", "--json"]
+    done = run(*asked, "--user", "2", "--user", "77")
+    assert done.code == 0 and "77 is not known" in done.err, done.err
+    assert [(row["user"], row["source"]) for row in done.json] == [(2, "known"), (77, "popular")]
+    done = run(*asked, "--user", "Ann")
+    assert done.code == 1 and "'Ann' is no id here, for ids are whole numbers" in done.err
+    assert "popular" not in done.err

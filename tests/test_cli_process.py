@@ -117,6 +117,23 @@ def test_a_full_disk_behind_stdout(model, words):
     assert b"Exception ignored" not in said
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_disk_that_gets_full_behind_stdout(model, tmp_path, monkeypatch, unbuffered):
+    """In the middle of a write, of which it takes a part."""
+    resource = pytest.importorskip("resource")
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    limit = resource.RLIMIT_FSIZE, (20_000, 20_000)
+    with open(tmp_path / "lists.jsonl", "wb") as file:
+        process = started(
+            *("recommend", model, "--format", "jsonl", "--quiet"),
+            stdout=file,
+            stderr=subprocess.PIPE,
+            preexec_fn=lambda: resource.setrlimit(*limit),
+        )
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 1 and b"Error: File too large" in said, said
+
+
 def test_the_reader_of_a_pipe_leaves(model):
     process = started(
         *("recommend", model, "-k", "60", "--exclude", "none"),

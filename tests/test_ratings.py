@@ -290,6 +290,21 @@ def test_load_ratings_never_removes_a_broken_zip(tmp_path):
     assert path.exists()
 
 
+@pytest.mark.parametrize(
+    ("at", "value", "why"), [(8, 1, "is encrypted"), (10, 99, "method is not supported")]
+)
+def test_load_ratings_of_a_zip_that_is_not_unpacked(tmp_path, at, value, why):
+    """Encrypted, or compressed by a method that Python does not have."""
+    path = tmp_path / "mine.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("ml/ratings.csv", "userId,movieId,rating\n1,2,3\n")
+    data = bytearray(path.read_bytes())
+    data[at - 2] = data[data.find(b"PK\1\2") + at] = value  # in both headers of the member
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=rf"mine\.zip cannot be read: .*{why}.*unpack it"):
+        load_ratings(path)
+
+
 def test_load_ratings_of_a_binary_file(tmp_path):
     path = tmp_path / "ml.npz"
     np.savez(path, rating=np.arange(300))

@@ -24,7 +24,7 @@ _RANGE = re.compile(rf"({_NUMBER}|{_DATE})?\.\.({_NUMBER}|{_DATE})?")
 
 
 def users(shop: Recommender, words: Iterable[str]) -> list[Any]:
-    """Ids of people, of the type that known ones have; who is unknown stays a text."""
+    """Ids of people, of the type that known ones have."""
     mapping = shop.dataset_.mapping()[0]
     return [_known(word, mapping) for word in words]
 
@@ -41,15 +41,23 @@ def items(shop: Recommender, words: Iterable[str], must_be_known: bool = True) -
 
 
 def _known(word: str, mapping: Mapping[Any, int]) -> Any:
-    """The id that is written so, or the word where there is none."""
+    """The id that is written so; where there is none, one that could be."""
     if word in mapping:
         return word
     twin = twin_of(word, mapping)
-    return word if twin is None else twin
+    if twin is not None or not all(isinstance(one, int) for one in mapping):
+        return word if twin is None else twin
+    try:
+        return int(word)
+    except ValueError:
+        raise ValueError(
+            f"{word!r} is no id here, for ids are whole numbers, such as {next(iter(mapping))}"
+        ) from None
 
 
-def alike(word: str, mapping: Mapping[Any, int]) -> str:
+def alike(word: Any, mapping: Mapping[Any, int]) -> str:
     """What to add to a message about an unknown id: one that looks like it."""
+    word = str(word)
     some = [str(one) for one in islice(mapping, _LOOKED_AT)]
     bare = word.lstrip("0")
     padded = [one for one in some if bare and one.lstrip("0") == bare]

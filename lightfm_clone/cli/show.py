@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import json
 import math
 import sys
@@ -180,7 +181,14 @@ def _cell(value: Any) -> str:
     return "" if value is None else " ".join(str(value).split())
 
 
-def stdout() -> BinaryIO:
-    """Stdout for bytes."""
+@contextmanager
+def stdout() -> Iterator[BinaryIO]:
+    """Stdout for bytes, all of which are written, or it is an error."""
     sys.stdout.flush()
-    return sys.stdout.buffer
+    if not isinstance(sys.stdout.buffer, io.RawIOBase):
+        yield sys.stdout.buffer
+        return
+    # With PYTHONUNBUFFERED it is raw: on a disk that gets full it writes a part, and says so to
+    # nobody who asks.
+    with open(sys.stdout.fileno(), "wb", closefd=False) as file:
+        yield file

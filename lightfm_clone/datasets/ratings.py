@@ -106,6 +106,10 @@ def load_ratings(path: str | os.PathLike[str]) -> Catalogue:
                 return _load(_find_layout(zipfile.Path(archive)))
         except BROKEN_ARCHIVE as error:
             raise ValueError(f"{place} is not a zip file, or is broken: {error}") from error
+        except RuntimeError as error:  # so zipfile says of what it does not unpack
+            raise ValueError(
+                f"{place} cannot be read: {error}; unpack it, and pass the folder"
+            ) from error
     return _load(place)
 
 

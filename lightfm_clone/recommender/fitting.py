@@ -20,6 +20,7 @@ from lightfm_clone._checks import is_sparse, name_here
 from lightfm_clone._model.parameters import Default
 from lightfm_clone._warn import warn
 from lightfm_clone.data import Dataset, sources
+from lightfm_clone.data import columns as columns_of
 from lightfm_clone.data.columns import Codes
 from lightfm_clone.data.item_columns import ItemColumns
 from lightfm_clone.data.rules import cross
@@ -325,6 +326,7 @@ def _by_side(
         raise ValueError(
             f"columns names {unknown[0]!r}, which is no column of "
             + (" or of ".join(", ".join(names) for names in there) or "any table of users or items")
+            + columns_of.meant(unknown[0], [name for names in there for name in names])
         )
     return found
 

@@ -169,8 +169,8 @@ class Recommender:
         mask = None if exclude is True else events_of.mask_of(self._kinds, exclude, "exclude")
         had = self._had.get(mask)
         if had is None:
-            while len(self._had) >= _MASKS:  # each is as large as all pairs
-                self._had.pop(next(iter(self._had)), None)
+            for old in list(self._had)[: 1 - _MASKS]:  # each is as large as all pairs
+                self._had.pop(old, None)  # which another thread may have done
             had = self._had[mask] = self.pairs_.rows(mask)
         return had
 

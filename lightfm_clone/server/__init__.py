@@ -60,7 +60,8 @@ def create_app(
     max_waiting : int, default 200
         How many requests may wait for their turn. What comes then is told to come again (503).
     timeout : float, default 10
-        Seconds in which a request must have arrived and be answered.
+        Seconds in which the body of a request must have arrived and it must be answered, from the
+        end of its headers on.
     num_threads : int or None, default None
         How many requests are computed at once, each on one thread. None uses all CPUs.
 

@@ -289,7 +289,7 @@ def _sink(
         names = parts[0]
         show.table({name: [one for part in parts for one in part[name]] for name in names})
         return
-    with sources.blocks(stdout(), form or "csv") as write:
+    with stdout() as file, sources.blocks(file, form or "csv") as write:
         yield write
 
 
