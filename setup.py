@@ -79,10 +79,11 @@ class BuildKernels(build_ext):
         fastest = [*LEVELS][-1]
         for name, flags in LEVELS.items():
             optimised = OPTIMISED if name == fastest else SMALLER
+            macros = [("LFM_LEVEL", name)] + [("LFM_FASTEST", "1")] * (name == fastest)
             ext.extra_objects += self.compiler.compile(
                 [str(KERNELS / "isa.cpp")],
                 output_dir=str(Path(self.build_temp) / name),
-                macros=[("LFM_LEVEL", name)],
+                macros=macros,
                 extra_postargs=flags_of_all + optimised[family] + flags[family],
             )
         super().build_extension(ext)

@@ -1,5 +1,6 @@
 // The kernels of one instruction level. setup.py compiles this file once per level, with the
-// level's flags and LFM_LEVEL set to its name; dispatch.hpp chooses a table at import.
+// level's flags, LFM_LEVEL set to its name, and LFM_FASTEST for the last; dispatch.hpp chooses a
+// table at import.
 //
 // Everything but the table has internal linkage, and no inline function of the standard library is
 // used, so that the linker can never hand one level's code to another.
@@ -50,17 +51,20 @@ BlockKernel with_l2(const Problem& problem) {
 }
 
 template <class Loss>
-BlockKernel adagrad_of_short(const Problem& problem) {
+BlockKernel adagrad_of_common(const Problem& problem) {
     if (has_l2(problem)) return train_block<Loss, Adagrad, AnyLanes<false>, true>;
-    return problem.lanes == 16 ? train_block<Loss, Adagrad, FixedLanes<16>, false>
-                               : train_block<Loss, Adagrad, AnyLanes<true>, false>;
+#ifdef LFM_FASTEST
+    if (problem.lanes == 16) return train_block<Loss, Adagrad, FixedLanes<16>, false>;
+    if (problem.lanes == 64) return train_block<Loss, Adagrad, FixedLanes<64>, false>;
+#endif
+    return train_block<Loss, Adagrad, AnyLanes<true>, false>;
 }
 
 template <class Loss>
 BlockKernel with_schedule(int schedule, const Problem& problem) {
     switch (schedule) {
         case ADAGRAD:
-            if constexpr (Loss::IS_SHORT) return adagrad_of_short<Loss>(problem);
+            if constexpr (Loss::IS_COMMON) return adagrad_of_common<Loss>(problem);
             else return with_l2<Loss, Adagrad>(problem);
         case ADADELTA: return with_l2<Loss, Adadelta>(problem);
         default: return with_l2<Loss, Sgd>(problem);

@@ -48,7 +48,7 @@ struct Sigmoid {
 
 // Binary cross-entropy of the score, y = 1 for a positive value, else 0:   g = w (sigma(s) - y)
 struct Logistic {
-    static constexpr bool IS_SHORT = true;
+    static constexpr bool IS_COMMON = true;
     template <class S>
     static void prefetch(S& step, int64_t position) {
         prefetch_pair(step.problem, position);
@@ -74,7 +74,7 @@ struct Logistic {
 // uniformly drawn interaction, or drawn from an alias table. Where the user knows all of these, it
 // is one that they dislike.
 struct Bpr {
-    static constexpr bool IS_SHORT = true;
+    static constexpr bool IS_COMMON = true;
     // A user who knows nearly every popular item could make a draw take for ever.
     static constexpr int64_t MAX_DRAWS = 100000;
 
@@ -177,7 +177,7 @@ inline bool knows_everything(const S& step, int32_t user) {
 // Weston, Bengio and Usunier, "WSABIE: scaling up to large vocabulary image annotation",
 // IJCAI 2011: weighted approximate-rank pairwise hinge loss.
 struct Warp {
-    static constexpr bool IS_SHORT = false;
+    static constexpr bool IS_COMMON = true;
     template <class S>
     static void prefetch(S& step, int64_t position) {
         prefetch_pair(step.problem, position);
@@ -200,7 +200,7 @@ struct Warp {
 // RecSys 2013: the positive is the k-th best scored of n of the user's known items, drawn with
 // replacement (the worst of them when there are fewer than k); then as WARP.
 struct WarpKos {
-    static constexpr bool IS_SHORT = false;
+    static constexpr bool IS_COMMON = false;
     // The example's item plays no part. First where the user's known items are, then those that
     // are going to be drawn, then their rows.
     template <class S>
@@ -265,7 +265,7 @@ struct WarpKos {
 // Half the squared error of the score, for explicit ratings:   g = w (score - value)
 // The values have been centred: _core subtracts their mean, which a prediction adds again.
 struct Mse {
-    static constexpr bool IS_SHORT = false;
+    static constexpr bool IS_COMMON = false;
     template <class S>
     static void prefetch(S& step, int64_t position) {
         prefetch_pair(step.problem, position);

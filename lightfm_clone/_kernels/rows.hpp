@@ -9,17 +9,17 @@
 namespace lfm {
 namespace {
 
-// The lanes of a row. Where examples are short (a score or two, few rows) a kernel for rows of 16 lanes
-// alone is faster, and so is an update in place of a call; `IS_SHORT` says which ones have these.
+// The lanes of a row. What most fits go through (a common loss, adagrad, no L2) has kernels for rows of
+// 16 and of 64 lanes alone, and its update in place of a call (`IN_PLACE`).
 template <int L>
 struct FixedLanes {
-    static constexpr bool IS_SHORT = true;
+    static constexpr bool IN_PLACE = true;
     explicit FixedLanes(int) {}
     constexpr operator int() const { return L; }
 };
-template <bool Short>
+template <bool InPlace>
 struct AnyLanes {
-    static constexpr bool IS_SHORT = Short;
+    static constexpr bool IN_PLACE = InPlace;
     const int n;
     explicit AnyLanes(int lanes) : n(lanes) {}
     operator int() const { return n; }

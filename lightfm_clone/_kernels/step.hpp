@@ -171,8 +171,7 @@ class Reader {
 
     // Draws items until one the user does not know scores within 1 of the positive. Returns the
     // number of tries, 0 if there was no violation, and by how much the margin is violated.
-    LFM_NOINLINE int64_t find_violation(float positive_score, Rng& rng, Entry* negative,
-                                        float* by) {
+    int64_t find_violation(float positive_score, Rng& rng, Entry* negative, float* by) {
         const float threshold = positive_score - 1.0f;
         const Rng draws = rng;
         int64_t tries = 1;
@@ -340,7 +339,7 @@ class Step : public Reader<Lanes, L2> {
     // Hogwild (Niu, Recht, Re and Wright, NIPS 2011): threads update shared rows without locks.
     // A lost update costs less than waiting would, because two examples rarely share a row.
     LFM_INLINE void apply(const Entry* entries, int n_entries) {
-        if (Lanes::IS_SHORT) apply_in_place(entries, n_entries);
+        if (Lanes::IN_PLACE) apply_in_place(entries, n_entries);
         else apply_by_call(entries, n_entries);
     }
 
