@@ -379,6 +379,20 @@ def test_update(run, model, tmp_path):
     assert done.code == 0 and Recommender.load(output).pairs_.n_events == shop.pairs_.n_events + 1
 
 
+def test_an_updated_model_is_judged_by_later_events_alone(run, model, tmp_path):
+    """It may have seen the part that training kept apart."""
+    later = tmp_path / "later.csv"
+    later.write_text("visitorid,itemid,event,timestamp\nnew,itemx,view,1738000000000\n")
+    output = tmp_path / "updated.rec"
+    run("update", model, later, "-o", output)
+    for command in ("evaluate", "compare"):
+        done = run(command, output)
+        assert done.code == 2 and f"has taken in {later}" in done.err
+    assert run("evaluate", model).code == 0  # which is as it was
+    again = run("train", "--config", f"{output}.toml", "-o", tmp_path / "again.rec")
+    assert again.code == 0 and run("evaluate", tmp_path / "again.rec").code == 0
+
+
 @pytest.mark.parametrize("side", ["users", "items"])
 def test_export(run, model, side, tmp_path):
     shop = Recommender.load(model)

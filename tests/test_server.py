@@ -576,7 +576,7 @@ def test_headers(asked, path):
 def test_no_file_of_this_machine_can_be_had(asked):
     for path in ("/static/../app.py", "/static/%2e%2e/app.py", "/static//etc/passwd", "/static/"):
         assert asked.get(path).status_code == 404
-    for path in ("/v1/recommend", "/v1/"):
+    for path in ("/v1/recommend", "/v1/", "/v1/model/"):
         assert asked.get(path).status_code in (404, 405)
         assert asked.get(path).json()["error"]
 

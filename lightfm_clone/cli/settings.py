@@ -201,6 +201,8 @@ SETTINGS: tuple[Setting, ...] = (
 )
 # What is said with a name of one's own, key by key: KIND=N and COLUMN=RULE.
 MAPPINGS = ("event_weights", "columns")
+# What `update` notes in the file beside a model: events, and when they were taken in.
+UPDATES = "updates"
 # What is there or not as a whole, and what its flag says.
 SWITCHES = {
     "neighbours": ("--neighbours", "Put item neighbours beside the model."),
@@ -327,7 +329,7 @@ def read(path: str) -> Settings:
         raise ValueError(f"{path} is no TOML: {error}") from error
     values: Values = {}
     for table, of_table in given.items():
-        known = (*_TABLES, *MAPPINGS)
+        known = (*_TABLES, *MAPPINGS, UPDATES)
         if table not in known:
             raise ValueError(
                 f"{path} has the table [{table}], which nothing reads; the tables are "
@@ -355,6 +357,8 @@ def _checked(table: str, key: str, value: Any, where: str) -> Any:
     if table == "columns":
         rule(value, key)
         return value
+    if table == UPDATES:
+        return str(value)
     if key not in _TABLES[table]:
         keys = _TABLES[table]
         raise ValueError(

@@ -141,12 +141,14 @@ def application(kept: Kept, limits: Limits) -> Starlette:
             kept.stop()
 
     paths = {route.endpoint: route.path for route in routes}
-    return Starlette(
+    app = Starlette(
         routes=routes,
         lifespan=lifespan,
         middleware=[Middleware(_Gate, hosts=limits.hosts, metrics=metrics, paths=paths)],
         exception_handlers={Problem: _of_problem, HTTPException: _of_http, 500: _of_error},
     )
+    app.router.redirect_slashes = False  # what the document does not name is not there
+    return app
 
 
 # ---- answers -------------------------------------------------------------------------------------

@@ -41,6 +41,11 @@ def later(model: str, events: str | None) -> Any:
             f"file of later ones: {model} EVENTS"
         )
     settings = settings_of.read(beside)
+    if updates := settings.values.get(settings_of.UPDATES):
+        raise click.UsageError(
+            f"on which events? {model} has taken in {', '.join(updates)} since it was trained, "
+            "which may hold what training kept apart; pass a file of later events"
+        )
     share = settings["test", "share"]
     if not share:
         raise click.UsageError(

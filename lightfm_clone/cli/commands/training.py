@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime, timezone
 from typing import Any
 
 import click
@@ -11,7 +12,7 @@ from lightfm_clone import Recommender
 from lightfm_clone.callbacks import EarlyStopping
 from lightfm_clone.cli import tables
 from lightfm_clone.cli.options import MODEL, command, unless_given, with_settings
-from lightfm_clone.cli.settings import Settings, in_flags
+from lightfm_clone.cli.settings import UPDATES, Settings, in_flags, read
 from lightfm_clone.cli.show import Show
 from lightfm_clone.data import sources
 from lightfm_clone.persistence.files import replace_when_whole
@@ -171,11 +172,13 @@ def update(
 ) -> None:
     """Take new EVENTS into a MODEL.
 
-    The MODEL is replaced when all has gone well.
+    The MODEL is replaced when all has gone well. The settings beside it note the update.
     EVENTS have the columns that the model was trained with. New people and items become known.
     """
     output = output or model
     _check_folder(output)
+    beside = f"{model}.toml"
+    settings = read(beside) if os.path.exists(beside) else None
     shop = Recommender.load(model)
     shop.update(
         tables.events(events),
@@ -185,7 +188,12 @@ def update(
         num_threads=threads or None,
         verbose=False,
     )
-    shop.save(output)
+    if settings is None:
+        shop.save(output)
+    else:
+        noted = settings.values.setdefault(UPDATES, {})
+        noted[events] = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        save(shop, output, settings)
     assert shop.report_ is not None
     show.result(
         f"{summary(shop.report_)}\n\nsaved {output}", {"model": output, "data": sizes(shop.report_)}
