@@ -61,7 +61,7 @@ class SoftmaxGradient {
     }
 
     // Finds the gradients of the positives among the examples [begin, end), at most MAX_EXAMPLES.
-    LFM_NOINLINE void differentiate(int64_t begin, int64_t end) {
+    LFM_NOINLINE void find_gradients(int64_t begin, int64_t end) {
         step.drop_identities(begin);
         draw_negatives(begin);
         gather(begin, end);
@@ -272,7 +272,7 @@ class SoftmaxBlock : SoftmaxGradient<L2> {
 
     // Trains on the positives among the examples [begin, end), at most MAX_EXAMPLES.
     void train(int64_t begin, int64_t end) {
-        Base::differentiate(begin, end);
+        Base::find_gradients(begin, end);
         if (n_examples) update();
         Base::forget_negatives();
     }

@@ -23,8 +23,8 @@
 #define LFM_INLINE inline
 #endif
 
-// For what is called a few times an example by the kernels of several losses: they share it. A copy
-// in each would be no faster, and half of the wheel.
+// For what several kernels share, called a few times an example or once a block. Copies in each of
+// them would be half of the wheel.
 #if defined(__GNUC__)
 #define LFM_NOINLINE __attribute__((noinline))
 #else
