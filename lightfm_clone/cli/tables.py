@@ -151,10 +151,11 @@ def parted(events: Any, settings: Settings, share: float) -> tuple[Any, Any]:
     table = sources.read(events, "events", ids, dict.fromkeys(name for name in named if name))
     is_later = _is_later(table, settings, share)
     if not is_later.any() or is_later.all():
+        other = ", or --split random" if settings.split == "time" else ""
         raise ValueError(
             f"events cannot be split by {settings.split} into parts of {1 - share:g} and "
-            f"{share:g}: one of them has none of the {len(is_later):,} rows; choose another share, "
-            "or --split random"
+            f"{share:g}: one of them has none of the {len(is_later):,} rows; choose another "
+            f"share{other}"
         )
     return table.filter(~is_later), table.filter(is_later)
 
