@@ -146,7 +146,7 @@ def rules(
     """The rules of a call of `Recommender.recommend`, whose arguments these are."""
     allowed = None
     if where is not None:
-        allowed = columns_of(shop, "where").mask(where)
+        allowed = _columns(shop, "where").mask(where)
     if deny is not None:
         allowed = np.ones(len(shop.item_ids_), bool) if allowed is None else allowed
         mapping = shop.dataset_.mapping()[2]
@@ -177,7 +177,7 @@ def rules(
                 f"at_most must give a whole number of at least 1 for each column, got {n!r} for "
                 f"{column!r}"
             )
-        quotas.append((columns_of(shop, "at_most").codes(column), int(n)))
+        quotas.append((_columns(shop, "at_most").codes(column), int(n)))
     return Rules(
         candidates,
         shop._left_out(exclude),
@@ -194,12 +194,11 @@ def _known(shop: Any, where: Mapping[Hashable, Any]) -> str:
     return ", ".join(f"{column!r}, which holds {some[column]}..." for column in where)
 
 
-def columns_of(shop: Any, argument: str) -> Any:
-    """The columns of items, which an argument names one of."""
+def _columns(shop: Any, argument: str) -> Any:
     if shop.item_columns_ is None:
         raise ValueError(
-            f"{argument} names a column of items, and this recommender was fitted without a table "
-            f"of them; leave {argument} out, or call fit(..., items=table)"
+            f"{argument} needs columns of items, and this recommender was fitted without a table "
+            "of them; call fit(..., items=table)"
         )
     return shop.item_columns_
 
@@ -330,7 +329,7 @@ def neighbours_of(
     """The nearest items of rows of items, -1 where there are no more; `where` as in `rules`."""
     candidates = None
     if where is not None:
-        candidates = np.flatnonzero(columns_of(shop, "where").mask(where)).astype(np.int32)
+        candidates = np.flatnonzero(_columns(shop, "where").mask(where)).astype(np.int32)
     checks.check_k(k)
     k = min(k, len(shop.item_ids_))
     if isinstance(shop.model_, Baseline):  # which may know it otherwise, or not at all

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lightfm_clone.recommender.serving import columns_of
 from lightfm_clone.reporting import charts
-from lightfm_clone.reporting.judged import Judged
+from lightfm_clone.reporting.judged import Judged, columns_of
 from lightfm_clone.reporting.parts import (
     Cell,
     Figure,

@@ -13,7 +13,7 @@ from lightfm_clone.evaluation import Comparison
 from lightfm_clone.recommender import judging
 from lightfm_clone.recommender.baselines import Baseline
 from lightfm_clone.recommender.judging import Later
-from lightfm_clone.recommender.serving import NO_RULES, columns_of, lists_of
+from lightfm_clone.recommender.serving import NO_RULES, lists_of
 from lightfm_clone.reporting.parts import shown
 from lightfm_clone.typing import Id
 
@@ -118,3 +118,13 @@ class Judged:
     def name(self, item: Id) -> str:
         """What an item is called, by its id."""
         return self.names([self.shop.dataset_.mapping()[2][item]])[0]
+
+
+def columns_of(shop: Any, argument: str) -> Any:
+    """The columns of items, which an argument names one of."""
+    if shop.item_columns_ is None:
+        raise ValueError(
+            f"{argument} names a column of items, and this recommender was fitted without a table "
+            f"of them; leave {argument} out, or call fit(..., items=table)"
+        )
+    return shop.item_columns_

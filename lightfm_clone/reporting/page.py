@@ -18,10 +18,9 @@ from lightfm_clone._checks import (
 from lightfm_clone._extras import needs
 from lightfm_clone.persistence.files import as_string, replace_when_whole
 from lightfm_clone.recommender import ItemNeighbours, Popularity, Recommender, judging
-from lightfm_clone.recommender.serving import columns_of
 from lightfm_clone.reporting import sections
 from lightfm_clone.reporting.item_map import item_map
-from lightfm_clone.reporting.judged import Judged
+from lightfm_clone.reporting.judged import Judged, columns_of
 from lightfm_clone.reporting.parts import Section, shown
 from lightfm_clone.reporting.people import people
 from lightfm_clone.typing import Id, Path, Seed, Table
