@@ -41,6 +41,8 @@ of shards that have touched the row, and states are averaged.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -52,6 +54,8 @@ Sheet: TypeAlias = NDArray[np.float32]
 
 # What the biases of the softmax step by, in the measure of its embeddings (`softmax.hpp`).
 _BIAS_RATE = 0.01
+
+_BLOCK = 1 << 15  # numbers of a sheet that are worked on at once
 
 
 class Merging:
@@ -70,7 +74,7 @@ class Merging:
         elif settings["learning_schedule"] == "sgd" and LOSSES[settings["loss"]].scores_directions:
             self._law = _Directions(self._rate)
         else:
-            self._law = _Roots()
+            self._law = _Spread(self._rate, settings["epsilon"])
 
     def contribution(
         self, before: list[Sheet], after: list[Sheet], done: float = 0.0
@@ -91,8 +95,18 @@ class Merging:
         list of float32 arrays [n_rows, ...]
             To be added to those of the other shards. A row whose sheets are as before has zeros.
         """
-        with np.errstate(all="ignore"):
-            return [_single(each) for each in self._law.contribution(before, after, done)]
+        contribution: list[NDArray[np.float32]] = []
+        for rows in _blocks(before[0]):
+            old, new = [sheet[rows] for sheet in before], [sheet[rows] for sheet in after]
+            touched = _any_row(x != y for x, y in zip(old, new, strict=True))
+            with np.errstate(all="ignore"):
+                added = self._law.contribution(_only(old, touched), _only(new, touched), done)
+            if not contribution:
+                n = len(before[0])
+                contribution = [np.zeros((n, each.shape[1]), np.float32) for each in added]
+            for whole, each in zip(contribution, added, strict=True):
+                whole[rows][touched] = each
+        return contribution
 
     def merge(
         self, before: list[Sheet], sums: list[NDArray[np.float32]], done: float = 0.0
@@ -102,13 +116,13 @@ class Merging:
         Rows whose sums are all zero stay as they are, bit for bit. The arguments are not changed.
         """
         merged = [sheet.copy() for sheet in before]
-        touched = np.zeros(len(before[0]), bool)
-        for each in sums:
-            touched |= (each != 0).any(axis=1)
-        old, added = [sheet[touched] for sheet in before], [each[touched] for each in sums]
-        with np.errstate(all="ignore"):
-            for sheet, new in zip(merged, self._law.merge(old, added, done), strict=True):
-                sheet[touched] = new
+        for rows in _blocks(before[0]):
+            old, added = [sheet[rows] for sheet in before], [each[rows] for each in sums]
+            touched = _any_row(each != 0 for each in added)
+            with np.errstate(all="ignore"):
+                new = self._law.merge(_only(old, touched), _only(added, touched), done)
+            for whole, each in zip(merged, new, strict=True):
+                whole[rows][touched] = each
         return merged
 
 
@@ -136,8 +150,20 @@ def n_merges(
     return 4 if shared_features else 1
 
 
-def _single(array: NDArray[Any]) -> NDArray[np.float32]:
-    return np.asarray(array, np.float32)
+def _blocks(sheet: Sheet) -> list[slice]:
+    """Rows that stay in the processor's cache together with what is made of them; one at least."""
+    n, width = sheet.shape
+    size = max(_BLOCK // width, 1)
+    return [slice(at, at + size) for at in range(0, max(n, 1), size)]
+
+
+def _any_row(arrays: Iterable[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    """The rows in which any of the arrays has True."""
+    return functools.reduce(np.logical_or, (array.any(axis=1) for array in arrays))
+
+
+def _only(arrays: list[Any], rows: NDArray[np.bool_]) -> list[Any]:
+    return arrays if rows.all() else [array[rows] for array in arrays]
 
 
 def _f(exponent: Any) -> Any:
@@ -178,48 +204,71 @@ class _Directions:
         return squares * _f(told / (squares * size)), _f(_BIAS_RATE * told)
 
     def contribution(self, before: list[Sheet], after: list[Sheet], done: float) -> list[Any]:
-        (x, x_bias), (y, y_bias) = _parts(before[0]), _parts(after[0])
-        x_squares, y_squares = _squares(x), _squares(y)
-        growth = np.maximum(y_squares**2 - x_squares**2, 0)
+        x, y = before[0][:, :-1], after[0][:, :-1]
+        x_squares, y_squares = _dot(x, x), _dot(y, y)
+        # Not the difference of two squares, in which digits would be lost.
+        growth = np.maximum(_dot(y - x, y + x), 0) * (x_squares + y_squares)
         of_embeddings, of_biases = self._factors(y_squares, growth, x.shape[1], done)
-        turned = _directions(y, y_squares) - _directions(x, x_squares)
-        turned[(x == y).all(axis=1)] = 0
-        weighted = np.hstack([turned * of_embeddings, (y_bias - x_bias) * of_biases])
-        return [weighted, growth]
+        added = np.empty_like(before[0])
+        added[:, :-1] = (
+            y * _inverse_root(y_squares) - x * _inverse_root(x_squares)
+        ) * of_embeddings
+        added[:, -1:] = (after[0][:, -1:] - before[0][:, -1:]) * of_biases
+        return [added, growth]
 
     def merge(self, before: list[Sheet], sums: list[Any], done: float) -> list[Any]:
-        x, x_bias = _parts(before[0])
-        turned, bias = _parts(sums[0].astype(np.float64))
-        growth = sums[1].astype(np.float64)
-        x_squares = _squares(x)
-        squares = np.sqrt(x_squares**2 + growth)
+        x, growth = before[0][:, :-1], sums[1]
+        x_squares = _dot(x, x)
+        squares = np.sqrt(np.square(x_squares) + growth)
         of_embeddings, of_biases = self._factors(squares, growth, x.shape[1], done)
-        y = _directions(x, x_squares) + turned / of_embeddings
-        y = np.sqrt(squares) * _directions(y, _squares(y))
-        return [np.hstack([y, x_bias + bias / of_biases])]
+        y = x * _inverse_root(x_squares) + sums[0][:, :-1] / of_embeddings
+        merged = np.empty_like(before[0])
+        merged[:, :-1] = y * (np.sqrt(squares) * _inverse_root(_dot(y, y)))
+        merged[:, -1:] = before[0][:, -1:] + sums[0][:, -1:] / of_biases
+        return [merged]
+
+
+def _dot(left: Any, right: Any) -> Any:
+    """The product of each row with its other, [n_rows, 1]."""
+    return np.einsum("ij,ij->i", left, right)[:, None]
+
+
+def _inverse_root(squares: Any) -> Any:
+    return np.where(squares > 0, 1 / np.sqrt(squares), 0)
+
+
+class _Spread:
+    """Schedules that remember nothing which adds up: A is from the variance between shards."""
+
+    def __init__(self, rate: float, epsilon: float) -> None:
+        self._rate, self._epsilon = np.float32(rate), np.float32(epsilon)
+
+    def contribution(self, before: list[Sheet], after: list[Sheet], done: float) -> list[Any]:
+        deltas = [new - old for old, new in zip(before, after, strict=True)]
+        squares = np.hstack([_mean(np.square(part)) for part in _parts(deltas[0])])
+        return [*deltas, squares, np.ones_like(squares[:, :1])]
+
+    def merge(self, before: list[Sheet], sums: list[Any], done: float) -> list[Any]:
+        *deltas, squares, n_touched = sums
+        states = [x + d / n_touched for x, d in zip(before[1:], deltas[1:], strict=True)]
+        if states:
+            gradients, momentum = states
+            rates = np.sqrt((momentum + self._epsilon) / (gradients + self._epsilon))
+        else:
+            rates = np.full_like(before[0], self._rate * max(1 - done, 1e-3))
+        merged = np.empty_like(before[0])
+        for at, (x, moved, rate, y) in enumerate(
+            zip(*map(_parts, (before[0], deltas[0], rates, merged)), strict=True)
+        ):
+            between = squares[:, at : at + 1] - _mean(np.square(moved)) / n_touched
+            told = np.maximum(between, 0) / np.maximum(n_touched - 1, 1) / _mean(rate)
+            y[:] = x + moved * (_f(told) / _f(n_touched * told))
+        return [merged, *states]
 
 
 def _parts(sheet: Any) -> tuple[Any, Any]:
-    return sheet[:, :-1].astype(np.float64), sheet[:, -1:].astype(np.float64)
+    return sheet[:, :-1], sheet[:, -1:]
 
 
-def _squares(rows: Any) -> Any:
-    return np.square(rows).sum(axis=1, keepdims=True)
-
-
-def _directions(rows: Any, squares: Any) -> Any:
-    return np.where(squares > 0, rows / np.sqrt(squares), rows)
-
-
-class _Roots:
-    def contribution(self, before: list[Sheet], after: list[Sheet], done: float) -> list[Any]:
-        touched = np.zeros((len(before[0]), 1), bool)
-        for old, new in zip(before, after, strict=True):
-            touched |= (old != new).any(axis=1, keepdims=True)
-        return [*(new - old for old, new in zip(before, after, strict=True)), touched]
-
-    def merge(self, before: list[Sheet], sums: list[Any], done: float) -> list[Any]:
-        *deltas, n_touched = sums
-        values = before[0] + deltas[0] / np.sqrt(n_touched)
-        states = [x + d / n_touched for x, d in zip(before[1:], deltas[1:], strict=True)]
-        return [values, *states]
+def _mean(rows: Any) -> Any:
+    return rows.mean(axis=1, keepdims=True)
