@@ -55,7 +55,7 @@ Sheet: TypeAlias = NDArray[np.float32]
 # What the biases of the softmax step by, in the measure of its embeddings (`softmax.hpp`).
 _BIAS_RATE = 0.01
 
-_BLOCK = 1 << 15  # numbers of a sheet that are worked on at once
+_BLOCK = 1 << 16  # numbers of a sheet that are worked on at once
 
 
 class Merging:
@@ -159,7 +159,8 @@ def _blocks(sheet: Sheet) -> list[slice]:
 
 def _any_row(arrays: Iterable[NDArray[np.bool_]]) -> NDArray[np.bool_]:
     """The rows in which any of the arrays has True."""
-    return functools.reduce(np.logical_or, (array.any(axis=1) for array in arrays))
+    found: NDArray[np.bool_] = functools.reduce(np.logical_or, arrays).any(axis=1)
+    return found
 
 
 def _only(arrays: list[Any], rows: NDArray[np.bool_]) -> list[Any]:
