@@ -157,10 +157,9 @@ def _blocks(sheet: Sheet) -> list[slice]:
     return [slice(at, at + size) for at in range(0, max(n, 1), size)]
 
 
-def _any_row(arrays: Iterable[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+def _any_row(arrays: Iterable[NDArray[np.bool_]]) -> NDArray[Any]:
     """The rows in which any of the arrays has True."""
-    found: NDArray[np.bool_] = functools.reduce(np.logical_or, arrays).any(axis=1)
-    return found
+    return functools.reduce(np.logical_or, [array.any(axis=1) for array in arrays])
 
 
 def _only(arrays: list[Any], rows: NDArray[np.bool_]) -> list[Any]:
