@@ -157,7 +157,7 @@ def _blocks(sheet: Sheet) -> list[slice]:
     return [slice(at, at + size) for at in range(0, max(n, 1), size)]
 
 
-def _any_row(arrays: Iterable[NDArray[np.bool_]]) -> NDArray[Any]:
+def _any_row(arrays: Iterable[Any]) -> Any:
     """The rows in which any of the arrays has True."""
     return functools.reduce(np.logical_or, [array.any(axis=1) for array in arrays])
 
