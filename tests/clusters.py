@@ -16,7 +16,8 @@ def cluster(n_workers: int, **further: Any) -> Iterator[Any]:
     ``further`` goes to the ``LocalCluster``; the test is skipped where Dask is not installed.
     """
     distributed = pytest.importorskip("distributed")
-    settings = {"threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    # Any free port: several clusters run at a time.
+    settings = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
     with (
         distributed.LocalCluster(n_workers=n_workers, **(settings | further)) as made,
         distributed.Client(made) as client,
