@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import reduce
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from distributed import Client
@@ -17,14 +18,15 @@ from lightfm_clone._model import parameters
 from lightfm_clone._model import state as state_of
 from lightfm_clone._model.advice import FitWarning
 from lightfm_clone._model.losses import LOSSES
-from lightfm_clone._model.progress import Reports
+from lightfm_clone._model.progress import Reports, check_callbacks, read_validation
 from lightfm_clone._model.training import NONE, plus, record_of
 from lightfm_clone._warn import warn
-from lightfm_clone.dask import tables
+from lightfm_clone.dask import evaluating, tables
+from lightfm_clone.dask.asking import Served
 from lightfm_clone.dask.driver import Drive, StartAgainError
 from lightfm_clone.dask.host import Terms
 from lightfm_clone.dask.merging import n_merges
-from lightfm_clone.dask.shard import Piece, copy_of
+from lightfm_clone.dask.shard import Piece, carry, copy_of
 from lightfm_clone.dask.shards import (
     ITEM_ARRAYS,
     USER_ARRAYS,
@@ -35,14 +37,16 @@ from lightfm_clone.dask.shards import (
 )
 
 
-class Fitted(NamedTuple):
-    """What a fit leaves on the cluster, and what the client knows of it. Nothing of it changes."""
-
-    dealt: Dealt
-    states: list[KeptState]
-    parameters: dict[str, Any]
-    learned: dict[str, Any]
-    items: dict[str, Any]  # the six arrays of the item side
+@contextmanager
+def restored_after_errors(model: Any) -> Iterator[None]:
+    """Put all back as it was when something is raised; nothing on the cluster changes anyway."""
+    before = dict(model.__dict__)
+    try:
+        yield
+    except BaseException:
+        model.__dict__.clear()
+        model.__dict__.update(before)
+        raise
 
 
 def draw_items(model: Any, dealt: Dealt) -> tuple[dict[str, Any], dict[str, Any], Any]:
@@ -96,7 +100,7 @@ def fit_partial(
             "or fit to_local()"
         )
     workers = list(client.nthreads())
-    before: Fitted | None = model._fitted
+    before: Served | None = model._served
     n_shards = max(len(workers), 1)
     if before is not None:  # which worker has a shard makes no difference, how many there are does
         n_shards = max(n_shards, len(before.dealt.data))
@@ -136,8 +140,8 @@ def fit_partial(
 
         def adopt(*, at_the_end: bool) -> None:
             """Let the model be what has been trained by now."""
-            found = Fitted(dealt, drive.states(twice=at_the_end), given, learned, drive.items())
-            take_over(model, found)
+            states = drive.states(twice=at_the_end)
+            take_over(model, Served(given, learned, drive.items(), dealt, states))
 
         if epochs:
             _train(model, drive, epochs, reports, is_first, adopt)
@@ -146,12 +150,62 @@ def fit_partial(
         (model.random_state,) = (its[0] for its in drive.ask("streams") if 0 in its)
 
 
-def take_over(model: Any, fitted: Fitted) -> None:
+def carried(
+    model: Any, client: Client, before: Served, dealt: Dealt
+) -> tuple[dict[str, Any], dict[str, Any], list[KeptState], list[np.random.RandomState]]:
+    """What was learned before, as it begins another call.
+
+    Returns the items' six arrays, those of shared features of users, the states of the shards, and
+    the streams of random numbers. What is new is drawn: items and shared features here, in the
+    order of `LightFM.resize`, and a shard's own rows where it is.
+    """
+    whole, old = dealt.whole, before.dealt
+    stream = copy_of(model.random_state)
+    n_item_features = whole.n_items if whole.item_features is None else whole.item_features.shape[1]
+    new_shared = whole.shared[whole.shared >= old.whole.n_user_features]
+    n_new = n_item_features - len(model.item_biases)
+    if n_new < 0:
+        raise ValueError(
+            f"item_features must have the {len(model.item_biases)} columns the model was fitted "
+            f"with, got {n_item_features}; pass the same features, or call fit to start afresh"
+        )
+    fresh = state_of.draw_rows(model, len(new_shared), n_new, stream)
+    items = {
+        name: np.concatenate([np.asarray(getattr(model, name), np.float32), getattr(fresh, name)])
+        for name in ITEM_ARRAYS
+    }
+    drawn = {name: getattr(fresh, name) for name in USER_ARRAYS}
+    n = len(dealt.data)
+    is_same = dealt.deal is old.deal or n == len(old.data) == 1
+    random_states = streams(fresh.random_state, n)
+    given = before.parameters
+    states = []
+    for shard, data in enumerate(dealt.data):
+        # Features move between shards as users come that have them.
+        own = is_same and not whole.has_user_features
+        sources = [shard] if own else range(len(old.data))
+        future = client.submit(
+            carry,
+            given,
+            data,
+            whole.shared,
+            [old.data[source] for source in sources],
+            old.whole.shared,
+            [before.states[source].at_hand() for source in sources],
+            (new_shared, drawn),
+            # Streams go on where shards are the same; the first is the model's own.
+            None if is_same and shard else random_states[shard],
+        )
+        states.append(KeptState(future))
+    return items, drawn, states, random_states
+
+
+def take_over(model: Any, served: Served) -> None:
     """Let a model be what has been trained."""
-    d = fitted.items["item_embeddings"].shape[1]
+    d = served.items["item_embeddings"].shape[1]
     nobody = {name: np.zeros((0, d)[: state_of.ARRAYS[name]], np.float32) for name in USER_ARRAYS}
-    model.__dict__.update(fitted.learned, **fitted.items, **nobody)
-    model._fitted = fitted
+    model.__dict__.update(served.learned, **served.items, **nobody)
+    model._served = served
 
 
 def _train(
@@ -240,3 +294,38 @@ def _sums_of_values(data: ShardData) -> tuple[float, float]:
     values = data.interactions.data.astype(np.float64)
     weights = np.ones(len(values)) if data.weights is None else data.weights
     return float(np.dot(values, weights)), float(weights.sum(dtype=np.float64))
+
+
+def _judged(
+    client: Client, dealt: Dealt, callbacks: Any, given: Any
+) -> tuple[tuple[Any, ...], Any]:
+    """The callbacks of a fit, checked, and its validation."""
+    callbacks, needed = check_callbacks(callbacks, has_validation=given is not None)
+    return callbacks, None if given is None else _Validation(client, dealt, given, needed)
+
+
+class _Validation:
+    """Metrics of a model on held-out interactions, as `Reports` asks for them."""
+
+    def __init__(self, client: Client, dealt: Dealt, given: Any, needed: list[str]) -> None:
+        self._client = client
+        given, metrics = read_validation(given, ("interactions", "exclude", "metrics"), needed)
+        workers = list(client.nthreads())
+        self._test, self._left_out = tables.deal_like(
+            client, given["interactions"], dealt, addresses=workers
+        )
+        self._exclude: Any = given.get("exclude", "known")
+        if self._exclude is not None and not isinstance(self._exclude, str):
+            self._exclude, _ = tables.deal_like(client, self._exclude, dealt, addresses=workers)
+        self._metrics = metrics
+
+    def measure(self, model: Any, threads: int) -> dict[str, float]:
+        found = evaluating.evaluate(
+            model._served,
+            self._client,
+            self._test,
+            self._exclude,
+            self._metrics,
+            left_out=self._left_out,
+        )
+        return {name: float(found[name]) for name in self._metrics}

@@ -270,6 +270,52 @@ def draw(
     return ShardState(arrays, fresh.random_state)
 
 
+def carry(
+    parameters_of_model: dict[str, Any],
+    data: ShardData,
+    shared: Array,
+    old_data: list[ShardData],
+    old_shared: Array,
+    old_states: list[ShardState],
+    fresh_shared: tuple[Array, dict[str, Array]],
+    random_state: np.random.RandomState | None,
+) -> ShardState:
+    """The state of a shard that begins with what others had learned; a task.
+
+    Rows are known by the ids of users, or by the columns of a feature matrix. Shared rows that are
+    new come from `fresh_shared`, (columns, arrays); the shard's own are drawn. Without a
+    `random_state` the one of the first old state goes on.
+    """
+    sources = [(fresh_shared[0], fresh_shared[1])]
+    for old, state in zip(old_data, old_states, strict=True):
+        sources.append((_names(old, old_shared), state.arrays))
+    names = np.concatenate([of for of, _ in sources])
+    wanted = _names(data, shared)
+    order = np.argsort(names, kind="stable")
+    at = np.minimum(np.searchsorted(names, wanted, sorter=order), max(len(names) - 1, 0))
+    places = order[at] if len(names) else np.zeros(len(wanted), np.intp)
+    is_new = (
+        names[places] != wanted if len(names) else np.ones(len(wanted), bool)
+    )
+    stream = old_states[0].random_state if random_state is None else random_state
+    model = LightFM(**parameters_of_model | {"random_state": copy_of(stream)})
+    width = old_states[0].arrays["user_embeddings"].shape[1]
+    model._initialize(width, 0, int(np.count_nonzero(is_new)))
+    arrays = {}
+    for name in USER_ARRAYS:
+        all_rows = np.concatenate([of[name] for _, of in sources])
+        rows = np.empty((len(wanted), *all_rows.shape[1:]), np.float32)
+        rows[~is_new] = all_rows[places[~is_new]]
+        rows[is_new] = getattr(model, name)
+        arrays[name] = rows
+    return ShardState(arrays, model.random_state)
+
+
+def _names(data: ShardData, shared: Array) -> Array:
+    """What the rows of a shard are known by: ids of users, or columns of the feature matrix."""
+    return data.ids if data.private is None else np.concatenate([data.private, shared])
+
+
 def copy_of(random_state: np.random.RandomState) -> np.random.RandomState:
     """A stream that goes on as this one does."""
     stream = np.random.RandomState()
