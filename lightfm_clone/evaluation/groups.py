@@ -8,6 +8,12 @@ import numpy.typing as npt
 from lightfm_clone.evaluation.ranking import Ranks
 from lightfm_clone.typing import Id
 
+# Of the groups by history, by name.
+LABELS: dict[str, tuple[Id, ...]] = {
+    "activity": ("cold", "quartile 1", "quartile 2", "quartile 3", "quartile 4"),
+    "cold": ("cold", "warm"),
+}
+
 
 def assign(
     groups: npt.ArrayLike, ranks: Ranks, has_train: bool
@@ -15,7 +21,8 @@ def assign(
     """Labels of the groups, and for each user the position of their label."""
     if isinstance(groups, str):
         check_named(groups, has_train)
-        return by_history(groups, ranks.n_train, quartiles(*counted(ranks.n_train)))
+        bounds = quartiles(*counted(ranks.n_train))
+        return list(LABELS[groups]), by_history(groups, ranks.n_train, bounds)
     array = np.asarray(groups)
     if array.shape != ranks.n_test.shape:
         raise ValueError(
@@ -36,7 +43,7 @@ def assign(
 
 def check_named(name: str, has_train: bool) -> None:
     """Check that groups by history have this name, and that there is a history."""
-    if name not in ("activity", "cold"):
+    if name not in LABELS:
         raise ValueError(
             f"groups must be 'activity', 'cold' or an array with one label per user, got {name!r}"
         )
@@ -49,12 +56,14 @@ def check_named(name: str, has_train: bool) -> None:
 
 def by_history(
     name: str, n_train: npt.NDArray[np.int64], bounds: list[float]
-) -> tuple[list[Id], npt.NDArray[np.intp]]:
-    """As `assign`; `bounds` are the `quartiles` of all users, for "activity"."""
+) -> npt.NDArray[np.intp]:
+    """For each user the position of their label in LABELS[name].
+
+    `bounds` are the `quartiles` of all users, for "activity".
+    """
     if name == "cold":
-        return ["cold", "warm"], (n_train > 0).astype(np.intp)
-    labels: list[Id] = ["cold", *(f"quartile {number}" for number in range(1, 5))]
-    return labels, np.searchsorted([0, *bounds], n_train)
+        return (n_train > 0).astype(np.intp)
+    return np.searchsorted([0, *bounds], n_train)
 
 
 def counted(

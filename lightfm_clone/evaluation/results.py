@@ -17,9 +17,16 @@ from lightfm_clone._tables import make
 from lightfm_clone.evaluation import sums
 from lightfm_clone.evaluation.groups import assign
 from lightfm_clone.evaluation.intervals import bootstrap
-from lightfm_clone.evaluation.metrics import metric
-from lightfm_clone.evaluation.ranking import Ranker, rank
+from lightfm_clone.evaluation.metrics import Values, metric
+from lightfm_clone.evaluation.ranking import Ranker, Ranks, rank
 from lightfm_clone.typing import FeatureMatrix, Id, Interactions, Seed, Table
+
+# What `evaluate` computes where nobody has said anything.
+METRICS = ("precision@10", "recall@10", "ndcg@10", "map@10", "mrr", "auc")
+NO_TEST = (
+    "test_interactions must hold what users like, but the test has no entries: there is nothing to "
+    "evaluate"
+)
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -217,6 +224,16 @@ def parts(whole: _Whole) -> list[tuple[str, _Whole]]:
     return [("all", whole), *((str(label), group) for label, group in whole.groups.items())]
 
 
+def wanted(metrics: str | Iterable[str]) -> dict[str, Callable[[Ranks], Values]]:
+    """The functions of metrics by name."""
+    functions = {
+        name: metric(name) for name in ([metrics] if isinstance(metrics, str) else metrics)
+    }
+    if not functions:
+        raise ValueError("metrics is empty: name at least one, as in metrics=['ndcg@10']")
+    return functions
+
+
 def _accept_earlier_names(**earlier: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
     """Let a function be called with the names that its arguments had in earlier versions."""
 
@@ -241,14 +258,7 @@ def evaluate(
     model: Ranker,
     test_interactions: Interactions,
     train_interactions: Interactions | None = None,
-    metrics: str | Iterable[str] = (
-        "precision@10",
-        "recall@10",
-        "ndcg@10",
-        "map@10",
-        "mrr",
-        "auc",
-    ),
+    metrics: str | Iterable[str] = METRICS,
     groups: npt.ArrayLike | None = None,
     *,
     user_features: FeatureMatrix | None = None,
@@ -317,10 +327,7 @@ def evaluate(
     >>> result.groups["quartile 4"]["auc"] > 0.7
     True
     """
-    names = [metrics] if isinstance(metrics, str) else metrics
-    wanted = {name: metric(name) for name in names}
-    if not wanted:
-        raise ValueError("metrics is empty: name at least one, as in metrics=['ndcg@10']")
+    functions = wanted(metrics)
     ranks = rank(
         model,
         test_interactions,
@@ -332,11 +339,8 @@ def evaluate(
     )
     users = np.flatnonzero(ranks.n_test > 0)
     if not len(users):
-        raise ValueError(
-            "test_interactions must hold what users like, but the test has no entries: there is "
-            "nothing to evaluate"
-        )
-    per_user = {name: of_users(ranks)[users] for name, of_users in wanted.items()}
+        raise ValueError(NO_TEST)
+    per_user = {name: of_users(ranks)[users] for name, of_users in functions.items()}
     by_group = {}
     if groups is not None:
         labels, positions = assign(groups, ranks, train_interactions is not None)
