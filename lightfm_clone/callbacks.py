@@ -16,11 +16,12 @@ A callback may have, besides,
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 
 from lightfm_clone._checks import is_integer
-from lightfm_clone._model.state import ARRAYS
+from lightfm_clone._model import state
 from lightfm_clone.persistence.files import as_string
 from lightfm_clone.typing import Model, Path, Record
 
@@ -101,7 +102,7 @@ class EarlyStopping:
     def _forget(self) -> None:
         self.best_epoch_: int | None = None
         self.best_value_: float | None = None
-        self._best_arrays: dict[str, np.ndarray] = {}
+        self._best: Any = None  # what the model keeps of the best epoch
         self._n_worse = 0
 
     @property
@@ -127,21 +128,16 @@ class EarlyStopping:
             self._n_worse = 0
             if self.restore_best:
                 # Where an interrupt comes in between, the model itself is the best one.
-                best, self._best_arrays = self._best_arrays, {}
-                for name in ARRAYS:
-                    if name in best:  # written over: never a third copy of the model
-                        np.copyto(best[name], getattr(model, name))
-                    else:
-                        best[name] = getattr(model, name).copy()
-                self._best_arrays = best
+                best, self._best = self._best, None
+                self._best = state.keep(model, best)
         else:
             self._n_worse += 1
         return bool(self._n_worse >= self.patience)
 
     def on_fit_end(self, model: Model) -> None:
-        for name, best in self._best_arrays.items():
-            np.copyto(getattr(model, name), best)  # in place: others may hold the live arrays
-        self._best_arrays = {}
+        if self._best is not None:
+            state.put_back(model, self._best)
+        self._best = None
 
 
 class Checkpoint:

@@ -205,6 +205,31 @@ def restored_after_errors(model: Any) -> Iterator[Before]:
         raise
 
 
+def keep(model: Any, into: Any = None) -> Any:
+    """What has been learned by now, for `put_back`; written over what was kept before."""
+    return model._keep(into) if hasattr(model, "_keep") else copies(model, into)
+
+
+def put_back(model: Any, kept: Any) -> None:
+    """Go back to what was kept."""
+    if hasattr(model, "_put_back"):
+        model._put_back(kept)
+    else:  # in place, as others may hold the arrays
+        for name, array in kept.items():
+            np.copyto(getattr(model, name), array)
+
+
+def copies(model: Any, into: dict[str, Any] | None) -> dict[str, Any]:
+    """The arrays, copied, or written over earlier copies: never a third one of the model."""
+    copied = into or {}
+    for name in ARRAYS:
+        if name in copied:
+            np.copyto(copied[name], getattr(model, name))
+        else:
+            copied[name] = getattr(model, name).copy()
+    return copied
+
+
 # ---- items that have been seen ----
 
 

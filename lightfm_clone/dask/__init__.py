@@ -6,3 +6,11 @@ the shards it is given, a slice of an epoch at a time, and the hosts merge what 
 the rows that they share. Between calls the users' rows lie on the cluster as Dask's futures, and
 what is asked of the model is a task for each shard.
 """
+
+from lightfm_clone._extras import needs
+
+needs("dask", "lightfm_clone.dask", "dask", "distributed", "pandas", "pyarrow", "narwhals")
+
+from lightfm_clone.dask.model import DaskLightFM  # noqa: E402
+
+__all__ = ["DaskLightFM"]

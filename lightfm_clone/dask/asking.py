@@ -119,6 +119,20 @@ class Served:
             self._side = side = client.scatter(made, broadcast=True, hash=False)
         return side
 
+    def secure(self, client: Any) -> None:
+        """See that every state is on two workers, if there are two."""
+        workers = list(client.nthreads())
+        for shard, kept in enumerate(self.states):
+            first = kept.at_hand()
+            if kept.second is None or kept.second is first:
+                holders = {each for found in client.who_has(first).values() for each in found}
+                others = [each for each in workers if each not in holders]
+                if others:
+                    second = client.submit(
+                        _same, first, workers=others, allow_other_workers=True, pure=False
+                    )
+                    self.states[shard] = KeptState(first, second)
+
     def item_rows(self, given: Any, argument: str) -> Array:
         """The numbers of items, int32, that are named as the interactions name them."""
         if self.dealt.item_ids is None:
@@ -347,6 +361,10 @@ def chosen(served: Served, given: Any, argument: str) -> list[Any]:
             raise ValueError(f"{argument} must be None, 'known' or interactions, got {given!r}")
         return served.dealt.data
     return list(given)
+
+
+def _same(state: ShardState) -> ShardState:
+    return state
 
 
 def check_threads(num_threads: int | None) -> None:

@@ -25,7 +25,7 @@ def as_in(original: Any, **instead: str) -> Callable[[_M], _M]:
     """
 
     def decorate(method: _M) -> _M:
-        method.__doc__ = adapted(inspect.getdoc(original) or "", instead)
+        method.__doc__ = adapted(original.__doc__ or "", instead)
         return method
 
     return decorate
@@ -33,7 +33,7 @@ def as_in(original: Any, **instead: str) -> Callable[[_M], _M]:
 
 def adapted(text: str, instead: dict[str, str]) -> str:
     """The docstring with these parts replaced; see `as_in`."""
-    summary, *rest = _SECTION.split(text)
+    summary, *rest = _SECTION.split(inspect.cleandoc(text))
     sections = dict(zip(rest[::2], rest[1::2], strict=True))
     entries = {_names(entry): entry for entry in _ENTRY.split(sections["Parameters"]) if entry}
     for name, given in instead.items():
@@ -45,7 +45,9 @@ def adapted(text: str, instead: dict[str, str]) -> str:
         else:
             entries[name] = f"{given}\n"
     sections["Parameters"] = "\n".join(entry.rstrip() for entry in entries.values())
-    parts = [f"{name}\n{'-' * len(name)}\n{body.strip()}" for name, body in sections.items() if body]
+    parts = [
+        f"{name}\n{'-' * len(name)}\n{body.strip()}" for name, body in sections.items() if body
+    ]
     return "\n\n".join([summary, *parts])
 
 

@@ -5,11 +5,11 @@
         drive.states(), drive.items()    # futures of what has been learned by then
 
 The client orders steps and hears that they are over; what is trained and merged goes between the
-hosts alone (`host.py`). A step counts when all hosts have said so. When a worker is lost before, the
-others go back to where the step began, the shards of the lost one go to a worker that has come in
-its place, or to those with the fewest, from the copy that their keeper has, and the step begins
-again. Where the copy is lost, too, the call begins again from its start. So one thread a worker makes
-the same model, bit for bit, whoever dies.
+hosts alone (`host.py`). A step counts when all hosts have said so. When a worker is lost before,
+the others go back to where the step began, the shards of the lost one go to a worker that has come
+in its place, or to those with the fewest, from the copy that their keeper has, and the step begins
+again. Where the copy is lost, too, the call begins again from its start. So one thread a worker
+makes the same model, bit for bit, whoever dies.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from typing import Any
@@ -152,21 +151,9 @@ class Drive:
         """Train a slice of an epoch on all shards and merge; the totals by shard."""
         while True:
             hosts = tuple(member.address for member in self._members)
+            step = Step(self._number + 1, self._attempt, piece, settings, hosts, self._n)
             try:
-                dones = self._call(
-                    lambda member: member.call(
-                        "step",
-                        Step(
-                            self._number + 1,
-                            self._attempt,
-                            piece,
-                            settings,
-                            hosts,
-                            self._n,
-                            self._members.index(member),
-                        ),
-                    )
-                )
+                dones = self._call("step", step)
             except _LostError as error:
                 self._recover(error)
                 continue
@@ -180,7 +167,7 @@ class Drive:
         """What all hosts say to a question that changes nothing."""
         while True:
             try:
-                return list(self._call(lambda member: member.call(method, *arguments)).values())
+                return list(self._call(method, *arguments).values())
             except _LostError as error:
                 self._recover(error)
 
@@ -354,8 +341,8 @@ class Drive:
         self._members = [member for member in self._members if member not in lost]
         if not self._members:
             raise StartAgainError
-        self._call(lambda member: member.call("stop", self._attempt))
-        self._call(lambda member: member.call("go_back", self._number, self._piece))
+        self._call("stop", self._attempt)
+        self._call("go_back", self._number, self._piece)
         workers = self._workers(n_before, _COMEBACK)
         present = {member.worker for member in self._members}
         free = [worker for worker in workers if worker not in present]
@@ -376,12 +363,12 @@ class Drive:
 
     # ---- waiting -------------------------------------------------------------------------------
 
-    def _call(self, call: Callable[[_Member], Any]) -> dict[_Member, Any]:
+    def _call(self, method: str, *arguments: Any) -> dict[_Member, Any]:
         """What all hosts answer."""
         calls, lost = {}, set()
         for member in self._members:
             try:
-                calls[member] = call(member)
+                calls[member] = member.call(method, *arguments)
             except _LostError:
                 lost.add(member)
         try:
@@ -439,8 +426,8 @@ class Drive:
             return answers
         if not lost:
             time.sleep(_LOOK)  # the scheduler may hear of it later than the hosts
-        alive = self._alive()
-        gone = {member for member in self._members if member.worker not in alive}
+        now = self._alive()
+        gone = {member for member in self._members if member.worker not in now}
         raise _LostError(gone | set(lost), stopped or next(iter(lost.values()), None))
 
     def _call_off(self, pending: dict[_Member, Any]) -> None:
@@ -459,7 +446,7 @@ class Drive:
         return [worker for worker in self._alive() if worker not in taken]
 
     def _workers(self, n: int, seconds: float) -> list[str]:
-        """The workers there are, as soon as there are so many or that time is over; one at least."""
+        """The workers, one at least, once there are so many or that time is over."""
         end = time.monotonic() + seconds
         last = time.monotonic() + _ANY
         while True:

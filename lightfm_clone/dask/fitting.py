@@ -135,7 +135,9 @@ def fit_partial(
         seen[: whole.n_items] |= whole.item_counts > 0
         candidates = np.flatnonzero(seen[: whole.n_items]).astype(np.int32)
     given = parameters.of(model) | {"random_state": None}
-    terms = Terms(given, learned, whole, candidates, shared)
+    # A single shard counts its own, as a model on one machine does.
+    counts = None if n == 1 else whole.item_counts
+    terms = Terms(given, learned, whole, counts, candidates, shared)
     with Drive(client, dealt, terms, items, states, random_states) as drive:
 
         def adopt(*, at_the_end: bool) -> None:
@@ -147,6 +149,8 @@ def fit_partial(
             _train(model, drive, epochs, reports, is_first, adopt)
         adopt(at_the_end=True)
         reports.end(model)
+        if reports.need_arrays:  # a callback may have gone back to another epoch
+            model._served.secure(client)
         (model.random_state,) = (its[0] for its in drive.ask("streams") if 0 in its)
 
 

@@ -30,7 +30,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 from distributed import get_worker
-from distributed.protocol import to_serialize
+from distributed.protocol.serialize import to_serialize
 
 from lightfm_clone._core import Totals
 from lightfm_clone.dask.merging import Merging
@@ -78,7 +78,6 @@ class Step(NamedTuple):
     settings: dict[str, Any]
     hosts: tuple[Address, ...]
     n_shards: int
-    me: int  # among the hosts
 
 
 class Done(NamedTuple):
@@ -95,6 +94,7 @@ class Terms(NamedTuple):
     parameters: dict[str, Any]
     learned: dict[str, Any]
     whole: Whole
+    item_counts: Array | None  # what BPR's negatives are drawn by; None: those of the shard
     candidates: Array | None
     shared_users: dict[str, Array]  # the six arrays of the shared features of users
 
@@ -137,6 +137,7 @@ class Host:
     def __init__(self, fit: str) -> None:
         worker = get_worker()
         self._fit = fit
+        self._me = 0  # among the hosts of a step
         self._worker = worker
         self._threads = worker.state.nthreads
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="lightfm-clone")
@@ -153,11 +154,11 @@ class Host:
         self._failed: str | None = None
         _HOSTS[worker.address, fit] = self
 
-    async def take(self, shard: int, random_state: np.random.RandomState | None) -> None:
+    async def take(self, shard: int, random_state: np.random.RandomState) -> None:
         """Take a shard, whose data a task has laid down, as it was when the call began."""
         await self._run(self._take, shard, random_state)
 
-    def _take(self, number: int, random_state: np.random.RandomState | None) -> None:
+    def _take(self, number: int, random_state: np.random.RandomState) -> None:
         data, state, terms, items = self.laid.pop(number)
         if state is None:
             state = draw(terms.parameters, data.n_private, terms.shared_users, random_state)
@@ -168,6 +169,7 @@ class Host:
             terms.learned,
             items,
             state,
+            terms.item_counts,
             terms.candidates,
             self._threads,
         )
@@ -182,6 +184,7 @@ class Host:
         if not self._shards:
             raise ForgottenError(f"{self._worker.address} has no shard")
         self._attempt, self._failed = step.attempt, None
+        self._me = [host.worker for host in step.hosts].index(self._worker.address)
         self._before = self._after  # which has come to all, or there would be no next step
         self._kept = {key: kept for key, kept in self._kept.items() if key[0] >= step.number - 1}
         self._forget(lambda key: key[0] < step.attempt)
@@ -226,9 +229,9 @@ class Host:
         for number, (begin, end) in enumerate(ranges):
             parts = await self._run(self._contributions, merging, begin, end, step.piece.done)
             sending.append(self._send(step, number, "part", parts))
-        n_bytes = sum(await _all(sending))
+        n_bytes: int = sum(await _all(sending))
         parts = await self._receive(step, "part")
-        mine = ranges[step.me]
+        mine = ranges[self._me]
         rows = await self._run(self._merged, merging, parts, *mine, step.piece.done)
         sending = [self._send(step, number, "rows", rows) for number in range(len(step.hosts))]
         n_bytes += sum(await _all(sending))
@@ -283,18 +286,18 @@ class Host:
         if len(step.hosts) == 1:
             return 0
         number, _, snapshots = self._after
-        keeper = _keeper(step.hosts, step.me)
+        keeper = _keeper(step.hosts, self._me)
         return await self._send(step, keeper, "keep", {number: snapshots})
 
     # ---- messages ------------------------------------------------------------------------------
 
     async def _send(self, step: Step, to: int, kind: str, content: Any) -> int:
         """Send to another host, and say how many bytes; to itself it is none."""
-        if to == step.me:
-            await self.receive(step.attempt, step.number, kind, step.me, content)
+        if to == self._me:
+            await self.receive(step.attempt, step.number, kind, self._me, content)
             return 0
         await self._ask(
-            step.hosts[to], "receive", step.attempt, step.number, kind, step.me, content
+            step.hosts[to], "receive", step.attempt, step.number, kind, self._me, content
         )
         return _size(content)
 
@@ -363,7 +366,7 @@ class Host:
     async def _run(self, function: Any, *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
 
-    # ---- when workers come and go ------------------------------------------------------------------
+    # ---- when workers come and go ----------------------------------------------------------------
 
     async def stop(self, attempt: int) -> None:
         """Call off the step that is under way."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,6 +17,7 @@ from lightfm_clone._model.parameters import (
 )
 from lightfm_clone.dask import asking, evaluating, files, fitting, tables, writing
 from lightfm_clone.dask.documented import adapted, as_in
+from lightfm_clone.evaluation.results import METRICS
 from lightfm_clone.lightfm import LightFM
 from lightfm_clone.typing import Callback, Floats, Path, RankedLists, Representations, Seed
 
@@ -94,8 +96,7 @@ class DaskLightFM(LightFM):
                 One worker with one thread trains bit for bit what `LightFM` trains on the same
                 matrix, in order of users and items. For more workers, what comes of it depends on
                 how many shards there are, on nothing else: with one thread a worker a run is
-                reproducible, whoever dies. `docs/scale.md` says how shards are merged, and what that
-                costs in quality.
+                reproducible, whoever dies. The guide says how shards are merged, and at what cost.
 
                 References: Dean et al., "Large scale distributed deep networks", NIPS 2012, for
                 parameters that many workers share; Thakur et al., "Optimization of collective
@@ -157,11 +158,24 @@ class DaskLightFM(LightFM):
         kept = None if served is None else files.brought(served, self.client_)
         return self.__dict__ | {"client": None, "_served": kept}
 
-    def __deepcopy__(self, memo: Any) -> Self:
-        # What is on the cluster never changes, and arrays are replaced, not written to.
+    def _keep(self, into: Any) -> asking.Served:
+        return self._now()
+
+    def _put_back(self, kept: asking.Served) -> None:
+        fitting.take_over(self, kept)
+
+    def __copy__(self) -> Self:
         made = type(self).__new__(type(self))
         made.__dict__.update(self.__dict__)
-        made.history_ = [dict(record) for record in self.history_]
+        return made
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        # What is on the cluster never changes, and the client is the same.
+        made = type(self).__new__(type(self))
+        memo[id(self)] = made
+        shared = {"client": self.client, "_served": self._served}
+        own = {name: value for name, value in self.__dict__.items() if name not in shared}
+        made.__dict__.update(copy.deepcopy(own, memo) | shared)
         return made
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -395,7 +409,7 @@ class DaskLightFM(LightFM):
         self,
         test_interactions: Any,
         train_interactions: Any = "known",
-        metrics: str | Iterable[str] = evaluating.METRICS,
+        metrics: str | Iterable[str] = METRICS,
         groups: str | None = None,
         *,
         num_threads: int | None = 1,
@@ -516,7 +530,8 @@ class DaskLightFM(LightFM):
         OSError, ValueError
             As `LightFM.load`.
         """
-        return files.load(cls, path, mmap=mmap, client=client)
+        model: Self = files.load(cls, path, mmap=mmap, client=client)
+        return model
 
 
 def _are_there(**features: Any) -> None:

@@ -79,6 +79,8 @@ class Shard:
         The six of the item side, which are copied.
     state : ShardState
         What was learned of the users, or was drawn for them. Its arrays are not written to.
+    item_counts : int64 array or None
+        Of the whole; None: those of the shard.
     candidates : int32 array or None
         What negatives="seen" draws from.
     num_threads : int
@@ -92,6 +94,7 @@ class Shard:
         learned: dict[str, Any],
         items: dict[str, Array],
         state: ShardState,
+        item_counts: Array | None,
         candidates: Array | None,
         num_threads: int,
     ) -> None:
@@ -104,7 +107,7 @@ class Shard:
         )
         self.model = model = local_model(parameters_of_model, learned, arrays, own)
         schedule = parameters.settings(model)["learning_schedule"]
-        self._stream = model.random_state
+        self._stream = own.random_state
         self._seed: int | None = None
         self._users, self._items = (
             [array for arrays in state_of.with_states(model, side, schedule) for array in arrays]
@@ -113,9 +116,9 @@ class Shard:
         self._n_items = len(model.item_biases)
         self._n_private = data.n_private
         coo = data.interactions.tocoo()
-        weights = data.weights
-        if weights is not None:
-            weights = sp.coo_matrix((weights, (coo.row, coo.col)), shape=coo.shape)
+        weights = None
+        if data.weights is not None:
+            weights = sp.coo_matrix((data.weights, (coo.row, coo.col)), shape=coo.shape)
         self.examples = check_examples(coo, weights, parameters.loss_of(model))
         features = data.user_features
         self.training = training_of(
@@ -126,7 +129,7 @@ class Shard:
                 None if whole.item_features is None else checks.csr_parts(whole.item_features)
             ),
             n_items=whole.n_items,
-            item_counts=whole.item_counts,
+            item_counts=item_counts,
             candidates=candidates,
             num_threads=num_threads,
         )
@@ -134,7 +137,7 @@ class Shard:
     # ---- training --------------------------------------------------------------------------------
 
     def train(self, piece: Piece, settings: dict[str, Any]) -> Totals:
-        """Train a slice of an epoch; with the first one the epoch begins, in an order of its own."""
+        """Train a slice of an epoch; the first one begins it, in an order of its own."""
         if piece.is_first:
             self._seed = draw_seed(self._stream)
             self._cut = self.training.shuffle(self._seed, self._threads)
@@ -264,10 +267,11 @@ def draw(
     random_state: np.random.RandomState,
 ) -> ShardState:
     """The state of a shard before anything is learned: fresh rows, and the shared ones as given."""
-    fresh = LightFM(**parameters_of_model | {"random_state": copy_of(random_state)})
+    stream = copy_of(random_state)
+    fresh = LightFM(**parameters_of_model | {"random_state": stream})
     fresh._initialize(fresh.no_components, 0, n_private)
     arrays = {name: np.concatenate([getattr(fresh, name), shared[name]]) for name in USER_ARRAYS}
-    return ShardState(arrays, fresh.random_state)
+    return ShardState(arrays, stream)
 
 
 def carry(
@@ -294,11 +298,9 @@ def carry(
     order = np.argsort(names, kind="stable")
     at = np.minimum(np.searchsorted(names, wanted, sorter=order), max(len(names) - 1, 0))
     places = order[at] if len(names) else np.zeros(len(wanted), np.intp)
-    is_new = (
-        names[places] != wanted if len(names) else np.ones(len(wanted), bool)
-    )
-    stream = old_states[0].random_state if random_state is None else random_state
-    model = LightFM(**parameters_of_model | {"random_state": copy_of(stream)})
+    is_new = names[places] != wanted if len(names) else np.ones(len(wanted), bool)
+    stream = copy_of(old_states[0].random_state if random_state is None else random_state)
+    model = LightFM(**parameters_of_model | {"random_state": stream})
     width = old_states[0].arrays["user_embeddings"].shape[1]
     model._initialize(width, 0, int(np.count_nonzero(is_new)))
     arrays = {}
@@ -308,7 +310,7 @@ def carry(
         rows[~is_new] = all_rows[places[~is_new]]
         rows[is_new] = getattr(model, name)
         arrays[name] = rows
-    return ShardState(arrays, model.random_state)
+    return ShardState(arrays, stream)
 
 
 def _names(data: ShardData, shared: Array) -> Array:
