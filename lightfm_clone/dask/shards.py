@@ -48,6 +48,7 @@ class Whole(NamedTuple):
     item_features: Any  # CSR float32 [n_items, n_item_features]; None is the identity
     shared: Array  # int64 [n_shared], columns of the shared features of users in the whole
     n_user_features: int  # of the whole
+    has_user_features: bool = False  # or every user is their own feature
 
 
 class Dealt(NamedTuple):
@@ -68,6 +69,19 @@ class ShardState(NamedTuple):
 
     arrays: dict[str, Array]  # the six of the user side, rows: private, then shared features
     random_state: np.random.RandomState
+
+
+class KeptState(NamedTuple):
+    """The state of a shard as futures, on two workers where there are two: one may die."""
+
+    first: Any
+    second: Any = None
+
+    def at_hand(self) -> Any:
+        """The future whose state is there."""
+        if self.second is not None and self.first.status in ("error", "lost", "cancelled"):
+            return self.second
+        return self.first
 
 
 def local_model(

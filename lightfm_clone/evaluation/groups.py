@@ -14,7 +14,8 @@ def assign(
 ) -> tuple[list[Id], npt.NDArray[np.intp]]:
     """Labels of the groups, and for each user the position of their label."""
     if isinstance(groups, str):
-        return _by_history(groups, ranks.n_train, has_train)
+        check_named(groups, has_train)
+        return by_history(groups, ranks.n_train, quartiles(*counted(ranks.n_train)))
     array = np.asarray(groups)
     if array.shape != ranks.n_test.shape:
         raise ValueError(
@@ -33,9 +34,8 @@ def assign(
     return labels.tolist(), positions
 
 
-def _by_history(
-    name: str, n_train: npt.NDArray[np.int64], has_train: bool
-) -> tuple[list[Id], npt.NDArray[np.intp]]:
+def check_named(name: str, has_train: bool) -> None:
+    """Check that groups by history have this name, and that there is a history."""
     if name not in ("activity", "cold"):
         raise ValueError(
             f"groups must be 'activity', 'cold' or an array with one label per user, got {name!r}"
@@ -45,9 +45,35 @@ def _by_history(
             f"groups={name!r} needs train_interactions, whose entries it counts; pass "
             "train_interactions, or an array of labels"
         )
+
+
+def by_history(
+    name: str, n_train: npt.NDArray[np.int64], bounds: list[float]
+) -> tuple[list[Id], npt.NDArray[np.intp]]:
+    """As `assign`; `bounds` are the `quartiles` of all users, for "activity"."""
     if name == "cold":
         return ["cold", "warm"], (n_train > 0).astype(np.intp)
-    warm = n_train[n_train > 0]
-    bounds = [0, *(np.quantile(warm, [0.25, 0.5, 0.75]) if len(warm) else ())]
     labels: list[Id] = ["cold", *(f"quartile {number}" for number in range(1, 5))]
-    return labels, np.searchsorted(bounds, n_train)
+    return labels, np.searchsorted([0, *bounds], n_train)
+
+
+def counted(
+    n_train: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The distinct numbers of entries of users who have some, ascending, and how many have each."""
+    return np.unique(n_train[n_train > 0], return_counts=True)
+
+
+def quartiles(counts: npt.NDArray[np.int64], n_users: npt.NDArray[np.int64]) -> list[float]:
+    """The quartiles, interpolated linearly, of what `counted` gives; none where nobody has any.
+
+    All steps are exact, so that shards of the users can be counted apart.
+    """
+    if not len(counts):
+        return []
+    ends = np.cumsum(n_users)  # of each count, in the ordered list of all users
+    at = np.array([0.25, 0.5, 0.75]) * (ends[-1] - 1)
+    below = np.floor(at)
+    low, high = (counts[np.searchsorted(ends, place, "right")] for place in (below, np.ceil(at)))
+    bounds: list[float] = (low + (high - low) * (at - below)).tolist()
+    return bounds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from types import MappingProxyType
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from lightfm_clone._checks import names_ours
 from lightfm_clone._printed import Printed
 from lightfm_clone._tables import make
+from lightfm_clone.evaluation import sums
 from lightfm_clone.evaluation.groups import assign
 from lightfm_clone.evaluation.intervals import bootstrap
 from lightfm_clone.evaluation.metrics import metric
@@ -23,7 +25,103 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
-class Evaluation(Mapping[str, float]):
+class Means(Mapping[str, float]):
+    """Means by metric over users, wherever the values behind them are.
+
+    It is a mapping from the metrics' names to their means over users. It prints as a table, with
+    1.96 standard errors of each mean: half the width of a 95 % interval where the mean is normally
+    distributed, which it nearly is with hundreds of users.
+
+    Attributes
+    ----------
+    n_users : int
+        With test items: the others are not evaluated.
+    standard_errors : dict of str to float
+        Of the means, by metric; NaN of a single user.
+    groups : dict of label to Means
+        The same for each group of users.
+    left_out : dict of str to int
+        What could not be evaluated, in words, and how much.
+    """
+
+    left_out: Mapping[str, int] = MappingProxyType({})  # of pickles from before there was any
+    groups: Mapping[Id, Means]
+    _means: Mapping[str, float]
+
+    __module__ = "lightfm_clone.evaluation"
+
+    @property
+    @abstractmethod
+    def n_users(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def standard_errors(self) -> dict[str, float]: ...
+
+    def __getitem__(self, metric: str) -> float:
+        return self._means[metric]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._means)
+
+    def __len__(self) -> int:
+        return len(self._means)
+
+    def to_frame(self, kind: str | None = None) -> Table:
+        """The means as a table: a row for each group and metric.
+
+        Parameters
+        ----------
+        kind : {"pandas", "polars", "pyarrow"}, optional
+            Of which library; by default the first of them that is installed.
+
+        Returns
+        -------
+        table
+            With the columns group (text; "all" for everybody), users (their number), metric, mean
+            and standard_error.
+
+        Raises
+        ------
+        ImportError
+            Where the library is not installed, or none is.
+        ValueError
+            For another kind.
+        """
+        rows = [
+            (label, part.n_users, metric, part[metric], error)
+            for label, part in parts(self)
+            for metric, error in part.standard_errors.items()
+        ]
+        names = ("group", "users", "metric", "mean", "standard_error")
+        return make(kind, dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
+
+    def __repr__(self) -> str:
+        return "\n\n".join(table.text() for table in self._tables())
+
+    def _repr_html_(self) -> str:
+        return "".join(table.html() for table in self._tables())
+
+    def _tables(self) -> list[Printed]:
+        n = self.n_users
+        rows = [["", "mean", "±"]]
+        for name, error in self.standard_errors.items():
+            rows.append([name, f"{self[name]:.4f}", f"{1.96 * error:.4f}" if n > 1 else "-"])
+        note = f"means over {n:,} users with test items, ± 1.96 standard errors"
+        for what, how_many in self.left_out.items():
+            if how_many:
+                note += f"; left out {how_many:,} {what}"
+        tables = [Printed(rows, note)]
+        if self.groups:
+            rows = [["", "users", *self]]
+            for label, part in parts(self):
+                means = (f"{mean:.4f}" for mean in part.values())
+                rows.append([label, f"{part.n_users:,}", *means])
+            tables.append(Printed(rows))
+        return tables
+
+
+class Evaluation(Means):
     """What `evaluate` returns: means by metric, the values behind them, and the same by group.
 
     It is a mapping from the metrics' names to their means over users. It prints as a table, with
@@ -35,6 +133,8 @@ class Evaluation(Mapping[str, float]):
     ----------
     users : int64 [n]
         The users with test items, ascending: the others are not evaluated.
+    n_users : int
+        How many they are.
     per_user : dict of str to float64 [n]
         The values of each metric, one for each of `users`.
     groups : dict of label to Evaluation
@@ -44,7 +144,7 @@ class Evaluation(Mapping[str, float]):
         What could not be evaluated, in words, and how much; `Recommender.evaluate` says so.
     """
 
-    left_out: Mapping[str, int] = MappingProxyType({})  # of pickles from before there was any
+    groups: dict[Id, Evaluation]
 
     __module__ = "lightfm_clone.evaluation"  # where pickles look for it, old ones too
 
@@ -59,16 +159,11 @@ class Evaluation(Mapping[str, float]):
         self.per_user = per_user
         self.groups = groups or {}
         self.left_out = left_out or {}
-        self._means = {name: float(values.mean()) for name, values in per_user.items()}
+        self._means = {name: sums.mean(values) for name, values in per_user.items()}
 
-    def __getitem__(self, metric: str) -> float:
-        return self._means[metric]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._means)
-
-    def __len__(self) -> int:
-        return len(self._means)
+    @property
+    def n_users(self) -> int:
+        return len(self.users)
 
     @property
     def standard_errors(self) -> dict[str, float]:
@@ -107,59 +202,6 @@ class Evaluation(Mapping[str, float]):
         """
         values = np.column_stack(list(self.per_user.values()))
         return dict(zip(self, bootstrap(values, level, n_resamples, random_state), strict=True))
-
-    def to_frame(self, kind: str | None = None) -> Table:
-        """The means as a table: a row for each group and metric.
-
-        Parameters
-        ----------
-        kind : {"pandas", "polars", "pyarrow"}, optional
-            Of which library; by default the first of them that is installed.
-
-        Returns
-        -------
-        table
-            With the columns group (text; "all" for everybody), users (their number), metric, mean
-            and standard_error.
-
-        Raises
-        ------
-        ImportError
-            Where the library is not installed, or none is.
-        ValueError
-            For another kind.
-        """
-        rows = [
-            (label, len(part.users), metric, part[metric], error)
-            for label, part in parts(self)
-            for metric, error in part.standard_errors.items()
-        ]
-        names = ("group", "users", "metric", "mean", "standard_error")
-        return make(kind, dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
-
-    def __repr__(self) -> str:
-        return "\n\n".join(table.text() for table in self._tables())
-
-    def _repr_html_(self) -> str:
-        return "".join(table.html() for table in self._tables())
-
-    def _tables(self) -> list[Printed]:
-        n = len(self.users)
-        rows = [["", "mean", "±"]]
-        for name, error in self.standard_errors.items():
-            rows.append([name, f"{self[name]:.4f}", f"{1.96 * error:.4f}" if n > 1 else "-"])
-        note = f"means over {n:,} users with test items, ± 1.96 standard errors"
-        for what, how_many in self.left_out.items():
-            if how_many:
-                note += f"; left out {how_many:,} {what}"
-        tables = [Printed(rows, note)]
-        if self.groups:
-            rows = [["", "users", *self]]
-            for label, part in parts(self):
-                means = (f"{mean:.4f}" for mean in part.values())
-                rows.append([label, f"{len(part.users):,}", *means])
-            tables.append(Printed(rows))
-        return tables
 
 
 class _WithGroups(Protocol):
