@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from clusters import cluster
 
 pytest.importorskip("distributed")
 
@@ -13,6 +17,7 @@ import dask.dataframe as dd
 import pandas as pd
 import polars as pl
 from dask import delayed
+from distributed import SchedulerPlugin
 
 from lightfm_clone import LightFM, Recommender
 from lightfm_clone.dask import dealing, tables
@@ -461,57 +466,125 @@ def _products(items, seed=0):
     return pd.DataFrame({"tags": tags, "item": items})
 
 
-@pytest.mark.parametrize("n_shards", [1, 3])
-def test_tables_of_features_are_those_of_a_recommender(client, n_shards):
-    table = _table(900).drop(columns=["value", "weight"])
-    ids = [*sorted(table["user"].unique())[:150], 9000, 9009]
-    users, items = _people(ids), _products([*sorted(table["item"].unique())[5:], "zz"])
-    local = Recommender(LightFM(no_components=2)).fit(
-        table, user="user", item="item", users=users, items=items, epochs=0
-    )
-    frames = dd.from_pandas(users, npartitions=2), items
-    dealt = _dealt(client, dd.from_pandas(table, npartitions=4), *frames, n_shards=n_shards)
-    shards = client.gather(dealt.data)
-    of_users, _, of_items, _ = local.dataset_.mapping()
-    for told, ours, matrix, numbers, features, own in (
-        (
-            dealt.users_told,
-            _whole_features(dealt, shards),
-            local.user_features_,
-            of_users,
-            local.dataset_.mapping()[1],
-            np.concatenate([rows.own for rows in client.gather(dealt.users_told.rows)]),
-        ),
-        (
-            dealt.items_told,
-            _of_items(dealt),
-            local.item_features_,
-            of_items,
-            local.dataset_.mapping()[3],
-            dealt.items_told.rows.own,
-        ),
+def _own(client, dealt):
+    """The column of the own feature of each user."""
+    found = {}
+    for rows in client.gather(dealt.users_told.rows):
+        found |= dict(zip(rows.ids.tolist(), rows.own.tolist(), strict=True))
+    return found
+
+
+def _is_like(client, dealt, local):
+    """Whether features are, by their names, those of a recommender."""
+    own = _own(client, dealt), dict(zip(dealt.item_ids, dealt.items_told.rows.own, strict=True))
+    items = dealt.whole.item_features.tocoo()
+    of_items = {}
+    for row, column, value in zip(items.row, items.col, items.data, strict=True):
+        of_items.setdefault(dealt.item_ids[row], {})[int(column)] = value
+    ours = _whole_features(dealt, client.gather(dealt.data)), of_items
+    for place, told, matrix in (
+        (0, dealt.users_told, local.user_features_),
+        (1, dealt.items_told, local.item_features_),
     ):
-        names = dict(zip(told.places.tolist(), told.encoder.feature_names_, strict=True))
-        assert not {*names} & {*own}
-        assert sorted([*names, *own]) == [*range(matrix.shape[1])]
-        ids_of = np.concatenate([data.ids for data in shards]) if numbers is of_users else None
-        ids_of = dealt.item_ids if ids_of is None else ids_of
-        names |= dict(zip(own.tolist(), ids_of.tolist(), strict=True))
+        numbers, features = local.dataset_.mapping()[2 * place : 2 * place + 2]
         theirs = {number: name for name, number in features.items()}
-        assert {*ids_of.tolist()} == {*numbers}
+        names = dict(zip(told.places.tolist(), told.encoder.feature_names_, strict=True))
+        names |= {int(column): one for one, column in own[place].items()}
+        assert sorted(names) == [*range(matrix.shape[1])]
+        assert {*own[place]} == {*numbers}
         for one, row in numbers.items():
             of_row = matrix[row]
             expected = {theirs[c]: v for c, v in zip(of_row.indices, of_row.data, strict=True)}
-            assert {names[c]: v for c, v in ours.get(one, {}).items()} == expected
+            assert {names[c]: v for c, v in ours[place].get(one, {}).items()} == expected
+
+
+@pytest.mark.parametrize(("n_shards", "later_shards"), [(1, 1), (3, 3), (3, 2)])
+def test_tables_of_features_are_those_of_a_recommender(client, n_shards, later_shards):
+    table = _table(900).drop(columns=["value", "weight"])
+    ids = [*sorted(table["user"].unique())[:150], 9000, 9009]
+    users, items = _people(ids), _products([*sorted(table["item"].unique())[5:], "zz"])
+    local = Recommender(LightFM(no_components=2))
+    local.fit(table, user="user", item="item", users=users, items=items, epochs=0)
+    frames = dd.from_pandas(users, npartitions=2), items
+    first = _dealt(client, dd.from_pandas(table, npartitions=4), *frames, n_shards=n_shards)
+    _is_like(client, first, local)
     if n_shards == 1:
-        np.testing.assert_array_equal(shards[0].private, np.arange(local.user_features_.shape[1]))
-        np.testing.assert_array_equal(
-            dealt.users_told.rows[0].result().own, np.arange(len(of_users))
-        )
+        private = first.data[0].result().private
+        np.testing.assert_array_equal(private, np.arange(local.user_features_.shape[1]))
+        assert [*_own(client, first).values()] == [*range(sum(first.n_users))]
+    # Later some have changed, some are new, and columns are missing or have new values.
+    later = pd.DataFrame({"user": [9000, 9500, 3], "item": ["zz", "i1", "new"]})
+    users = pd.DataFrame({"user": [9000, 9900, ids[0]], "town": ["Rome", "Turin", None]})
+    items = _products(["newer", "zz", "i7"], 3)
+    with pytest.raises(ValueError, match="resize=True"):
+        _dealt(client, later[:1], users[1:2], known=first, n_shards=n_shards)
+    grown = _dealt(client, later, users, items, known=first, resize=True, n_shards=later_shards)
+    local.update(later, users=users, items=items, epochs=1)
+    _is_like(client, grown, local)
+    for told, before in (
+        (grown.users_told, first.users_told),
+        (grown.items_told, first.items_told),
+    ):
+        np.testing.assert_array_equal(told.places[: len(before.places)], before.places)
+    assert _own(client, first).items() <= _own(client, grown).items()
+    same = _dealt(client, later, known=grown, n_shards=later_shards)
+    _is_like(client, same, local)
+    if n_shards == 3:  # who was known by what they did alone can be told of later
+        plain = _dealt(client, table)
+        told = _dealt(client, table, users, items, known=plain, resize=True)
+        local = Recommender(LightFM(no_components=2))
+        local.fit(table, user="user", item="item", users=users, items=items, epochs=0)
+        _is_like(client, told, local)
+        owned = np.concatenate([data.ids for data in client.gather(plain.data)])
+        assert [_own(client, told)[one] for one in owned] == [*range(len(owned))]
 
 
-def _of_items(dealt):
-    coo, found = dealt.whole.item_features.tocoo(), {}
-    for row, col, value in zip(coo.row, coo.col, coo.data, strict=True):
-        found.setdefault(dealt.item_ids[row], {})[int(col)] = value
-    return found
+# ---- what the cluster does -----------------------------------------------------------------------
+
+
+class _Sizes(SchedulerPlugin):
+    """Keeps the most bytes that a task has got and made."""
+
+    name = "sizes"
+    largest = 0
+
+    def start(self, scheduler):
+        self._scheduler = scheduler
+
+    def transition(self, key, start, finish, *args, **kwargs):
+        if finish == "memory":
+            task = self._scheduler.tasks[key]
+            size = sum(max(of.nbytes, 0) for of in (task, *task.dependencies))
+            self.largest = max(self.largest, size)
+
+
+def _largest(dask_scheduler):
+    return dask_scheduler.plugins["sizes"].largest
+
+
+def test_no_task_holds_more_than_a_partition_or_a_shard(client):
+    n, parts = 200_000, 20
+
+    def part(seed):
+        return _table(n // parts, seed)
+
+    frame = dd.from_map(part, range(parts), meta=_table(0))
+    client.register_plugin(_Sizes(), name="sizes")
+    try:
+        dealt = _dealt(client, frame, n_shards=8)
+        largest = client.run_on_scheduler(_largest)
+    finally:
+        client.unregister_scheduler_plugin("sizes")
+    assert sum(dealt.n_examples) == n
+    # A block has 16 bytes an interaction, a shard 12, and one has all pieces of the other.
+    assert 28 * n / 8 < largest < 1.5 * 28 * n / 8
+
+
+def test_what_was_on_a_lost_worker_is_made_again():
+    with cluster(2) as client:
+        dealt = _dealt(client, dd.from_pandas(_table(), npartitions=4))
+        before = client.gather(dealt.data)
+        (first, *_) = next(iter(client.who_has([dealt.data[0]]).values()))
+        lost = client.run(os.getpid, workers=[first])[first]
+        os.kill(lost, signal.SIGKILL)
+        _same(client.gather(dealt.data), before)

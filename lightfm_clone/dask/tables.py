@@ -118,7 +118,8 @@ def deal(
     n_users, n_examples = ([size[place] for size in sizes] for place in range(2))
     if known is not None:
         _check_side("user", sum(n_users), n_columns, told, known, resize)
-    whole = Whole(items.n, items.counts, items.features, shared, n_columns)
+    has_features = told is not None
+    whole = Whole(items.n, items.counts, items.features, shared, n_columns, has_features)
     return Dealt(shards, n_users, n_examples, whole, items.ids, dealt, told, items.told)
 
 
