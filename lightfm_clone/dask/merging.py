@@ -48,7 +48,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lightfm_clone._model.losses import LOSSES
+from lightfm_clone._model.losses import LOSSES, SCHEDULES
 
 Sheet: TypeAlias = NDArray[np.float32]
 
@@ -148,11 +148,10 @@ def n_merges(
     """
     if n_shards == 1:
         return 1
-    if settings["learning_schedule"] != "adagrad":
-        return 4
-    if epoch == 0:
-        return 16
-    return 4 if shared_features else 1
+    if _turns(settings):
+        return 16 if shared_features else 4
+    # Accumulators and averages begin at nothing, so that first steps are the longest ones.
+    return 16 if epoch == 0 and SCHEDULES[settings["learning_schedule"]] else 4
 
 
 def _turns(settings: dict[str, Any]) -> bool:
