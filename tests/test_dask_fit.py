@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-import gc
-import inspect
-import pickle
-import signal
-import threading
-import time
 import warnings
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from clusters import assert_same, cluster, learned, records, within
+from clusters import assert_same, cluster, within
 from helpers import LOSSES, SCHEDULES, pairwise, random_features
 
 pytest.importorskip("distributed")
@@ -23,14 +16,12 @@ import dask.array as da
 import dask.dataframe as dd
 import pandas as pd
 from dask import delayed
-from distributed import Client, get_client
+from distributed import Client
 
 from lightfm_clone import LightFM
 from lightfm_clone._model.advice import FitWarning
 from lightfm_clone._model.losses import LOSSES as KINDS
-from lightfm_clone.callbacks import EarlyStopping
 from lightfm_clone.cross_validation import random_train_test_split
-from lightfm_clone.dask import host
 from lightfm_clone.dask.model import DaskLightFM
 from lightfm_clone.datasets import synthetic_catalogue
 
@@ -66,8 +57,9 @@ def weights_of(matrix, seed=1):
 
 
 def model_on(client, **parameters):
-    return DaskLightFM(**({"loss": "warp", "no_components": 6, "random_state": 3} | parameters),
-                       client=client)
+    return DaskLightFM(
+        **({"loss": "warp", "no_components": 6, "random_state": 3} | parameters), client=client
+    )
 
 
 # ---- one worker ----------------------------------------------------------------------------------
@@ -76,7 +68,13 @@ def model_on(client, **parameters):
 @pytest.mark.parametrize(
     "loss, schedule, alpha, with_features, weighted, negatives, epochs",
     pairwise(
-        LOSSES, SCHEDULES, (0.0, 1e-4), (False, True), (False, True), ("all", "seen"), ((3,), (1, 2))
+        LOSSES,
+        SCHEDULES,
+        (0.0, 1e-4),
+        (False, True),
+        (False, True),
+        ("all", "seen"),
+        ((3,), (1, 2)),
     ),
 )
 def test_one_worker_trains_what_one_machine_trains(
@@ -217,8 +215,15 @@ def test_several_workers_learn_what_one_machine_learns(client, loss):
         local = model if type(model) is LightFM else model.to_local()
         from lightfm_clone.evaluation import evaluate
 
-        found.append(evaluate(local, test, train.multiply(train > 0), metrics=["ndcg@10"],
-                              check_intersections=False)["ndcg@10"])
+        found.append(
+            evaluate(
+                local,
+                test,
+                train.multiply(train > 0),
+                metrics=["ndcg@10"],
+                check_intersections=False,
+            )["ndcg@10"]
+        )
     print(loss, found)
 
 
