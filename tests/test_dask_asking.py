@@ -312,6 +312,24 @@ def test_after_an_error_what_was_there_is_there_still(named, client, tmp_path):
         writing.write_lists(named.served, client, tmp_path / "notes.txt")
 
 
+def test_parts_take_their_places_together(tmp_path):
+    names = [f"part-{number:05d}-of-00002.parquet" for number in range(2)]
+    parts = {f".{name}.{number}": name for number, name in enumerate(names)}
+    first, second = (tmp_path / temporary for temporary in parts)
+    first.write_text("new")
+    (tmp_path / names[0]).write_text("old")
+    with pytest.raises(FileNotFoundError, match="a folder that all workers see, but 1 parts"):
+        writing._put_in_place(str(tmp_path), parts)
+    assert (tmp_path / names[0]).read_text() == "old"
+    second.write_text("new")
+    (tmp_path / f".{names[1]}.2").write_text("of a worker that died")
+    (tmp_path / "part-00000-of-00007.parquet").write_text("of an earlier call")
+    writing._put_in_place(str(tmp_path), parts)
+    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == dict.fromkeys(
+        names, "new"
+    )
+
+
 def test_files_of_lists_are_made_some_users_at_a_time(client, monkeypatch, tmp_path):
     case = Case(client, "warp", False, 1)
     asked = []
