@@ -167,7 +167,7 @@ def _run(folder: str, n_workers: int, epochs: int, settings: dict[str, Any]) -> 
             f"{first:.2f}",
             f"{statistics.median(later):.2f}",
             f"{statistics.median(merges):.3f}",
-            f"{statistics.median(each['merge'] for each in steps.n_bytes) / MB:.1f}",
+            f"{statistics.median(each['parts'] + each['rows'] for each in steps.n_bytes) / MB:.1f}",
             f"{statistics.median(each['keep'] for each in steps.n_bytes) / MB:.1f}",
             f"{took - first - sum(later):.1f}",
             f"{took:.1f}",

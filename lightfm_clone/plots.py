@@ -101,9 +101,7 @@ def plot_learning_curves(
     return ax
 
 
-def plot_groups(
-    evaluation: Means | Comparison, metric: str, *, ax: Axes | None = None
-) -> Axes:
+def plot_groups(evaluation: Means | Comparison, metric: str, *, ax: Axes | None = None) -> Axes:
     """A metric for each group of users, with 1.96 standard errors.
 
     Parameters

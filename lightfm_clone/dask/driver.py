@@ -151,7 +151,15 @@ class Drive:
         """Train a slice of an epoch on all shards and merge; the totals by shard."""
         while True:
             hosts = tuple(member.address for member in self._members)
-            step = Step(self._number + 1, self._attempt, piece, settings, hosts, self._n)
+            step = Step(
+                self._number + 1,
+                self._attempt,
+                piece,
+                settings,
+                hosts,
+                self._n,
+                self.shares_features,
+            )
             try:
                 dones = self._call("step", step)
             except _LostError as error:
@@ -393,10 +401,11 @@ class Drive:
         called_off = False
         while pending:
             for member, future in list(pending.items()):
+                was_done = future.done()
                 try:
                     answers[member] = future.result(timeout=_LOOK)
                 except (TimeoutError, asyncio.TimeoutError) as error:
-                    if not future.done():
+                    if not was_done:  # the time is over, and not a time-out that it tells of
                         break
                     wrong = error
                 except StoppedError as error:
