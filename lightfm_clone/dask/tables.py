@@ -324,14 +324,11 @@ def _check_side(
 ) -> None:
     """Check how many users or items there are, and of how many features."""
     if side == "user":
-        n_known, n_fitted, was_told = (
-            sum(known.n_users),
-            known.whole.n_user_features,
-            known.users_told,
-        )
+        n_known, was_told = sum(known.n_users), known.users_told
+        n_fitted = known.whole.n_user_features
     else:
-        n_known = known.whole.n_items
-        n_fitted, was_told = _n_columns(n_known, known.whole.item_features), known.items_told
+        n_known, was_told = known.whole.n_items, known.items_told
+        n_fitted = _n_columns(n_known, known.whole.item_features)
     if known.item_ids is not None and n > n_known and not resize:
         raise ValueError(
             f"{ARGUMENT} must have the {n_known} {side}s that the model was fitted with, got {n}; "
