@@ -1,7 +1,7 @@
 """The rotation of blocks of items among workers, simulated: what does it cost in quality?
 
     python benchmarks/rotation.py --only "WARP" --workers 2 8     # runs what is not yet there
-    python benchmarks/rotation.py --table                         # prints the saved runs as Markdown
+    python benchmarks/rotation.py --table                     # the saved runs as Markdown
 
 Where no worker can hold all items, users are dealt to S workers and items into S blocks. In
 sub-epoch r worker w trains the interactions of its users with the items of block (w + r) mod S,
@@ -20,7 +20,7 @@ import argparse
 import json
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from lightfm_clone import LightFM
 from lightfm_clone._core import Parameters
 from lightfm_clone._model import parameters, state
 from lightfm_clone._model.examples import Examples
+from lightfm_clone._model.losses import LOSSES as LOSSES_OF
 from lightfm_clone._model.training import TrainedSide, Training
 from lightfm_clone.evaluation import evaluate
 
@@ -63,7 +64,7 @@ class Plan:
     # are alike in numbers and counts; "load": items in random order, cut where counts are equal;
     # "sorted": the same with the most popular items first.
     cut: str = "popularity"
-    redraw: bool = True  # cut anew before every epoch
+    redraw: bool = True  # cut anew before every round
     blocks: int = 1  # for each worker
     passes: int = 1  # rounds an epoch, each with its share of the interactions
     first_passes: int = 0  # the same of the first epoch, where it has more
@@ -79,25 +80,17 @@ class Plan:
         return ", ".join(parts + ["counts all items"] * self.counts_all)
 
 
-BEST = Plan(counts_all=True)
-PLANS = (
-    BEST,
-    Plan(),
-    Plan(redraw=False),
-    Plan(cut="load"),
-    Plan(cut="load", redraw=False),
-    Plan(cut="sorted", redraw=False),
-    Plan(blocks=2),
-    Plan(passes=4),
-    Plan(passes=2, counts_all=True),
-    Plan(passes=4, counts_all=True),
-    Plan(passes=16, counts_all=True),
-    Plan(first_passes=16, counts_all=True),
-    Plan(passes=4, first_passes=16, counts_all=True),
-    Plan(cut="load", passes=4, counts_all=True),
-    Plan(first_passes=16),
-    Plan(first_passes=8, counts_all=True),
-)
+PLANS = {
+    "best": Plan(first_passes=16, counts_all=True),
+    "counting blocks": Plan(first_passes=16),
+    "one round": Plan(counts_all=True),
+    "plain": Plan(),
+    "fixed": Plan(first_passes=16, counts_all=True, redraw=False),
+    "by load": Plan(first_passes=16, counts_all=True, cut="load"),
+    "sorted": Plan(first_passes=16, counts_all=True, cut="sorted", redraw=False),
+    "finer": Plan(first_passes=16, counts_all=True, blocks=2),
+    "16 rounds": Plan(passes=16, counts_all=True),
+}
 
 
 # ---- dealing -----------------------------------------------------------------------------------
@@ -156,26 +149,23 @@ class Cell:
     """The interactions of a worker's users with a block's items, by their places in both.
 
     `copies` of each item make the block as large as the catalogue: rows of one and the same
-    feature, so that they are one item to the model. `passes` is the round of each interaction.
+    feature, so that they are one item to the model. `mine` are the interactions of this round; the
+    others are known, too.
     """
 
     def __init__(
         self,
         rows: np.ndarray,
         cols: np.ndarray,
-        passes: np.ndarray,
+        mine: np.ndarray,
         n_users: int,
         counts: np.ndarray,
         copies: int,
     ) -> None:
-        self._rows, self._cols, self._passes = rows, cols, passes
+        self._rows, self._cols = rows[mine], cols[mine]
         n_items = len(counts)
         self._shape = n_users, n_items * copies
-        # By numbers of the copies: sorted for each user, as items are within each of the copies.
-        ones = np.ones(len(rows), np.float32)
-        known = sp.hstack([sp.csr_matrix((ones, (rows, cols)), (n_users, n_items))] * copies, "csr")
-        known.sort_indices()
-        self._known = known.indptr.astype(np.int64), known.indices.astype(np.int32)
+        self._known = _known(rows, cols, n_users, n_items, copies)
         self._counts = np.tile(counts, copies) if counts.any() else None
         self._features = None
         if copies > 1:
@@ -185,11 +175,9 @@ class Cell:
                 np.ones(n_items * copies, np.float32),
             )
 
-    def training(self, users: Packed, items: Packed, schedule: str, at: int) -> Training:
-        """The training of one round."""
-        mine = self._passes == at
+    def training(self, users: Packed, items: Packed, schedule: str) -> Training:
         return Training(
-            Examples(self._rows[mine], self._cols[mine], None, None, None, self._shape, None),
+            Examples(self._rows, self._cols, None, None, None, self._shape, None),
             users.side(),
             items.side(self._features),
             self._shape[1],
@@ -197,6 +185,21 @@ class Cell:
             known=self._known,
             item_counts=self._counts,
         )
+
+
+def _known(
+    rows: np.ndarray, cols: np.ndarray, n_users: int, n_items: int, copies: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The sorted items of each user, all copies of them, as `Training` takes them."""
+    order = np.argsort(rows.astype(np.int64) * n_items + cols)
+    rows, cols = rows[order], cols[order]
+    numbers = np.bincount(rows, minlength=n_users)
+    indptr = np.concatenate([[0], np.cumsum(numbers)])
+    items = np.empty(len(rows) * copies, np.int32)
+    for copy in range(copies):
+        places = (copies - 1) * indptr[rows] + copy * numbers[rows] + np.arange(len(rows))
+        items[places] = cols + copy * n_items
+    return indptr * copies, items
 
 
 def trained(
@@ -214,44 +217,45 @@ def trained(
     members, user_places = places(shards, workers)
     users = [Packed(arrays["user"], rows) for rows in members]
     busiest = []
-    blocks = None
+    blocks = _cut(counts, plan, workers, rng)
+    n_blocks = plan.blocks * workers
+    copies = n_blocks if plan.counts_all and LOSSES_OF[checked["loss"]].draws_uniformly else 1
     for epoch in range(EPOCHS):
-        if blocks is None or plan.redraw:
-            blocks = _cut(counts, plan, workers, rng)
-        n_blocks = plan.blocks * workers
-        of_block, item_places = places(blocks, n_blocks)
-        items = [Packed(arrays["item"], rows) for rows in of_block]
         n_passes = max(plan.passes, 0 if epoch else plan.first_passes)
         passes = rng.permutation(matrix.nnz) % n_passes
-        copies = n_blocks if plan.counts_all else 1
-        cells = {
-            (worker, block): Cell(
-                user_places[matrix.row[at]],
-                item_places[matrix.col[at]],
-                passes[at],
-                len(members[worker]),
-                counts[of_block[block]],
-                copies,
-            )
-            for worker, block, at in _cells(shards[matrix.row], blocks[matrix.col], n_blocks)
-        }
-        for step in range(n_passes * n_blocks):
-            took = np.zeros(workers)
-            shares = [(epoch + done / (n_passes * n_blocks)) / EPOCHS for done in (step, step + 1)]
-            for worker in range(workers):
-                block = (worker * plan.blocks + step) % n_blocks
-                if (worker, block) not in cells:
-                    continue
-                training = cells[worker, block].training(
-                    users[worker], items[block], checked["learning_schedule"], step // n_blocks
+        for at in range(n_passes):
+            if plan.redraw:
+                blocks = _cut(counts, plan, workers, rng)
+            of_block, item_places = places(blocks, n_blocks)
+            items = [Packed(arrays["item"], rows) for rows in of_block]
+            cells = {
+                (worker, block): Cell(
+                    user_places[matrix.row[those]],
+                    item_places[matrix.col[those]],
+                    passes[those] == at,
+                    len(members[worker]),
+                    counts[of_block[block]],
+                    copies,
                 )
-                training.shuffle(int(rng.integers(2**63)), 1)
-                training.part(checked, 0, training.n_examples, *shares)
-                training.settle()
-                took[worker] = training.n_examples
-            busiest.append(took.max() * workers / max(took.sum(), 1))
-        for block in items:
-            block.write()
+                for worker, block, those in _cells(shards[matrix.row], blocks[matrix.col], n_blocks)
+            }
+            for step in range(n_blocks):
+                done = [(epoch + (at + (step + i) / n_blocks) / n_passes) / EPOCHS for i in (0, 1)]
+                took = np.zeros(workers)
+                for worker in range(workers):
+                    block = (worker * plan.blocks + step) % n_blocks
+                    if (worker, block) not in cells:
+                        continue
+                    training = cells[worker, block].training(
+                        users[worker], items[block], checked["learning_schedule"]
+                    )
+                    training.shuffle(int(rng.integers(2**63)), 1)
+                    training.part(checked, 0, training.n_examples, *done)
+                    training.settle()
+                    took[worker] = training.n_examples
+                busiest.append(took.max() * workers / max(took.sum(), 1))
+            for block in items:
+                block.write()
     for shard in users:
         shard.write()
     return model, float(np.mean(busiest))
@@ -351,7 +355,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--set", nargs="+", default=list(LOSSES), choices=LOSSES)
     parser.add_argument("--only", nargs="+", default=["WARP", "BPR", "softmax"], help="losses")
-    parser.add_argument("--plans", type=int, nargs="+", default=[0], help="numbers in PLANS")
+    parser.add_argument("--plans", nargs="+", default=["best"], choices=PLANS)
     parser.add_argument("--workers", type=int, nargs="+", default=[2, 4, 8, 32])
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--saved", type=Path, default=SAVED)
@@ -363,7 +367,9 @@ def main() -> None:
     for seed in range(given.seeds):
         for task in wanted:
             for loss in given.only:
-                plans = [(PLANS[at], workers) for at in given.plans for workers in given.workers]
+                plans = [
+                    (PLANS[name], workers) for name in given.plans for workers in given.workers
+                ]
                 for plan, workers in [(None, 1), *plans]:
                     name = "one machine" if plan is None else str(plan)
                     if (task.name, loss, name, workers, seed) in done:
