@@ -12,7 +12,7 @@ from pathlib import Path
 import lightfm_clone
 
 # What has nothing that LightFM has, and needs packages that may not be there.
-_APART = {"__main__", "cli", "clickstream", "reporting", "server"}
+_APART = {"__main__", "cli", "clickstream", "dask", "reporting", "server"}
 
 
 def install_as_lightfm() -> None:

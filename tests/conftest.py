@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clusters import cluster
 
 from lightfm_clone import _core
 
@@ -62,3 +63,10 @@ def ml_1m(data_dir) -> dict[str, np.ndarray]:
 def path(tmp_path) -> Path:
     """Where a test may save something, in a folder of its own."""
     return tmp_path / "saved"
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[object]:
+    """The client of a cluster of two processes, which tests share and leave as it was."""
+    with cluster(2) as shared:
+        yield shared

@@ -99,31 +99,46 @@ def fit_partial(
         model._fitted_with = model._fitted_with | given_sides
         if not epochs:
             return
-        schedule = parameters.settings(model)["learning_schedule"]
-        item, user = (
-            TrainedSide(*state.with_states(model, side, schedule), features[side].parts)
-            for side in state.SIDES
-        )
-        n_items, candidates, counts = features["item"].n_rows, None, None
+        n_items, counts, candidates = features["item"].n_rows, None, None
         if known is not None and known.nnz:
             counts = np.bincount(known.indices, minlength=n_items)
         if model.negatives == "seen":
             model._seen_items = seen = state.seen_items(model, n_items)
             seen[examples.cols if known is None else known.indices] = True
             candidates = np.flatnonzero(seen[:n_items]).astype(np.int32)
-        training = Training(
+        training = training_of(
+            model,
             examples,
-            user,
-            item,
-            n_items,
-            schedule,
-            mean=model.global_mean_,
+            user_features=features["user"].parts,
+            item_features=features["item"].parts,
+            n_items=n_items,
             known=None if known is None else checks.csr_parts(known)[:2],
             item_counts=counts,
             candidates=candidates,
             num_threads=threads,
         )
         train(model, training, epochs, threads, reports, before, is_first=is_first)
+
+
+def training_of(
+    model: Any,
+    examples: Examples,
+    *,
+    user_features: tuple[Any, Any, Any] | None,
+    item_features: tuple[Any, Any, Any] | None,
+    n_items: int,
+    **whole: Any,
+) -> Training:
+    """The training of a model's own arrays on examples; features are parts of CSR, or None.
+
+    `whole` are further arguments of `Training`.
+    """
+    schedule = parameters.settings(model)["learning_schedule"]
+    user, item = (
+        TrainedSide(*state.with_states(model, side, schedule), parts)
+        for side, parts in (("user", user_features), ("item", item_features))
+    )
+    return Training(examples, user, item, n_items, schedule, mean=model.global_mean_, **whole)
 
 
 def _known_pairs(known_interactions: Any, examples: Examples) -> Any:

@@ -32,19 +32,8 @@ class Validation:
     """
 
     def __init__(self, given: Any, training: dict[str, Any], needed: Iterable[str]) -> None:
-        if not isinstance(given, Mapping):
-            given = {"interactions": given}
-        unknown = sorted(set(given) - set(_KEYS), key=str)
-        if unknown or "interactions" not in given:
-            raise ValueError(
-                "validation must be a sparse matrix, or a dict with 'interactions' and, if you "
-                f"like, {', '.join(map(repr, _KEYS[1:]))}; got the keys {sorted(given, key=str)}"
-            )
+        given, self._metrics = read_validation(given, _KEYS, needed)
         self._model = given.get("model")
-        metrics = _names(given.get("metrics") or (() if needed else _DEFAULT_METRICS))
-        self._metrics = tuple(dict.fromkeys((*metrics, *needed)))
-        for name in self._metrics:
-            metric(name)
         self._features = {
             name: _checked(given, training, name) for name in ("user_features", "item_features")
         }
@@ -79,6 +68,29 @@ class Validation:
             **self._features,
         )
         return {name: float(result[name]) for name in self._metrics}
+
+
+def read_validation(
+    given: Any, keys: tuple[str, ...], needed: Iterable[str]
+) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """What a fit was given as `validation`, as a mapping, and the names of its metrics.
+
+    `keys` are those it may have, "interactions" the first; `needed` metrics are among its own.
+    """
+    if not isinstance(given, Mapping):
+        given = {"interactions": given}
+    unknown = sorted(set(given) - set(keys), key=str)
+    if unknown or "interactions" not in given:
+        raise ValueError(
+            "validation must be a sparse matrix, or a dict with 'interactions' and, if you "
+            f"like, {', '.join(map(repr, keys[1:]))}; got the keys {sorted(given, key=str)}"
+        )
+    needed = tuple(needed)
+    metrics = _names(given.get("metrics") or (() if needed else _DEFAULT_METRICS))
+    metrics = tuple(dict.fromkeys((*metrics, *needed)))
+    for name in metrics:
+        metric(name)
+    return given, metrics
 
 
 def _checked(given: Any, training: dict[str, Any], key: str, name: str = "") -> Any:
@@ -202,6 +214,14 @@ class Reports:
 
 def check_reports(callbacks: Any, given: Any, training: dict[str, Any], verbose: bool) -> Reports:
     """Check what `LightFM.fit` was given as `callbacks` and `validation`."""
+    callbacks, needed = check_callbacks(callbacks, has_validation=given is not None)
+    if given is None:
+        return Reports(callbacks, None, verbose)
+    return Reports(callbacks, Validation(given, training, needed), verbose)
+
+
+def check_callbacks(callbacks: Any, *, has_validation: bool) -> tuple[tuple[Any, ...], list[str]]:
+    """The callbacks, and the names of the validation metrics that they need."""
     try:
         callbacks = tuple(callbacks)
     except TypeError:
@@ -217,14 +237,12 @@ def check_reports(callbacks: Any, given: Any, training: dict[str, Any], verbose:
                 f"{type(callback).__name__}"
             )
     needed = [name for callback in callbacks for name in _names(getattr(callback, "metrics", ()))]
-    if given is None:
-        if needed:
-            raise ValueError(
-                f"a callback needs the validation metric {needed[0]!r}, but there is nothing to "
-                "validate on; pass validation=held_out_interactions to fit"
-            )
-        return Reports(callbacks, None, verbose)
-    return Reports(callbacks, Validation(given, training, needed), verbose)
+    if needed and not has_validation:
+        raise ValueError(
+            f"a callback needs the validation metric {needed[0]!r}, but there is nothing to "
+            "validate on; pass validation=held_out_interactions to fit"
+        )
+    return callbacks, needed
 
 
 def _names(metrics: str | Iterable[str]) -> tuple[str, ...]:

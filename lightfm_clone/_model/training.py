@@ -291,7 +291,7 @@ def train(
         else:  # once, at the end, so that nothing needs a copy to be put back
             training.hand_over()
 
-    total = _NONE
+    total = NONE
     model.history_ = [*model.history_]  # the old list stays as it is if this is refused
     if before is not None:
         if reports.need_arrays:  # others may write to them at any time
@@ -308,16 +308,16 @@ def train(
                 number = len(model.history_) + 1
                 display.begin(epoch)
                 start = perf_counter()
-                sums = _NONE
+                sums = NONE
                 training.shuffle(draw_seed(model.random_state), threads)
                 for begin, end in training.parts(_PART if display.moves else None):
                     shares = epoch / epochs, (epoch + 1) / epochs
-                    sums = _plus(sums, training.part(settings, begin, end, *shares))
+                    sums = plus(sums, training.part(settings, begin, end, *shares))
                     display.advance(epoch + end / max(training.n_examples, 1))
                 training.settle()
                 training.check(sums, settings, number, what)
-                record = _record(number, perf_counter() - start, settings["loss"], sums)
-                total = _plus(total, sums)
+                record = record_of(number, perf_counter() - start, settings["loss"], sums)
+                total = plus(total, sums)
                 model.history_.append(record)
                 if reports.need_arrays:
                     write()
@@ -344,14 +344,15 @@ def train(
     reports.end(model)
 
 
-_NONE = Totals(0.0, 0, 0, 0, 0)
+NONE = Totals(0.0, 0, 0, 0, 0)
 
 
-def _plus(left: Totals, right: Totals) -> Totals:
+def plus(left: Totals, right: Totals) -> Totals:
+    """The totals of two parts of an epoch together."""
     return Totals(*map(operator.add, left, right))
 
 
-def _record(epoch: int, seconds: float, loss: str, totals: Totals) -> dict[str, Any]:
+def record_of(epoch: int, seconds: float, loss: str, totals: Totals) -> dict[str, Any]:
     """The entry of an epoch in `history_`."""
     n = max(totals.examples, 1)
     record = {"epoch": epoch, "seconds": seconds, "loss": totals.loss / n}

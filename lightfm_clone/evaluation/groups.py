@@ -8,13 +8,21 @@ import numpy.typing as npt
 from lightfm_clone.evaluation.ranking import Ranks
 from lightfm_clone.typing import Id
 
+# Of the groups by history, by name.
+LABELS: dict[str, tuple[Id, ...]] = {
+    "activity": ("cold", "quartile 1", "quartile 2", "quartile 3", "quartile 4"),
+    "cold": ("cold", "warm"),
+}
+
 
 def assign(
     groups: npt.ArrayLike, ranks: Ranks, has_train: bool
 ) -> tuple[list[Id], npt.NDArray[np.intp]]:
     """Labels of the groups, and for each user the position of their label."""
     if isinstance(groups, str):
-        return _by_history(groups, ranks.n_train, has_train)
+        check_named(groups, has_train)
+        bounds = quartiles(*counted(ranks.n_train))
+        return list(LABELS[groups]), by_history(groups, ranks.n_train, bounds)
     array = np.asarray(groups)
     if array.shape != ranks.n_test.shape:
         raise ValueError(
@@ -33,10 +41,9 @@ def assign(
     return labels.tolist(), positions
 
 
-def _by_history(
-    name: str, n_train: npt.NDArray[np.int64], has_train: bool
-) -> tuple[list[Id], npt.NDArray[np.intp]]:
-    if name not in ("activity", "cold"):
+def check_named(name: str, has_train: bool) -> None:
+    """Check that groups by history have this name, and that there is a history."""
+    if name not in LABELS:
         raise ValueError(
             f"groups must be 'activity', 'cold' or an array with one label per user, got {name!r}"
         )
@@ -45,9 +52,37 @@ def _by_history(
             f"groups={name!r} needs train_interactions, whose entries it counts; pass "
             "train_interactions, or an array of labels"
         )
+
+
+def by_history(
+    name: str, n_train: npt.NDArray[np.int64], bounds: list[float]
+) -> npt.NDArray[np.intp]:
+    """For each user the position of their label in LABELS[name].
+
+    `bounds` are the `quartiles` of all users, for "activity".
+    """
     if name == "cold":
-        return ["cold", "warm"], (n_train > 0).astype(np.intp)
-    warm = n_train[n_train > 0]
-    bounds = [0, *(np.quantile(warm, [0.25, 0.5, 0.75]) if len(warm) else ())]
-    labels: list[Id] = ["cold", *(f"quartile {number}" for number in range(1, 5))]
-    return labels, np.searchsorted(bounds, n_train)
+        return (n_train > 0).astype(np.intp)
+    return np.searchsorted([0, *bounds], n_train)
+
+
+def counted(
+    n_train: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The distinct numbers of entries of users who have some, ascending, and how many have each."""
+    return np.unique(n_train[n_train > 0], return_counts=True)
+
+
+def quartiles(counts: npt.NDArray[np.int64], n_users: npt.NDArray[np.int64]) -> list[float]:
+    """The quartiles, interpolated linearly, of what `counted` gives; none where nobody has any.
+
+    All steps are exact, so that shards of the users can be counted apart.
+    """
+    if not len(counts):
+        return []
+    ends = np.cumsum(n_users)  # of each count, in the ordered list of all users
+    at = np.array([0.25, 0.5, 0.75]) * (ends[-1] - 1)
+    below = np.floor(at)
+    low, high = (counts[np.searchsorted(ends, place, "right")] for place in (below, np.ceil(at)))
+    bounds: list[float] = (low + (high - low) * (at - below)).tolist()
+    return bounds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from types import MappingProxyType
@@ -13,17 +14,121 @@ import numpy.typing as npt
 from lightfm_clone._checks import names_ours
 from lightfm_clone._printed import Printed
 from lightfm_clone._tables import make
+from lightfm_clone.evaluation import sums
 from lightfm_clone.evaluation.groups import assign
 from lightfm_clone.evaluation.intervals import bootstrap
-from lightfm_clone.evaluation.metrics import metric
-from lightfm_clone.evaluation.ranking import Ranker, rank
+from lightfm_clone.evaluation.metrics import Values, metric
+from lightfm_clone.evaluation.ranking import Ranker, Ranks, rank
 from lightfm_clone.typing import FeatureMatrix, Id, Interactions, Seed, Table
+
+# What `evaluate` computes where nobody has said anything.
+METRICS = ("precision@10", "recall@10", "ndcg@10", "map@10", "mrr", "auc")
+NO_TEST = (
+    "test_interactions must hold what users like, but the test has no entries: there is nothing to "
+    "evaluate"
+)
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
-class Evaluation(Mapping[str, float]):
+class Means(Mapping[str, float]):
+    """Means by metric over users, wherever the values behind them are.
+
+    It is a mapping from the metrics' names to their means over users. It prints as a table, with
+    1.96 standard errors of each mean: half the width of a 95 % interval where the mean is normally
+    distributed, which it nearly is with hundreds of users.
+
+    Attributes
+    ----------
+    n_users : int
+        With test items: the others are not evaluated.
+    standard_errors : dict of str to float
+        Of the means, by metric; NaN of a single user.
+    groups : dict of label to Means
+        The same for each group of users.
+    left_out : dict of str to int
+        What could not be evaluated, in words, and how much.
+    """
+
+    left_out: Mapping[str, int] = MappingProxyType({})  # of pickles from before there was any
+    groups: Mapping[Id, Means]
+    _means: Mapping[str, float]
+
+    __module__ = "lightfm_clone.evaluation"
+
+    @property
+    @abstractmethod
+    def n_users(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def standard_errors(self) -> dict[str, float]: ...
+
+    def __getitem__(self, metric: str) -> float:
+        return self._means[metric]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._means)
+
+    def __len__(self) -> int:
+        return len(self._means)
+
+    def to_frame(self, kind: str | None = None) -> Table:
+        """The means as a table: a row for each group and metric.
+
+        Parameters
+        ----------
+        kind : {"pandas", "polars", "pyarrow"}, optional
+            Of which library; by default the first of them that is installed.
+
+        Returns
+        -------
+        table
+            With the columns group (text; "all" for everybody), users (their number), metric, mean
+            and standard_error.
+
+        Raises
+        ------
+        ImportError
+            Where the library is not installed, or none is.
+        ValueError
+            For another kind.
+        """
+        rows = [
+            (label, part.n_users, metric, part[metric], error)
+            for label, part in parts(self)
+            for metric, error in part.standard_errors.items()
+        ]
+        names = ("group", "users", "metric", "mean", "standard_error")
+        return make(kind, dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
+
+    def __repr__(self) -> str:
+        return "\n\n".join(table.text() for table in self._tables())
+
+    def _repr_html_(self) -> str:
+        return "".join(table.html() for table in self._tables())
+
+    def _tables(self) -> list[Printed]:
+        n = self.n_users
+        rows = [["", "mean", "±"]]
+        for name, error in self.standard_errors.items():
+            rows.append([name, f"{self[name]:.4f}", f"{1.96 * error:.4f}" if n > 1 else "-"])
+        note = f"means over {n:,} users with test items, ± 1.96 standard errors"
+        for what, how_many in self.left_out.items():
+            if how_many:
+                note += f"; left out {how_many:,} {what}"
+        tables = [Printed(rows, note)]
+        if self.groups:
+            rows = [["", "users", *self]]
+            for label, part in parts(self):
+                means = (f"{mean:.4f}" for mean in part.values())
+                rows.append([label, f"{part.n_users:,}", *means])
+            tables.append(Printed(rows))
+        return tables
+
+
+class Evaluation(Means):
     """What `evaluate` returns: means by metric, the values behind them, and the same by group.
 
     It is a mapping from the metrics' names to their means over users. It prints as a table, with
@@ -35,6 +140,8 @@ class Evaluation(Mapping[str, float]):
     ----------
     users : int64 [n]
         The users with test items, ascending: the others are not evaluated.
+    n_users : int
+        How many they are.
     per_user : dict of str to float64 [n]
         The values of each metric, one for each of `users`.
     groups : dict of label to Evaluation
@@ -44,7 +151,7 @@ class Evaluation(Mapping[str, float]):
         What could not be evaluated, in words, and how much; `Recommender.evaluate` says so.
     """
 
-    left_out: Mapping[str, int] = MappingProxyType({})  # of pickles from before there was any
+    groups: dict[Id, Evaluation]
 
     __module__ = "lightfm_clone.evaluation"  # where pickles look for it, old ones too
 
@@ -59,16 +166,11 @@ class Evaluation(Mapping[str, float]):
         self.per_user = per_user
         self.groups = groups or {}
         self.left_out = left_out or {}
-        self._means = {name: float(values.mean()) for name, values in per_user.items()}
+        self._means = {name: sums.mean(values) for name, values in per_user.items()}
 
-    def __getitem__(self, metric: str) -> float:
-        return self._means[metric]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._means)
-
-    def __len__(self) -> int:
-        return len(self._means)
+    @property
+    def n_users(self) -> int:
+        return len(self.users)
 
     @property
     def standard_errors(self) -> dict[str, float]:
@@ -108,59 +210,6 @@ class Evaluation(Mapping[str, float]):
         values = np.column_stack(list(self.per_user.values()))
         return dict(zip(self, bootstrap(values, level, n_resamples, random_state), strict=True))
 
-    def to_frame(self, kind: str | None = None) -> Table:
-        """The means as a table: a row for each group and metric.
-
-        Parameters
-        ----------
-        kind : {"pandas", "polars", "pyarrow"}, optional
-            Of which library; by default the first of them that is installed.
-
-        Returns
-        -------
-        table
-            With the columns group (text; "all" for everybody), users (their number), metric, mean
-            and standard_error.
-
-        Raises
-        ------
-        ImportError
-            Where the library is not installed, or none is.
-        ValueError
-            For another kind.
-        """
-        rows = [
-            (label, len(part.users), metric, part[metric], error)
-            for label, part in parts(self)
-            for metric, error in part.standard_errors.items()
-        ]
-        names = ("group", "users", "metric", "mean", "standard_error")
-        return make(kind, dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
-
-    def __repr__(self) -> str:
-        return "\n\n".join(table.text() for table in self._tables())
-
-    def _repr_html_(self) -> str:
-        return "".join(table.html() for table in self._tables())
-
-    def _tables(self) -> list[Printed]:
-        n = len(self.users)
-        rows = [["", "mean", "±"]]
-        for name, error in self.standard_errors.items():
-            rows.append([name, f"{self[name]:.4f}", f"{1.96 * error:.4f}" if n > 1 else "-"])
-        note = f"means over {n:,} users with test items, ± 1.96 standard errors"
-        for what, how_many in self.left_out.items():
-            if how_many:
-                note += f"; left out {how_many:,} {what}"
-        tables = [Printed(rows, note)]
-        if self.groups:
-            rows = [["", "users", *self]]
-            for label, part in parts(self):
-                means = (f"{mean:.4f}" for mean in part.values())
-                rows.append([label, f"{len(part.users):,}", *means])
-            tables.append(Printed(rows))
-        return tables
-
 
 class _WithGroups(Protocol):
     @property
@@ -173,6 +222,16 @@ _Whole = TypeVar("_Whole", bound=_WithGroups)
 def parts(whole: _Whole) -> list[tuple[str, _Whole]]:
     """The whole and its groups, each with its label as text: "all" and the groups' own."""
     return [("all", whole), *((str(label), group) for label, group in whole.groups.items())]
+
+
+def wanted(metrics: str | Iterable[str]) -> dict[str, Callable[[Ranks], Values]]:
+    """The functions of metrics by name."""
+    functions = {
+        name: metric(name) for name in ([metrics] if isinstance(metrics, str) else metrics)
+    }
+    if not functions:
+        raise ValueError("metrics is empty: name at least one, as in metrics=['ndcg@10']")
+    return functions
 
 
 def _accept_earlier_names(**earlier: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
@@ -199,14 +258,7 @@ def evaluate(
     model: Ranker,
     test_interactions: Interactions,
     train_interactions: Interactions | None = None,
-    metrics: str | Iterable[str] = (
-        "precision@10",
-        "recall@10",
-        "ndcg@10",
-        "map@10",
-        "mrr",
-        "auc",
-    ),
+    metrics: str | Iterable[str] = METRICS,
     groups: npt.ArrayLike | None = None,
     *,
     user_features: FeatureMatrix | None = None,
@@ -275,10 +327,7 @@ def evaluate(
     >>> result.groups["quartile 4"]["auc"] > 0.7
     True
     """
-    names = [metrics] if isinstance(metrics, str) else metrics
-    wanted = {name: metric(name) for name in names}
-    if not wanted:
-        raise ValueError("metrics is empty: name at least one, as in metrics=['ndcg@10']")
+    functions = wanted(metrics)
     ranks = rank(
         model,
         test_interactions,
@@ -290,11 +339,8 @@ def evaluate(
     )
     users = np.flatnonzero(ranks.n_test > 0)
     if not len(users):
-        raise ValueError(
-            "test_interactions must hold what users like, but the test has no entries: there is "
-            "nothing to evaluate"
-        )
-    per_user = {name: of_users(ranks)[users] for name, of_users in wanted.items()}
+        raise ValueError(NO_TEST)
+    per_user = {name: of_users(ranks)[users] for name, of_users in functions.items()}
     by_group = {}
     if groups is not None:
         labels, positions = assign(groups, ranks, train_interactions is not None)

@@ -1,0 +1,478 @@
+"""A fit as the client drives it: hosts, steps, and what happens when workers come and go.
+
+    with Drive(client, dealt, terms, items, states, random_states) as drive:
+        drive.step(piece, settings)      # a slice of an epoch on all shards, and the merge after it
+        drive.states(), drive.items()    # futures of what has been learned by then
+
+The client orders steps and hears that they are over; what is trained and merged goes between the
+hosts alone (`host.py`). A step counts when all hosts have said so. When a worker is lost before, the
+others go back to where the step began, the shards of the lost one go to a worker that has come in
+its place, or to those with the fewest, from the copy that their keeper has, and the step begins
+again. Where the copy is lost, too, the call begins again from its start. So one thread a worker makes
+the same model, bit for bit, whoever dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from contextlib import suppress
+from typing import Any
+
+import dask
+import numpy as np
+from distributed import Client
+from distributed.comm.core import CommClosedError
+
+from lightfm_clone.dask.host import (
+    Address,
+    Done,
+    ForgottenError,
+    Host,
+    LostError,
+    Step,
+    StoppedError,
+    Terms,
+    collect,
+    collect_items,
+    lay,
+)
+from lightfm_clone.dask.shard import Piece
+from lightfm_clone.dask.shards import Dealt, KeptState
+
+# How long a call waits for another worker in the place of a lost one before it goes on with fewer
+# (a nanny starts one in about two seconds), and for any worker at all. Seconds.
+_COMEBACK, _ANY = 5.0, 120.0
+# How often it looks which workers there are.
+_LOOK = 0.5
+
+
+class StartAgainError(Exception):
+    """What was trained is lost, with workers that died together."""
+
+
+class _LostError(Exception):
+    """Members that are gone."""
+
+    def __init__(self, members: set[_Member], cause: BaseException | None = None) -> None:
+        super().__init__(f"lost: {', '.join(sorted(each.worker for each in members))}")
+        self.members = members
+        self.cause = cause
+
+
+class _Member:
+    """A host, as the client knows it."""
+
+    def __init__(self, client: Client, fit: str, worker: str) -> None:
+        self.worker = worker
+        self.shards: list[int] = []
+        self.future = client.submit(
+            Host, fit, actor=True, workers=[worker], allow_other_workers=False, pure=False
+        )
+        self.actor: Any = None  # once it is there
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """The future of what the host answers."""
+        try:
+            return getattr(self.actor, method)(*arguments)
+        except RuntimeError as error:  # Dask knows already that the actor is gone
+            raise _LostError({self}, error) from error
+
+    @property
+    def address(self) -> Address:
+        return Address(self.worker, self.future.key)
+
+
+class Drive:
+    """See the module.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    dealt : Dealt
+    terms : Terms
+    items : dict of arrays
+        The six of the item side.
+    states : list of KeptState, or None
+        What was learned of the users before; None: rows are drawn.
+    random_states : list of RandomState
+        What each shard draws from, if it does.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        dealt: Dealt,
+        terms: Terms,
+        items: dict[str, Any],
+        states: list[KeptState] | None,
+        random_states: list[np.random.RandomState],
+    ) -> None:
+        self._client = client
+        self._fit = f"lightfm-clone-{uuid.uuid4().hex}"
+        self._data = dealt.data
+        self._n = len(dealt.data)
+        self._terms, self._items = terms, items
+        self._states = states
+        self._random_states = random_states
+        self._members: list[_Member] = []
+        self._number = 0  # of the last step that counts
+        self._piece: Piece | None = None
+        self._attempt = 0
+        self._banned: set[str] = set()  # workers that are listed and do not answer
+        self._in_a_row = 0  # losses since the last step
+        self.n_losses = 0
+        self.dones: list[Done] = []  # of the last step, one a host
+
+    def __enter__(self) -> Drive:
+        self._start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for member in self._members:
+            member.future.release()
+        self._members = []
+
+    @property
+    def n_shards(self) -> int:
+        return self._n
+
+    @property
+    def shares_features(self) -> bool:
+        """Whether rows of items, or of users of several shards, have features in common."""
+        whole = self._terms.whole
+        return whole.item_features is not None or bool(len(whole.shared))
+
+    # ---- steps ---------------------------------------------------------------------------------
+
+    def step(self, piece: Piece, settings: dict[str, Any]) -> dict[int, Any]:
+        """Train a slice of an epoch on all shards and merge; the totals by shard."""
+        while True:
+            hosts = tuple(member.address for member in self._members)
+            try:
+                dones = self._call(
+                    lambda member: member.call(
+                        "step",
+                        Step(
+                            self._number + 1,
+                            self._attempt,
+                            piece,
+                            settings,
+                            hosts,
+                            self._n,
+                            self._members.index(member),
+                        ),
+                    )
+                )
+            except _LostError as error:
+                self._recover(error)
+                continue
+            self._number += 1
+            self._piece = piece
+            self._in_a_row = 0
+            self.dones = list(dones.values())
+            return {shard: totals for done in self.dones for shard, totals in done.totals.items()}
+
+    def ask(self, method: str, *arguments: Any) -> list[Any]:
+        """What all hosts say to a question that changes nothing."""
+        while True:
+            try:
+                return list(self._call(lambda member: member.call(method, *arguments)).values())
+            except _LostError as error:
+                self._recover(error)
+
+    def states(self, *, twice: bool) -> list[KeptState]:
+        """What all shards have learned, each on two workers if that is asked for."""
+        while True:
+            try:
+                return self._collected(twice)
+            except _LostError as error:
+                self._recover(error)
+
+    def _collected(self, twice: bool) -> list[KeptState]:
+        client, made = self._client, {}
+        for place, member in enumerate(self._members):
+            another = self._members[place - 1].worker
+            for shard in member.shards:
+                first = client.submit(
+                    collect,
+                    self._fit,
+                    shard,
+                    workers=[member.worker],
+                    allow_other_workers=True,
+                    pure=False,
+                )
+                second = None
+                if twice and another != member.worker:
+                    second = client.submit(
+                        _same, first, workers=[another], allow_other_workers=True, pure=False
+                    )
+                made[shard] = KeptState(first, second)
+        for member in self._members:
+            for shard in member.shards:
+                for future in made[shard]:
+                    if future is not None:
+                        self._wait({member: future})
+        return [made[shard] for shard in range(self._n)]
+
+    def items(self) -> dict[str, Any]:
+        """The six arrays of the item side."""
+        while True:
+            member = self._members[0]
+            try:
+                future = self._client.submit(
+                    collect_items,
+                    self._fit,
+                    workers=[member.worker],
+                    allow_other_workers=False,
+                    pure=False,
+                )
+                found: dict[str, Any] = self._wait({member: future})[member]
+                return found
+            except _LostError as error:
+                self._recover(error)
+
+    # ---- placing shards --------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        """Begin, or begin again: every shard as it was before the call."""
+        self.__exit__()
+        self._number, self._piece = 0, None
+        self._fit = f"lightfm-clone-{uuid.uuid4().hex}"
+        workers = self._workers(1, _ANY)[: self._n]
+        self._members = [_Member(self._client, self._fit, worker) for worker in workers]
+        for shard in range(self._n):
+            self._members[shard % len(workers)].shards.append(shard)
+        try:
+            self._meet(self._members)
+            self._bring({shard: member for member in self._members for shard in member.shards})
+        except _LostError as error:
+            self._count(error)
+            self._start()
+
+    def start_again(self) -> None:
+        """Begin again after `StartAgainError`."""
+        self._start()
+
+    def _meet(self, members: list[_Member]) -> None:
+        """Wait until these hosts are there."""
+        for member, actor in self._wait({each: each.future for each in members}).items():
+            member.actor = actor
+
+    def _bring(self, to: dict[int, _Member]) -> None:
+        """Bring shards to hosts as they were when the call began."""
+        if not to:
+            return
+        member = next(iter(to.values()))
+        terms, items = (
+            self._client.scatter(each, workers=[member.worker], hash=False)
+            for each in ([self._terms], [self._items])
+        )
+        for shard, member in to.items():
+            state = None  # which is drawn, and replaced by what is fetched
+            if self._states is not None and self._number == 0:
+                state = self._states[shard].at_hand()
+            future = self._client.submit(
+                lay,
+                self._fit,
+                shard,
+                self._data[shard],
+                state,
+                terms[0],
+                items[0],
+                workers=[member.worker],
+                allow_other_workers=False,
+                pure=False,
+            )
+            self._wait({member: future})
+            self._wait({member: member.call("take", shard, self._random_states[shard])})
+
+    def balance(self) -> None:
+        """Give shards to workers that have come, where others have several."""
+        while True:
+            most = max(len(member.shards) for member in self._members)
+            free = self._free()
+            if most < 2 or not free:
+                return
+            try:
+                self._hand_over(free[0])
+            except _LostError as error:
+                self._recover(error)
+
+    def _hand_over(self, worker: str) -> None:
+        donor = max(self._members, key=lambda member: len(member.shards))
+        shard = donor.shards[-1]
+        taker = _Member(self._client, self._fit, worker)
+        self._meet([taker])
+        self._bring({shard: taker})
+        self._fetch(shard, taker, [donor.address])
+        self._wait({donor: donor.call("drop", shard)})
+        donor.shards.remove(shard)
+        taker.shards.append(shard)
+        self._members.append(taker)
+
+    def _fetch(self, shard: int, member: _Member, hosts: list[Address]) -> None:
+        if self._number == 0:  # it is as it was brought
+            return
+        call = member.call("fetch", shard, self._number, self._piece, hosts)
+        if not self._wait({member: call})[member]:
+            raise StartAgainError
+
+    # ---- losses --------------------------------------------------------------------------------
+
+    def _count(self, error: _LostError) -> None:
+        """Give up where workers are lost again and again without a step in between."""
+        self.n_losses += 1
+        self._in_a_row += 1
+        allowed = dask.config.get("distributed.scheduler.allowed-failures")
+        if self._in_a_row > allowed:
+            raise RuntimeError(
+                f"the fit has lost workers {self._in_a_row} times without a step in between, the "
+                f"last time {', '.join(sorted(each.worker for each in error.members))}; look at "
+                "their logs (too little memory?), or raise distributed.scheduler.allowed-failures, "
+                f"which is {allowed}"
+            ) from error.cause
+
+    def _recover(self, error: _LostError) -> None:
+        """Go on as after the last step, without those that are lost."""
+        while True:
+            self._count(error)
+            try:
+                self._regroup(error.members)
+                return
+            except _LostError as another:
+                error = another
+
+    def _regroup(self, lost: set[_Member]) -> None:
+        n_before = len(self._members)
+        self._attempt += 1
+        for member in lost:
+            member.future.release()
+        self._members = [member for member in self._members if member not in lost]
+        if not self._members:
+            raise StartAgainError
+        self._call(lambda member: member.call("stop", self._attempt))
+        self._call(lambda member: member.call("go_back", self._number, self._piece))
+        workers = self._workers(n_before, _COMEBACK)
+        present = {member.worker for member in self._members}
+        free = [worker for worker in workers if worker not in present]
+        held = {shard for member in self._members for shard in member.shards}
+        homeless = [shard for shard in range(self._n) if shard not in held]
+        n_new = min(len(free), len(homeless), n_before - len(self._members))
+        new = [_Member(self._client, self._fit, worker) for worker in free[:n_new]]
+        self._meet(new)
+        survivors = [member.address for member in self._members]
+        takers = [*new, *self._members] if new else self._members
+        for shard in homeless:
+            taker = min(takers, key=lambda member: len(member.shards))
+            self._bring({shard: taker})
+            self._fetch(shard, taker, survivors)
+            taker.shards.append(shard)
+            if taker in new and taker not in self._members:
+                self._members.append(taker)
+
+    # ---- waiting -------------------------------------------------------------------------------
+
+    def _call(self, call: Callable[[_Member], Any]) -> dict[_Member, Any]:
+        """What all hosts answer."""
+        calls, lost = {}, set()
+        for member in self._members:
+            try:
+                calls[member] = call(member)
+            except _LostError:
+                lost.add(member)
+        try:
+            answers = self._wait(calls)
+        except _LostError as error:
+            raise _LostError(error.members | lost, error.cause) from error
+        if lost:
+            raise _LostError(lost)
+        return answers
+
+    def _wait(self, calls: dict[_Member, Any]) -> dict[_Member, Any]:
+        """What futures give; those of members that are lost never do.
+
+        All are waited for, so that nothing of an attempt is under way when the next one begins.
+        """
+        answers: dict[_Member, Any] = {}
+        lost: dict[_Member, BaseException | None] = {}
+        stopped: BaseException | None = None
+        wrong: BaseException | None = None
+        pending = dict(calls)
+        looked = time.monotonic()
+        called_off = False
+        while pending:
+            for member, future in list(pending.items()):
+                try:
+                    answers[member] = future.result(timeout=_LOOK)
+                except (TimeoutError, asyncio.TimeoutError) as error:
+                    if not future.done():
+                        break
+                    wrong = error
+                except StoppedError as error:
+                    stopped = error
+                except LostError as error:
+                    stopped = error
+                    if error.is_listed:
+                        self._banned.add(error.worker)
+                except (OSError, CommClosedError, CancelledError, ForgottenError) as error:
+                    lost[member] = error
+                except Exception as error:
+                    wrong = error
+                del pending[member]
+            if time.monotonic() - looked > _LOOK or lost or stopped:
+                looked = time.monotonic()
+                alive = set(self._alive())
+                for member in list(pending):
+                    if member.worker not in alive:
+                        lost[member] = None
+                        del pending[member]
+            if (lost or stopped or wrong) and pending and not called_off:
+                called_off = True
+                self._call_off(pending)
+        if wrong is not None and not lost:
+            raise wrong
+        if not (lost or stopped):
+            return answers
+        if not lost:
+            time.sleep(_LOOK)  # the scheduler may hear of it later than the hosts
+        alive = self._alive()
+        gone = {member for member in self._members if member.worker not in alive}
+        raise _LostError(gone | set(lost), stopped or next(iter(lost.values()), None))
+
+    def _call_off(self, pending: dict[_Member, Any]) -> None:
+        """Tell hosts that a step will not end, so that they wait no longer for each other."""
+        self._attempt += 1
+        for member in pending:
+            if member.actor is not None:
+                with suppress(_LostError):  # whether it hears of it shows in `_wait`
+                    member.call("stop", self._attempt)
+
+    def _alive(self) -> list[str]:
+        return [worker for worker in self._client.nthreads() if worker not in self._banned]
+
+    def _free(self) -> list[str]:
+        taken = {member.worker for member in self._members}
+        return [worker for worker in self._alive() if worker not in taken]
+
+    def _workers(self, n: int, seconds: float) -> list[str]:
+        """The workers there are, as soon as there are so many or that time is over; one at least."""
+        end = time.monotonic() + seconds
+        last = time.monotonic() + _ANY
+        while True:
+            alive = self._alive()
+            if len(alive) >= n or (alive and time.monotonic() > end):
+                return alive
+            if time.monotonic() > last:
+                raise TimeoutError(
+                    f"the cluster {self._client.scheduler_info()['address']} has had no worker for "
+                    f"{_ANY:.0f} seconds; start some, and call again"
+                )
+            time.sleep(0.1)
+
+
+def _same(state: Any) -> Any:
+    return state

@@ -1,0 +1,510 @@
+"""A host: the actor on a worker that trains shards and merges with the other hosts.
+
+Its methods are coroutines, which the worker runs on its event loop: so hosts hear each other while
+they train, and two fits on one cluster do not wait for each other's turn. What computes runs in a
+thread of the host's own.
+
+A *step* is a slice of an epoch and the merge after it (`step`):
+
+1. train the slice of each shard that is here;
+2. send each host what these shards have made of *its* range of the shared rows;
+3. sum what arrives for the own range, in the order of shards, merge, and send the result to all;
+4. put what arrives in the place of the shared rows;
+5. send a snapshot of the shards' own rows to another host, the *keeper*.
+
+So bytes go from each host to each other one and never through one of them (reduce-scatter and
+all-gather), and nothing is summed in an order that depends on who is faster or where a shard is.
+
+A step is over when the client has heard so from all. Until then each host keeps what the step began
+with; `go_back` returns to it, and whoever takes over a shard of a worker that is gone gets its
+snapshot from the keeper.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
+from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
+
+import numpy as np
+from distributed import get_worker
+from distributed.protocol import to_serialize
+
+from lightfm_clone._core import Totals
+from lightfm_clone.dask.merging import Merging
+from lightfm_clone.dask.shard import Piece, Shard, Snapshot, draw
+from lightfm_clone.dask.shards import Array, ShardData, ShardState, Whole
+
+# How often a host that waits looks whether those it waits for are there, and how long they have to
+# answer: a worker's event loop may be busy with garbage, or with a large message.
+_LOOK, _ANSWER = 5.0, 60.0
+
+
+class Address(NamedTuple):
+    """Where a host is."""
+
+    worker: str
+    key: Any  # of the actor
+
+
+class LostError(RuntimeError):
+    """Another host is gone, or does not answer though Dask may list its worker."""
+
+    def __init__(self, worker: str, is_listed: bool) -> None:
+        super().__init__(f"the worker {worker} does not answer")
+        self.worker = worker
+        self.is_listed = is_listed
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.worker, self.is_listed)
+
+
+class ForgottenError(RuntimeError):
+    """This host was made anew, in the place of one that had shards."""
+
+
+class StoppedError(RuntimeError):
+    """A step that was under way when it was called off."""
+
+
+class Step(NamedTuple):
+    """What a step is."""
+
+    number: int  # of the steps of the call, from 1
+    attempt: int  # raised whenever steps are called off, so that late messages can be told
+    piece: Piece
+    settings: dict[str, Any]
+    hosts: tuple[Address, ...]
+    n_shards: int
+    me: int  # among the hosts
+
+
+class Done(NamedTuple):
+    """What a host says after a step."""
+
+    totals: dict[int, Totals]  # by shard
+    seconds: dict[str, float]  # "train", "merge", "keep"
+    n_bytes: dict[str, int]  # sent: "merge", "keep"
+
+
+class Terms(NamedTuple):
+    """What all shards of a fit have in common."""
+
+    parameters: dict[str, Any]
+    learned: dict[str, Any]
+    whole: Whole
+    candidates: Array | None
+    shared_users: dict[str, Array]  # the six arrays of the shared features of users
+
+
+# ---- what tasks bring and fetch ------------------------------------------------------------------
+
+# Data comes to a worker as the arguments of a task, which Dask moves or makes anew, and goes as a
+# result. Workers may share a process, so their addresses are part of the keys. A host lives as long
+# as its actor: when the client is gone, Dask lets go of both.
+_HOSTS: WeakValueDictionary[tuple[str, str], Host] = WeakValueDictionary()
+
+
+def lay(fit: str, shard: int, data: ShardData, state: Any, terms: Terms, items: Any) -> None:
+    """Lay down what the host on this worker is about to take; a task."""
+    _HOSTS[get_worker().address, fit].laid[shard] = data, state, terms, items
+
+
+def collect(fit: str, shard: int) -> ShardState:
+    """What a shard has learned; a task on the worker that has it."""
+    host = _HOSTS.get((get_worker().address, fit))
+    if host is None or not host.has(shard):
+        raise RuntimeError(
+            f"what was trained of shard {shard} is lost with the worker that had it; load the last "
+            "checkpoint, or fit again"
+        )
+    return host.state_of(shard)
+
+
+def collect_items(fit: str) -> dict[str, Array]:
+    """The item side; a task on any worker that has a host."""
+    return _HOSTS[get_worker().address, fit].items()
+
+
+# ---- the actor -----------------------------------------------------------------------------------
+
+
+class Host:
+    """See the module. One for each fit and worker."""
+
+    def __init__(self, fit: str) -> None:
+        worker = get_worker()
+        self._fit = fit
+        self._worker = worker
+        self._threads = worker.state.nthreads
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="lightfm-clone")
+        self.laid: dict[int, tuple[ShardData, Any, Terms, dict[str, Array]]] = {}
+        self._shards: dict[int, Shard] = {}
+        self._base: list[Array] = []  # the shared rows, as they were merged last
+        # What the step that is under way began with, and what it ended with.
+        self._before: tuple[int, list[Array], dict[int, Snapshot]] = (0, [], {})
+        self._after = self._before
+        self._kept: dict[tuple[int, int], Snapshot] = {}  # by step and shard, for other hosts
+        self._inbox: dict[tuple[Any, ...], Any] = {}
+        self._arrived: asyncio.Condition | None = None
+        self._attempt = 0
+        self._failed: str | None = None
+        _HOSTS[worker.address, fit] = self
+
+    async def take(self, shard: int, random_state: np.random.RandomState | None) -> None:
+        """Take a shard, whose data a task has laid down, as it was when the call began."""
+        await self._run(self._take, shard, random_state)
+
+    def _take(self, number: int, random_state: np.random.RandomState | None) -> None:
+        data, state, terms, items = self.laid.pop(number)
+        if state is None:
+            state = draw(terms.parameters, data.n_private, terms.shared_users, random_state)
+        shard = Shard(
+            data,
+            terms.whole,
+            terms.parameters,
+            terms.learned,
+            items,
+            state,
+            terms.candidates,
+            self._threads,
+        )
+        self._shards[number] = shard
+        if not self._base:
+            self._base = shard.sheets(0, shard.n_shared)
+        step, _, snapshots = self._after
+        self._after = step, self._base, snapshots | {number: shard.snapshot()}
+
+    async def step(self, step: Step) -> Done:
+        """Train a slice of each shard, and merge what all have made of the shared rows."""
+        if not self._shards:
+            raise ForgottenError(f"{self._worker.address} has no shard")
+        self._attempt, self._failed = step.attempt, None
+        self._before = self._after  # which has come to all, or there would be no next step
+        self._kept = {key: kept for key, kept in self._kept.items() if key[0] >= step.number - 1}
+        self._forget(lambda key: key[0] < step.attempt)
+        try:
+            clock = [perf_counter()]
+            totals = await self._run(self._train, step)
+            clock.append(perf_counter())
+            merged = await self._merge(step) if step.n_shards > 1 else 0
+            clock.append(perf_counter())
+            await self._run(self._close, step)
+            kept = await self._keep(step)
+            clock.append(perf_counter())
+        except BaseException as error:
+            self._failed = f"{type(error).__name__}: {error}"
+            raise
+        seconds = dict(zip(("train", "merge", "keep"), np.diff(clock).tolist(), strict=True))
+        return Done(totals, seconds, {"merge": merged, "keep": kept})
+
+    def _train(self, step: Step) -> dict[int, Totals]:
+        return {
+            number: self._shards[number].train(step.piece, step.settings) for number in self._mine
+        }
+
+    @property
+    def _mine(self) -> list[int]:
+        return sorted(self._shards)
+
+    def _close(self, step: Step) -> None:
+        if step.n_shards == 1:
+            (shard,) = self._shards.values()
+            self._base = shard.sheets(0, shard.n_shared)
+        snapshots = {number: shard.snapshot() for number, shard in self._shards.items()}
+        self._after = step.number, self._base, snapshots
+
+    # ---- merging -----------------------------------------------------------------------------
+
+    async def _merge(self, step: Step) -> int:
+        """Replace the shared rows by what all hosts have made of them; the bytes that were sent."""
+        merging = Merging(step.settings)
+        ranges = _ranges(len(self._base[0]), len(step.hosts))
+        sending = []
+        for number, (begin, end) in enumerate(ranges):
+            parts = await self._run(self._contributions, merging, begin, end, step.piece.done)
+            sending.append(self._send(step, number, "part", parts))
+        n_bytes = sum(await _all(sending))
+        parts = await self._receive(step, "part")
+        mine = ranges[step.me]
+        rows = await self._run(self._merged, merging, parts, *mine, step.piece.done)
+        sending = [self._send(step, number, "rows", rows) for number in range(len(step.hosts))]
+        n_bytes += sum(await _all(sending))
+        await self._run(self._put, await self._receive(step, "rows"), ranges)
+        return n_bytes
+
+    def _contributions(
+        self, merging: Merging, begin: int, end: int, done: float
+    ) -> dict[int, Rows]:
+        """What each shard here has made of a range of the shared rows."""
+        base = [sheet[begin:end] for sheet in self._base]
+        return {
+            number: _touched(
+                merging.contribution(base, self._shards[number].sheets(begin, end), done)
+            )
+            for number in self._mine
+        }
+
+    def _merged(
+        self, merging: Merging, parts: list[Any], begin: int, end: int, done: float
+    ) -> Rows:
+        """The own range, merged."""
+        base = [sheet[begin:end] for sheet in self._base]
+        by_shard = {number: rows for part in parts for number, rows in part.items()}
+        sums: list[Array] | None = None
+        touched = np.zeros(end - begin, bool)
+        for _, (at, arrays) in sorted(by_shard.items()):
+            if sums is None:
+                sums = [np.zeros((end - begin, *array.shape[1:]), array.dtype) for array in arrays]
+            where: Any = slice(None) if at is None else at
+            touched[where] = True
+            for total, array in zip(sums, arrays, strict=True):
+                total[where] += array
+        assert sums is not None
+        merged = merging.merge(base, sums, done)
+        if _pays(touched):
+            at = np.flatnonzero(touched).astype(np.int32)
+            return Rows(at, [sheet[at] for sheet in merged])
+        return Rows(None, merged)
+
+    def _put(self, parts: list[Rows], ranges: list[tuple[int, int]]) -> None:
+        fresh = [sheet.copy() for sheet in self._base]  # the old ones are what to go back to
+        for (at, sheets), (begin, end) in zip(parts, ranges, strict=True):
+            for sheet, rows in zip(fresh, sheets, strict=True):
+                sheet[begin:end][slice(None) if at is None else at] = rows
+        self._base = fresh
+        for shard in self._shards.values():
+            shard.put(fresh)
+
+    async def _keep(self, step: Step) -> int:
+        """Give the next host what it takes to go on with the shards that are here."""
+        if len(step.hosts) == 1:
+            return 0
+        number, _, snapshots = self._after
+        keeper = _keeper(step.hosts, step.me)
+        return await self._send(step, keeper, "keep", {number: snapshots})
+
+    # ---- messages ------------------------------------------------------------------------------
+
+    async def _send(self, step: Step, to: int, kind: str, content: Any) -> int:
+        """Send to another host, and say how many bytes; to itself it is none."""
+        if to == step.me:
+            await self.receive(step.attempt, step.number, kind, step.me, content)
+            return 0
+        await self._ask(
+            step.hosts[to], "receive", step.attempt, step.number, kind, step.me, content
+        )
+        return _size(content)
+
+    async def _ask(self, address: Address, method: str, *arguments: Any) -> Any:
+        try:
+            answer = await self._worker.rpc(address.worker).actor_execute(
+                actor=address.key, function=method, args=[to_serialize(each) for each in arguments]
+            )
+        except (OSError, KeyError) as error:  # it is gone, or has come back without its memory
+            raise LostError(address.worker, False) from error
+        if answer["status"] != "OK":
+            raise answer["exception"]
+        return answer["result"]
+
+    async def receive(self, attempt: int, step: int, kind: str, sender: int, content: Any) -> None:
+        """Hear from another host."""
+        if attempt < self._attempt:
+            return
+        if kind == "keep":
+            for number, snapshots in content.items():
+                self._kept |= {(number, shard): kept for shard, kept in snapshots.items()}
+            return
+        self._inbox[attempt, step, kind, sender] = content
+        async with self._news():
+            self._news().notify_all()
+
+    async def _receive(self, step: Step, kind: str) -> list[Any]:
+        """What all hosts have sent, in their order."""
+        keys = [(step.attempt, step.number, kind, sender) for sender in range(len(step.hosts))]
+        while True:
+            if self._attempt != step.attempt:
+                raise StoppedError("the step was called off")
+            missing = [key[-1] for key in keys if key not in self._inbox]
+            if not missing:
+                return [self._inbox.pop(key) for key in keys]
+            async with self._news():
+                try:
+                    await asyncio.wait_for(self._news().wait(), _LOOK)
+                    continue
+                except (asyncio.TimeoutError, TimeoutError):
+                    pass
+            await _all([self._look(step, step.hosts[number]) for number in missing])
+
+    async def _look(self, step: Step, address: Address) -> None:
+        """See that a host is there, and that its step has not failed."""
+        try:
+            failed = await asyncio.wait_for(self._ask(address, "failure", step.attempt), _ANSWER)
+        except (asyncio.TimeoutError, TimeoutError) as error:
+            raise LostError(address.worker, True) from error
+        if failed:
+            raise StoppedError(f"the step has failed on {address.worker}: {failed}")
+
+    async def failure(self, attempt: int) -> str | None:
+        """What has gone wrong in this attempt."""
+        return self._failed if attempt == self._attempt else None
+
+    def _news(self) -> asyncio.Condition:
+        if self._arrived is None:  # on the loop, which older Pythons want
+            self._arrived = asyncio.Condition()
+        return self._arrived
+
+    def _forget(self, is_old: Any) -> None:
+        for key in [key for key in self._inbox if is_old(key)]:
+            del self._inbox[key]
+
+    async def _run(self, function: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+
+    # ---- when workers come and go ------------------------------------------------------------------
+
+    async def stop(self, attempt: int) -> None:
+        """Call off the step that is under way."""
+        self._attempt = max(self._attempt, attempt)
+        async with self._news():
+            self._news().notify_all()
+
+    async def go_back(self, step: int, piece: Piece | None) -> None:
+        """Be as after this step."""
+        if not self._shards:
+            raise ForgottenError(f"{self._worker.address} has no shard")
+        await self._run(self._go_back, step, piece)
+
+    def _go_back(self, step: int, piece: Piece | None) -> None:
+        for state in (self._before, self._after):
+            if state[0] == step:
+                break
+        else:
+            raise RuntimeError(f"there is no way back to step {step}")
+        self._before = self._after = state
+        self._base = state[1]
+        for number, snapshot in state[2].items():
+            self._shards[number].go_back(snapshot, self._base, piece)
+
+    async def fetch(self, shard: int, step: int, piece: Piece | None, hosts: list[Address]) -> str:
+        """Take over a shard as it was after a step, from whichever host has its snapshot."""
+        for address in hosts:
+            found = await self._ask(address, "give", shard, step)
+            if found is not None:
+                break
+        else:
+            return ""
+        sheets, snapshot = found
+        await self._run(self._fetched, shard, step, piece, sheets, snapshot)
+        return address.worker
+
+    def _fetched(
+        self, shard: int, step: int, piece: Piece | None, sheets: list[Array], snapshot: Snapshot
+    ) -> None:
+        self._base = sheets
+        self._shards[shard].go_back(snapshot, sheets, piece)
+        snapshots = self._after[2] if self._after[0] == step else {}
+        self._before = self._after = step, sheets, snapshots | {shard: snapshot}
+
+    async def give(self, shard: int, step: int) -> tuple[list[Array], Snapshot] | None:
+        """The shared rows and a shard's snapshot after a step, where they are here."""
+        for number, base, snapshots in (self._before, self._after):
+            if number == step:
+                kept = snapshots.get(shard) or self._kept.get((step, shard))
+                return None if kept is None else (base, kept)
+        return None
+
+    async def drop(self, shard: int) -> None:
+        """Leave a shard to another host."""
+        del self._shards[shard]
+        step, base, snapshots = self._after
+        rest = {number: kept for number, kept in snapshots.items() if number != shard}
+        self._before = self._after = step, base, rest
+
+    # ---- what comes of it ----------------------------------------------------------------------
+
+    async def check(self, totals: dict[int, Totals], settings: dict[str, Any], epoch: int) -> None:
+        """Raise ValueError where a shard's epoch has left all bounds."""
+        for number in self._mine:
+            await self._run(self._shards[number].check, totals[number], settings, epoch)
+
+    async def advice(
+        self, totals: dict[int, Totals], settings: dict[str, Any], is_first: bool
+    ) -> dict[int, list[str]]:
+        """What there is to say about the fit, by shard."""
+        return {
+            number: await self._run(self._shards[number].advice, totals[number], settings, is_first)
+            for number in self._mine
+        }
+
+    async def streams(self) -> dict[int, np.random.RandomState]:
+        """Where the random numbers of shards go on."""
+        return {shard: snapshot.random_state for shard, snapshot in self._after[2].items()}
+
+    def has(self, shard: int) -> bool:
+        return shard in self._shards
+
+    def state_of(self, shard: int) -> ShardState:
+        return self._shards[shard].state(self._after[2][shard])
+
+    def items(self) -> dict[str, Array]:
+        shard = self._shards[self._mine[0]]
+        return shard.items(self._base)
+
+
+class Rows(NamedTuple):
+    """Some rows of a range, or all of them where `at` is None."""
+
+    at: Array | None  # int32
+    arrays: list[Array]
+
+
+def _touched(arrays: list[Array]) -> Rows:
+    """The rows that are not 0, where that is less than all."""
+    touched = np.zeros(len(arrays[0]), bool)
+    for array in arrays:
+        # Whatever is not 0 has a bit set; -0 counts, which costs a row and nothing else.
+        touched |= array.reshape(len(array), -1).any(axis=1)
+    if _pays(touched):
+        at = np.flatnonzero(touched).astype(np.int32)
+        return Rows(at, [array[at] for array in arrays])
+    return Rows(None, arrays)
+
+
+def _pays(touched: Array) -> bool:
+    """Whether sending some rows and their numbers is less than sending all."""
+    return bool(np.count_nonzero(touched) < 0.9 * len(touched))
+
+
+def _ranges(n: int, parts: int) -> list[tuple[int, int]]:
+    bounds = [n * part // parts for part in range(parts + 1)]
+    return list(zip(bounds, bounds[1:], strict=False))
+
+
+def _keeper(hosts: tuple[Address, ...], me: int) -> int:
+    """The next host, on another machine if there is one: machines die with all their workers."""
+    machines = [host.worker.rsplit(":", 1)[0] for host in hosts]
+    others = [(me + away) % len(hosts) for away in range(1, len(hosts))]
+    elsewhere = [number for number in others if machines[number] != machines[me]]
+    return (elsewhere or others)[0]
+
+
+async def _all(coroutines: list[Any]) -> list[Any]:
+    """What all give; with the first error the others are called off."""
+    tasks = [asyncio.ensure_future(each) for each in coroutines]
+    try:
+        return list(await asyncio.gather(*tasks))
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        raise
+
+
+def _size(content: Any) -> int:
+    if isinstance(content, np.ndarray):
+        return content.nbytes
+    if isinstance(content, dict):
+        return sum(map(_size, content.values()))
+    return sum(map(_size, content)) if isinstance(content, list | tuple) else 0

@@ -1,0 +1,274 @@
+"""How the copies of shared rows are merged, which shards of users have trained each for itself.
+
+Users are dealt to shards. A shard holds its users' rows and a copy of the rows that shards share:
+items and their features, and features of users. Each trains a slice of its epoch; then what the
+copies have learned is merged, and all go on from the merged rows.
+
+**What is merged.** A *sheet* holds the shared rows: float32 [n_rows, no_components + 1], the
+embeddings and, last, the biases. The state of the rows is a list of sheets, values first, then the
+states of the schedule (`SCHEDULES`). A shard makes its `contribution` from the sheets before and
+after its slice; contributions are added elementwise, in the order of the shards; `merge` makes the
+new sheets of the old ones and the sums. All of it goes row by row, so that ranges of rows can be
+merged by different workers, and a row that a shard has not touched contributes zeros.
+
+**The rule.** Every parameter x has a weight w whose inverse its steps are proportional to, and a
+measure T of what its gradients have told in the slice, their sum of squares. Take the loss as
+quadratic around the optimum of each shard, with the Fisher information T for its curvature. Then a
+slice brings x nearer to the optimum by a factor of e^-A, where A is T times the mean step. With
+d_j for what shard j has added to x, that says where each shard was heading; the whole, in sequence,
+would have gone from x towards their mean, weighted by T_j, by a factor of e^-A of its own::
+
+    x' = x + sum_j w_j f(A_j) d_j / (w f(A)),    f(A) = A / (1 - e^-A),    T = sum_j T_j
+
+Where little is learned (A near 0), f is 1: the steps add up, each as long as it would have been
+after the gradients of the others. Where each shard has arrived (A large), it is the mean of the
+shards, weighted by T_j. A row that one shard alone has touched becomes that shard's row.
+
+============== ================================== ===================== =======================
+schedule       w                                  T                     A
+============== ================================== ===================== =======================
+adagrad        sqrt(G)                            growth of G           rate T / w
+sgd, softmax   squared length R of an embedding   growth of R^2         T / (2 rate R d)
+============== ================================== ===================== =======================
+
+The softmax scores directions, so its gradients are orthogonal to the embedding, and a step of
+rate g / sqrt(R) lengthens it: R^2 grows by 2 rate^2 g^2. So R^2 is to directions what G is to the
+parameters of adagrad. Its biases step at 0.01 of the rate, w = 1 and A = 0.01 T / (2 rate).
+
+Other schedules remember nothing that adds up. There the sum is divided by the root of the number
+of shards that have touched the row, and states are averaged.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightfm_clone._model.losses import LOSSES
+
+Sheet: TypeAlias = NDArray[np.float32]
+
+# What the biases of the softmax step by, in the measure of its embeddings (`softmax.hpp`).
+_BIAS_RATE = 0.01
+
+_BLOCK = 1 << 16  # numbers of a sheet that are worked on at once
+
+
+class Merging:
+    """The rule for a model's settings.
+
+    Parameters
+    ----------
+    settings : dict
+        What `lightfm_clone._model.parameters.settings` returns.
+    """
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self._rate = abs(float(settings["learning_rate"]))
+        if settings["learning_schedule"] == "adagrad":
+            self._law: Any = _Adagrad(self._rate)
+        elif settings["learning_schedule"] == "sgd" and LOSSES[settings["loss"]].scores_directions:
+            self._law = _Directions(self._rate)
+        else:
+            self._law = _Spread(self._rate, settings["epsilon"])
+
+    def contribution(
+        self, before: list[Sheet], after: list[Sheet], done: float = 0.0
+    ) -> list[NDArray[np.float32]]:
+        """What a shard adds for some rows.
+
+        Parameters
+        ----------
+        before, after : list of float32 [n_rows, no_components + 1]
+            The sheets of the rows before the slice, the same for all shards, and this shard's
+            after it.
+        done : float, default 0
+            The share of the fit's epochs that is over in the middle of the slice, by which sgd's
+            learning rate has fallen.
+
+        Returns
+        -------
+        list of float32 arrays [n_rows, ...]
+            To be added to those of the other shards. A row whose sheets are as before has zeros.
+        """
+        contribution: list[NDArray[np.float32]] = []
+        for rows in _blocks(before[0]):
+            old, new = [sheet[rows] for sheet in before], [sheet[rows] for sheet in after]
+            touched = _any_row(x != y for x, y in zip(old, new, strict=True))
+            with np.errstate(all="ignore"):
+                added = self._law.contribution(_only(old, touched), _only(new, touched), done)
+            if not contribution:
+                n = len(before[0])
+                contribution = [np.zeros((n, each.shape[1]), np.float32) for each in added]
+            for whole, each in zip(contribution, added, strict=True):
+                whole[rows][touched] = each
+        return contribution
+
+    def merge(
+        self, before: list[Sheet], sums: list[NDArray[np.float32]], done: float = 0.0
+    ) -> list[Sheet]:
+        """The sheets of some rows after a merge, out of those before the slice and the sums.
+
+        Rows whose sums are all zero stay as they are, bit for bit. The arguments are not changed.
+        """
+        merged = [sheet.copy() for sheet in before]
+        for rows in _blocks(before[0]):
+            old, added = [sheet[rows] for sheet in before], [each[rows] for each in sums]
+            touched = _any_row(each != 0 for each in added)
+            with np.errstate(all="ignore"):
+                new = self._law.merge(_only(old, touched), _only(added, touched), done)
+            for whole, each in zip(merged, new, strict=True):
+                whole[rows][touched] = each
+        return merged
+
+
+def n_merges(
+    settings: dict[str, Any], epoch: int, n_shards: int, *, shared_features: bool = False
+) -> int:
+    """How many times an epoch the shards are merged.
+
+    Parameters
+    ----------
+    settings : dict
+        As for `Merging`.
+    epoch : int
+        The number of epochs that the model has been trained before this one.
+    n_shards : int
+    shared_features : bool
+        Whether rows of users or items share features.
+    """
+    if n_shards == 1:
+        return 1
+    if settings["learning_schedule"] != "adagrad":
+        return 4
+    if epoch == 0:
+        return 16
+    return 4 if shared_features else 1
+
+
+def _blocks(sheet: Sheet) -> list[slice]:
+    """Rows that stay in the processor's cache together with what is made of them; one at least."""
+    n, width = sheet.shape
+    size = max(_BLOCK // width, 1)
+    return [slice(at, at + size) for at in range(0, max(n, 1), size)]
+
+
+def _any_row(arrays: Iterable[Any]) -> Any:
+    """The rows in which any of the arrays has True."""
+    return functools.reduce(np.logical_or, [array.any(axis=1) for array in arrays])
+
+
+def _only(arrays: list[Any], rows: NDArray[np.bool_]) -> list[Any]:
+    return arrays if rows.all() else [array[rows] for array in arrays]
+
+
+def _f(exponent: Any) -> Any:
+    """A / (1 - e^-A), which is 1 at 0."""
+    return np.where(exponent > 0, exponent / -np.expm1(-exponent), np.float32(1))
+
+
+class _Adagrad:
+    def __init__(self, rate: float) -> None:
+        self._rate = np.float32(rate)
+
+    def _weights(self, gradients: Any, growth: Any) -> Any:
+        root = np.sqrt(gradients)
+        return root * _f(self._rate * growth / root)
+
+    def contribution(self, before: list[Sheet], after: list[Sheet], done: float) -> list[Any]:
+        growth = after[1] - before[1]
+        growth[np.isinf(before[1])] = 0  # these rest
+        weighted = (after[0] - before[0]) * self._weights(after[1], growth)
+        weighted[np.isinf(after[1])] = 0
+        return [weighted, growth]
+
+    def merge(self, before: list[Sheet], sums: list[Any], done: float) -> list[Any]:
+        gradients = before[1] + sums[1]
+        moved = np.where(sums[0] != 0, sums[0] / self._weights(gradients, sums[1]), 0)
+        return [before[0] + moved, gradients]
+
+
+class _Directions:
+    """The softmax with sgd."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = np.float32(rate)
+
+    def _factors(self, squares: Any, growth: Any, size: int, done: float) -> tuple[Any, Any]:
+        """The weights of the embeddings and of the biases, [n_rows, 1]."""
+        told = growth / (2 * self._rate * max(1 - done, 1e-3))
+        return squares * _f(told / (squares * size)), _f(_BIAS_RATE * told)
+
+    def contribution(self, before: list[Sheet], after: list[Sheet], done: float) -> list[Any]:
+        x, y = before[0][:, :-1], after[0][:, :-1]
+        x_squares, y_squares = _dot(x, x), _dot(y, y)
+        # Not the difference of two squares, in which digits would be lost.
+        growth = np.maximum(_dot(y - x, y + x), 0) * (x_squares + y_squares)
+        of_embeddings, of_biases = self._factors(y_squares, growth, x.shape[1], done)
+        added = np.empty_like(before[0])
+        added[:, :-1] = (
+            y * _inverse_root(y_squares) - x * _inverse_root(x_squares)
+        ) * of_embeddings
+        added[:, -1:] = (after[0][:, -1:] - before[0][:, -1:]) * of_biases
+        return [added, growth]
+
+    def merge(self, before: list[Sheet], sums: list[Any], done: float) -> list[Any]:
+        x, growth = before[0][:, :-1], sums[1]
+        x_squares = _dot(x, x)
+        squares = np.sqrt(np.square(x_squares) + growth)
+        of_embeddings, of_biases = self._factors(squares, growth, x.shape[1], done)
+        y = x * _inverse_root(x_squares) + sums[0][:, :-1] / of_embeddings
+        merged = np.empty_like(before[0])
+        merged[:, :-1] = y * (np.sqrt(squares) * _inverse_root(_dot(y, y)))
+        merged[:, -1:] = before[0][:, -1:] + sums[0][:, -1:] / of_biases
+        return [merged]
+
+
+def _dot(left: Any, right: Any) -> Any:
+    """The product of each row with its other, [n_rows, 1]."""
+    return np.einsum("ij,ij->i", left, right)[:, None]
+
+
+def _inverse_root(squares: Any) -> Any:
+    return np.where(squares > 0, 1 / np.sqrt(squares), 0)
+
+
+class _Spread:
+    """Schedules that remember nothing which adds up: A is from the variance between shards."""
+
+    def __init__(self, rate: float, epsilon: float) -> None:
+        self._rate, self._epsilon = np.float32(rate), np.float32(epsilon)
+
+    def contribution(self, before: list[Sheet], after: list[Sheet], done: float) -> list[Any]:
+        deltas = [new - old for old, new in zip(before, after, strict=True)]
+        squares = np.hstack([_mean(np.square(part)) for part in _parts(deltas[0])])
+        return [*deltas, squares, np.ones_like(squares[:, :1])]
+
+    def merge(self, before: list[Sheet], sums: list[Any], done: float) -> list[Any]:
+        *deltas, squares, n_touched = sums
+        states = [x + d / n_touched for x, d in zip(before[1:], deltas[1:], strict=True)]
+        if states:
+            gradients, momentum = states
+            rates = np.sqrt((momentum + self._epsilon) / (gradients + self._epsilon))
+        else:
+            rates = np.full_like(before[0], self._rate * max(1 - done, 1e-3))
+        merged = np.empty_like(before[0])
+        for at, (x, moved, rate, y) in enumerate(
+            zip(*map(_parts, (before[0], deltas[0], rates, merged)), strict=True)
+        ):
+            between = squares[:, at : at + 1] - _mean(np.square(moved)) / n_touched
+            told = np.maximum(between, 0) / np.maximum(n_touched - 1, 1) / _mean(rate)
+            y[:] = x + moved * (_f(told) / _f(n_touched * told))
+        return [merged, *states]
+
+
+def _parts(sheet: Any) -> tuple[Any, Any]:
+    return sheet[:, :-1], sheet[:, -1:]
+
+
+def _mean(rows: Any) -> Any:
+    return rows.mean(axis=1, keepdims=True)

@@ -1,0 +1,323 @@
+"""One shard in the process that trains it: slices of epochs, and the rows that all shards share.
+
+    shard = Shard(data, whole, parameters, learned, items, state, num_threads)
+    shard.train(piece, settings)            # a slice of an epoch's random order
+    shard.sheets(begin, end)                # what it has made of these shared rows
+    shard.put(sheets)                       # what has become of all of them, merged
+    snapshot = shard.snapshot()             # its own rows, and where its random numbers go on
+
+It knows nothing of Dask and of other shards.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from lightfm_clone import _checks as checks
+from lightfm_clone._core import Totals
+from lightfm_clone._model import advice, parameters
+from lightfm_clone._model import state as state_of
+from lightfm_clone._model.examples import check_examples
+from lightfm_clone._model.fit import training_of
+from lightfm_clone._model.training import draw_seed
+from lightfm_clone.dask.shards import (
+    ITEM_ARRAYS,
+    USER_ARRAYS,
+    Array,
+    ShardData,
+    ShardState,
+    Whole,
+    local_model,
+)
+from lightfm_clone.lightfm import LightFM
+
+
+class Piece(NamedTuple):
+    """A slice of an epoch: the same shares of it for every shard."""
+
+    epoch: int  # of the call, from 0
+    epochs: int
+    number: int  # of the slice in its epoch, from 0
+    of: int  # slices in the epoch
+
+    @property
+    def is_first(self) -> bool:
+        return self.number == 0
+
+    @property
+    def is_last(self) -> bool:
+        return self.number + 1 == self.of
+
+    @property
+    def done(self) -> float:
+        """The share of the call's epochs that is over in its middle."""
+        return (self.epoch + (self.number + 0.5) / self.of) / self.epochs
+
+
+class Snapshot(NamedTuple):
+    """A shard as it is after a slice, but for the rows that it shares with others."""
+
+    users: list[Array]  # what the schedule uses of the user side: values, then its states
+    random_state: np.random.RandomState
+    seed: int | None  # of the epoch that has begun
+
+
+class Shard:
+    """See the module.
+
+    Parameters
+    ----------
+    data : ShardData
+    whole : Whole
+    parameters, learned : dict
+        As `local_model` takes them.
+    items : dict of arrays
+        The six of the item side, which are copied.
+    state : ShardState
+        What was learned of the users, or was drawn for them. Its arrays are not written to.
+    candidates : int32 array or None
+        What negatives="seen" draws from.
+    num_threads : int
+    """
+
+    def __init__(
+        self,
+        data: ShardData,
+        whole: Whole,
+        parameters_of_model: dict[str, Any],
+        learned: dict[str, Any],
+        items: dict[str, Array],
+        state: ShardState,
+        candidates: Array | None,
+        num_threads: int,
+    ) -> None:
+        self.data = data
+        self._threads = num_threads
+        arrays = {name: np.array(array) for name, array in items.items()}
+        own = ShardState(
+            {name: np.array(array) for name, array in state.arrays.items()},
+            copy_of(state.random_state),
+        )
+        self.model = model = local_model(parameters_of_model, learned, arrays, own)
+        schedule = parameters.settings(model)["learning_schedule"]
+        self._stream = model.random_state
+        self._seed: int | None = None
+        self._users, self._items = (
+            [array for arrays in state_of.with_states(model, side, schedule) for array in arrays]
+            for side in ("user", "item")
+        )
+        self._n_items = len(model.item_biases)
+        self._n_private = data.n_private
+        coo = data.interactions.tocoo()
+        weights = data.weights
+        if weights is not None:
+            weights = sp.coo_matrix((weights, (coo.row, coo.col)), shape=coo.shape)
+        self.examples = check_examples(coo, weights, parameters.loss_of(model))
+        features = data.user_features
+        self.training = training_of(
+            model,
+            self.examples,
+            user_features=None if features is None else checks.csr_parts(features),
+            item_features=(
+                None if whole.item_features is None else checks.csr_parts(whole.item_features)
+            ),
+            n_items=whole.n_items,
+            item_counts=whole.item_counts,
+            candidates=candidates,
+            num_threads=num_threads,
+        )
+
+    # ---- training --------------------------------------------------------------------------------
+
+    def train(self, piece: Piece, settings: dict[str, Any]) -> Totals:
+        """Train a slice of an epoch; with the first one the epoch begins, in an order of its own."""
+        if piece.is_first:
+            self._seed = draw_seed(self._stream)
+            self._cut = self.training.shuffle(self._seed, self._threads)
+        begin, end = (
+            self._position(number, piece.of) for number in (piece.number, piece.number + 1)
+        )
+        shares = piece.epoch / piece.epochs, (piece.epoch + 1) / piece.epochs
+        totals = self.training.part(settings, begin, end, *shares)
+        self.training.settle()
+        self.training.write()
+        return totals
+
+    def _position(self, number: int, of: int) -> int:
+        """Where a slice begins, at a multiple of what the shuffle asks for."""
+        n = self.training.n_examples
+        return n if number == of else n * number // of // self._cut * self._cut
+
+    def check(self, totals: Totals, settings: dict[str, Any], epoch: int) -> None:
+        """Raise ValueError where the epoch has left all bounds."""
+        self.training.check(totals, settings, epoch, "the model")
+
+    def advice(self, totals: Totals, settings: dict[str, Any], is_first: bool) -> list[str]:
+        """What its examples, and the totals of all epochs, say about the fit."""
+        with warnings.catch_warnings(record=True) as given:
+            warnings.simplefilter("always")
+            advice.about_training(
+                self.examples,
+                settings,
+                self.training.n_items,
+                self.training.n_candidates(settings),
+                totals,
+                is_first=is_first,
+                item_features=self.training.item_features(),
+                has_features=self.training.has_features(),
+            )
+        return [str(each.message) for each in given]
+
+    # ---- shared rows -----------------------------------------------------------------------------
+
+    @property
+    def n_shared(self) -> int:
+        """Rows of the item side, and of the features of users that other shards' users have."""
+        return self._n_items + len(self.model.user_biases) - self._n_private
+
+    def sheets(self, begin: int, end: int) -> list[Array]:
+        """Shared rows, float32 [end - begin, no_components + 1] each: values, then the states."""
+        made = []
+        for embeddings, biases in self._by_kind():
+            width = embeddings[0].shape[1]
+            sheet = np.empty((end - begin, width + 1), np.float32)
+            for first, last, to, whole, bias in self._places(begin, end, embeddings, biases):
+                sheet[to : to + last - first, :width] = whole[first:last]
+                sheet[to : to + last - first, width] = bias[first:last]
+            made.append(sheet)
+        return made
+
+    def put(self, sheets: list[Array]) -> None:
+        """Take over all shared rows, and train on from them."""
+        for sheet, (embeddings, biases) in zip(sheets, self._by_kind(), strict=True):
+            for first, last, at, whole, bias in self._places(0, len(sheet), embeddings, biases):
+                whole[first:last] = sheet[at : at + last - first, :-1]
+                bias[first:last] = sheet[at : at + last - first, -1]
+        self.training.read()
+
+    def _by_kind(self) -> list[tuple[tuple[Array, Array], tuple[Array, Array]]]:
+        """((items', users' embeddings), (items', users' biases)) of the values, then each state."""
+        n = len(self._items) // 2
+        return [
+            (
+                (self._items[kind], self._users[kind]),
+                (self._items[kind + n], self._users[kind + n]),
+            )
+            for kind in range(n)
+        ]
+
+    def _places(
+        self, begin: int, end: int, embeddings: tuple[Array, Array], biases: tuple[Array, Array]
+    ) -> list[tuple[int, int, int, Array, Array]]:
+        """Where shared rows lie: first and last row of arrays, and where these begin in a sheet."""
+        middle = min(max(self._n_items, begin), end)
+        shift = self._n_private - self._n_items
+        return [
+            (begin, middle, 0, embeddings[0], biases[0]),
+            (middle + shift, end + shift, middle - begin, embeddings[1], biases[1]),
+        ]
+
+    # ---- its own rows ----------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """What it takes, beside the shared rows, to go on from here."""
+        users = [array.copy() for array in self._users]
+        return Snapshot(users, copy_of(self._stream), self._seed)
+
+    def go_back(self, snapshot: Snapshot, sheets: list[Array], piece: Piece | None) -> None:
+        """Be as it was after a slice, with the shared rows as they were merged then."""
+        for array, values in zip(self._users, snapshot.users, strict=True):
+            array[...] = values
+        self._stream.set_state(snapshot.random_state.get_state())
+        self._seed = snapshot.seed
+        if self._seed is not None and piece is not None and not piece.is_last:
+            self._cut = self.training.shuffle(self._seed, self._threads)
+        self.put(sheets)
+
+    def state(self, snapshot: Snapshot) -> ShardState:
+        """What has been learned of the users, by then."""
+        arrays = {name: getattr(self.model, name) for name in USER_ARRAYS}
+        for place, array in enumerate(self._users):
+            (name,) = (name for name, of in arrays.items() if of is array)
+            arrays[name] = snapshot.users[place]
+        return ShardState(arrays, snapshot.random_state)
+
+    def items(self, sheets: list[Array]) -> dict[str, Array]:
+        """The six arrays of the item side, with these shared rows."""
+        arrays = {name: getattr(self.model, name) for name in ITEM_ARRAYS}
+        n = len(sheets)
+        for place, own in enumerate(self._items):
+            (name,) = (name for name, of in arrays.items() if of is own)
+            sheet = sheets[place % n][: self._n_items]
+            arrays[name] = np.ascontiguousarray(sheet[:, -1] if place >= n else sheet[:, :-1])
+        return arrays
+
+
+def draw(
+    parameters_of_model: dict[str, Any],
+    n_private: int,
+    shared: dict[str, Array],
+    random_state: np.random.RandomState,
+) -> ShardState:
+    """The state of a shard before anything is learned: fresh rows, and the shared ones as given."""
+    fresh = LightFM(**parameters_of_model | {"random_state": copy_of(random_state)})
+    fresh._initialize(fresh.no_components, 0, n_private)
+    arrays = {name: np.concatenate([getattr(fresh, name), shared[name]]) for name in USER_ARRAYS}
+    return ShardState(arrays, fresh.random_state)
+
+
+def carry(
+    parameters_of_model: dict[str, Any],
+    data: ShardData,
+    shared: Array,
+    old_data: list[ShardData],
+    old_shared: Array,
+    old_states: list[ShardState],
+    fresh_shared: tuple[Array, dict[str, Array]],
+    random_state: np.random.RandomState | None,
+) -> ShardState:
+    """The state of a shard that begins with what others had learned; a task.
+
+    Rows are known by the ids of users, or by the columns of a feature matrix. Shared rows that are
+    new come from `fresh_shared`, (columns, arrays); the shard's own are drawn. Without a
+    `random_state` the one of the first old state goes on.
+    """
+    sources = [(fresh_shared[0], fresh_shared[1])]
+    for old, state in zip(old_data, old_states, strict=True):
+        sources.append((_names(old, old_shared), state.arrays))
+    names = np.concatenate([of for of, _ in sources])
+    wanted = _names(data, shared)
+    order = np.argsort(names, kind="stable")
+    at = np.minimum(np.searchsorted(names, wanted, sorter=order), max(len(names) - 1, 0))
+    places = order[at] if len(names) else np.zeros(len(wanted), np.intp)
+    is_new = (
+        names[places] != wanted if len(names) else np.ones(len(wanted), bool)
+    )
+    stream = old_states[0].random_state if random_state is None else random_state
+    model = LightFM(**parameters_of_model | {"random_state": copy_of(stream)})
+    width = old_states[0].arrays["user_embeddings"].shape[1]
+    model._initialize(width, 0, int(np.count_nonzero(is_new)))
+    arrays = {}
+    for name in USER_ARRAYS:
+        all_rows = np.concatenate([of[name] for _, of in sources])
+        rows = np.empty((len(wanted), *all_rows.shape[1:]), np.float32)
+        rows[~is_new] = all_rows[places[~is_new]]
+        rows[is_new] = getattr(model, name)
+        arrays[name] = rows
+    return ShardState(arrays, model.random_state)
+
+
+def _names(data: ShardData, shared: Array) -> Array:
+    """What the rows of a shard are known by: ids of users, or columns of the feature matrix."""
+    return data.ids if data.private is None else np.concatenate([data.private, shared])
+
+
+def copy_of(random_state: np.random.RandomState) -> np.random.RandomState:
+    """A stream that goes on as this one does."""
+    stream = np.random.RandomState()
+    stream.set_state(random_state.get_state())
+    return stream
