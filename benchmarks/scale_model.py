@@ -13,21 +13,23 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import socket
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import harness
 import numpy as np
+import scipy.sparse as sp
+from distributed import Client, LocalCluster, wait
 
 from lightfm_clone import LightFM
 from lightfm_clone._model import parameters, state
 from lightfm_clone._model.examples import check_examples
 from lightfm_clone._model.training import TrainedSide, Training
+from lightfm_clone.dask.merging import Merging
 from lightfm_clone.datasets import synthetic_catalogue
 
 SAVED = harness.RESULTS / "scale" / "constants.json"
@@ -37,6 +39,7 @@ FLOAT = 4
 PAIR = 8  # bytes of an interaction on its way: two int32
 ENTRY = 16  # bytes of an interaction in a fit: its words, and those of the epoch's order
 KNOWN = 4 + 13 / 8  # bytes of a known item: its number, and its bits of the filter
+PACKED = 1.05  # packed rows over their arrays: they begin at cache lines
 TOP = 10
 
 
@@ -44,7 +47,7 @@ TOP = 10
 class Constants:
     """What one core of a machine takes, at d=64.
 
-    `example_ns` are of WARP, BPR and softmax, after two epochs, with rows beyond the caches.
+    `example_ns` are of WARP, BPR and softmax, after an epoch, with rows beyond the caches.
     """
 
     example_ns: dict[str, float]
@@ -54,11 +57,12 @@ class Constants:
     prepare_ns: float  # an interaction packed, and its item found among the user's
     hand_out_ns: float  # a float of the arrays, out of the packed rows
     take_in_ns: float  # and back
-    contribute_ns: float  # a float of the values to what a worker adds
-    add_ns: float  # a float added to the sum of the workers before
-    merge_ns: float  # a float of the values merged
+    # A float of the values made into what a worker adds, and merged: by the schedule.
+    contribute_ns: dict[str, float]
+    merge_ns: dict[str, float]
+    add_ns: float  # a float added to another, or copied
     score_ns: float  # an item scored for a user's list, of all items
-    loopback: float  # bytes a second through a socket of this machine
+    loopback: float  # bytes a second from one Dask worker to another on this machine
 
 
 class Phase(NamedTuple):
@@ -108,59 +112,65 @@ def model(
     dict of str to Phase
         A phase's name tells how often it comes: in a fit, an epoch, a merge, a sub-epoch. "an
         epoch" and "a round" sum up what makes them.
-    """
-    c, link = constants, gbit * 1e9 / 8
-    sheets = 1 if loss == "softmax" else 2  # values and states
-    own, entries = users / workers, interactions / workers
-    others = (workers - 1) / workers
-    busy = 1e-9 * (c.sharing if cores > 1 else 1.0) / cores  # seconds of a nanosecond's work
-    sheet = d + 1  # floats of a row
-    shared, mine = items * sheet, own * sheet
-    packed = 1.05  # a packed row over its arrays: cache lines, the bias's place
-    example = c.example_ns[loss] * d / D
 
-    train = Phase(entries * example * busy)
-    hand_over = sheets * shared * (c.hand_out_ns + c.take_in_ns) * busy
-    scatter = sheets * shared * FLOAT * others
-    gather = scatter
-    merging = shared * (c.contribute_ns + others * c.add_ns + c.merge_ns / workers)
-    keep = sheets * mine * FLOAT if workers > 1 else 0.0
-    merge_steps = {
-        "a merge: rows handed out and taken in": Phase(hand_over),
-        "a merge: contributions, sums, rule": Phase(merging * busy if workers > 1 else 0.0),
-        "a merge: reduce-scatter": Phase(scatter / link, scatter),
-        "a merge: all-gather": Phase(gather / link, gather),
-        "a merge: user rows to a keeper": Phase(keep / link, keep),
-    }
-    block = sheets * shared / workers  # floats
-    sub_epoch = Phase(block * FLOAT / link * (workers > 1), block * FLOAT * (workers > 1))
-    regroup = Phase(entries * c.prepare_ns * busy)
-    users_held = sheets * mine * FLOAT * (1 + packed)
-    entries_held = entries * (ENTRY + KNOWN)
-    sheets_held = sheets * shared * FLOAT
-    table = {
-        "a fit: Parquet read": Phase(entries * c.read_ns * busy),
-        "a fit: ids to numbers": Phase(2 * entries * c.number_ns * busy),
-        "a fit: interactions to their user's worker": Phase(
-            entries * PAIR * others / link, entries * PAIR * others
+    Notes
+    -----
+    Rows are held packed, as arrays, and in copies to go back to. Of users these are the last two
+    snapshots, and two of another worker's users. Of items: the merged rows before and after the
+    step, and what is sent and has arrived. While items rotate, a worker has one block packed and
+    as arrays, and another on its way.
+    """
+    c = constants
+    schedule, sheets = ("sgd", 1) if loss == "softmax" else ("adagrad", 2)  # values and states
+    link = min(gbit * 1e9 / 8, c.loopback)  # Dask copies what it sends
+    others = (workers - 1) / workers
+    core = 1e-9 * (c.sharing if cores > 1 else 1.0)  # seconds of a nanosecond's work
+    all_cores = core / cores
+    entries = interactions / workers
+    shared, own = items * (d + 1), users / workers * (d + 1)  # floats of a sheet
+    of_items, of_users = FLOAT * sheets * shared, FLOAT * sheets * own
+    contribution = FLOAT * items * (2 * (d + 1) if schedule == "adagrad" else d + 2)
+
+    train = Phase(entries * c.example_ns[loss] * d / D * all_cores)
+    hand_over = sheets * (shared + own) * (c.hand_out_ns + c.take_in_ns) * all_cores
+    # NumPy, on one core: the sheets copied out and in, the own range summed over the workers.
+    rule = shared * (
+        c.contribute_ns[schedule] + c.merge_ns[schedule] / workers + 3 * sheets * c.add_ns
+    )
+    merge = {"a merge: rows handed out and taken in": Phase(hand_over)}
+    if workers > 1:
+        merge |= {
+            "a merge: contributions, sums, rule": Phase(rule * core),
+            "a merge: reduce-scatter": _sending(contribution * others, link),
+            "a merge: all-gather": _sending(of_items * others, link),
+            "a merge: user rows to a keeper": _sending(of_users, link),
+        }
+    grouping = Phase(entries * c.prepare_ns * all_cores)
+    handing_on = _sending(of_items / workers * (workers > 1), link)
+    return {
+        "a fit: Parquet read": Phase(entries * c.read_ns * all_cores),
+        "a fit: ids to numbers": Phase(2 * entries * c.number_ns * all_cores),
+        "a fit: interactions to their user's worker": _sending(entries * PAIR * others, link),
+        "a fit: packed, known items": Phase(
+            entries * c.prepare_ns * all_cores, held=entries * (ENTRY + KNOWN)
         ),
-        "a fit: packed, known items": Phase(entries * c.prepare_ns * busy, held=entries_held),
-        "a fit: user rows, and a copy of another's": Phase(0.0, held=users_held + keep),
-        # Packed rows, arrays, and the rows before the slice; in a merge the contribution besides.
-        "a fit: item rows of every worker": Phase(
-            0.0, held=sheets_held * (packed + 1 + (2 if workers > 1 else 0))
-        ),
+        "a fit: user rows": Phase(0.0, held=of_users * (PACKED + (5 if workers > 1 else 2))),
+        "a fit: item rows": Phase(0.0, held=of_items * (PACKED + (5 if workers > 1 else 2))),
         "an epoch: training": train,
-        **merge_steps,
-        "an epoch": _sum(train, *merges * [*merge_steps.values()]),
-        "rotation, a round: grouped by block": regroup,
-        "rotation, a sub-epoch: a block to the next worker": sub_epoch,
-        # Two blocks, one of them on its way.
-        "rotation, a fit: item rows": Phase(0.0, held=2 * block * FLOAT * (1 + packed)),
-        "rotation, a round": _sum(train, regroup, *workers * [sub_epoch]),
-        f"lists of {TOP} for all users": Phase(own * items * c.score_ns * d / D * busy),
+        **merge,
+        "an epoch": _sum(train, *merges * [*merge.values()]),
+        "rotation, a fit: item rows": Phase(0.0, held=2 * of_items / workers * (PACKED + 1)),
+        "rotation, a round: interactions grouped by block": grouping,
+        "rotation, a sub-epoch: a block to the next worker": handing_on,
+        "rotation, a round": _sum(train, grouping, *workers * [handing_on]),
+        f"lists of {TOP} for all users": Phase(
+            users / workers * items * c.score_ns * d / D * all_cores
+        ),
     }
-    return table
+
+
+def _sending(n_bytes: float, link: float) -> Phase:
+    return Phase(n_bytes / link, n_bytes)
 
 
 def _sum(*phases: Phase) -> Phase:
@@ -169,7 +179,7 @@ def _sum(*phases: Phase) -> Phase:
 
 def held(table: dict[str, Phase], *, rotates: bool) -> float:
     """Bytes that a worker holds at most."""
-    left_out = "a fit: item rows of every worker" if rotates else "rotation, a fit: item rows"
+    left_out = "a fit: item rows" if rotates else "rotation, a fit: item rows"
     return sum(phase.held for name, phase in table.items() if name != left_out)
 
 
@@ -177,43 +187,39 @@ def held(table: dict[str, Phase], *, rotates: bool) -> float:
 
 
 def measured(
-    users: int = 500_000, items: int = 200_000, interactions: int = 3_000_000
+    users: int = 200_000, items: int = 200_000, interactions: int = 2_000_000
 ) -> Constants:
     """The constants of this machine. Time on a CPU, so that other processes cost little."""
     catalogue = synthetic_catalogue(users, items, interactions, random_state=0).interactions
     example_ns = {}
-    for loss in LOSSES:
+    for loss in LOSSES[::-1]:  # WARP last: more is measured on its training
+        n = interactions // (8 if loss == "softmax" else 1) // 512 * 512
         training, settings = _training(catalogue, loss)
-        n = training.n_examples // (8 if loss == "softmax" else 1) // 512 * 512
-        for _ in range(2 if loss != "softmax" else 1):
-            training.shuffle(1, 1)
-            training.part(settings, 0, training.n_examples)
-        training.shuffle(2, 1)
-        training.part(settings, 0, 512)  # makes the order
-        example_ns[loss] = _ns(lambda: training.part(settings, 512, n), n - 512)
-        if loss == "warp":
-            floats = 2 * (users + items) * (D + 1)
-            hand_out_ns = _best(training.write, floats)
-            take_in_ns = _best(training.read, floats)
-            training.shuffle(3, 1)
-            one = harness.seconds(training.part, settings, 0, training.n_examples)
-            training.shuffle(3, 2)
-            two = 2 * harness.seconds(training.part, settings, 0, training.n_examples)
-    contribute_ns, add_ns, merge_ns = _merging(items)
+        _examples(training, settings, n)
+        example_ns[loss] = min(_examples(training, settings, n) for _ in range(2))
+    on_two = min(_examples(training, settings, n, num_threads=2) for _ in range(2))
+    floats = 2 * (users + items) * (D + 1)
+    merging = {"adagrad": _merging(items, "warp"), "sgd": _merging(items, "softmax")}
     return Constants(
         example_ns=example_ns,
-        sharing=max(two / one, 1.0),
+        sharing=max(on_two / example_ns["warp"], 1.0),
         read_ns=_reading(interactions),
         number_ns=_numbering(interactions, users),
         prepare_ns=_preparing(catalogue),
-        hand_out_ns=hand_out_ns,
-        take_in_ns=take_in_ns,
-        contribute_ns=contribute_ns,
-        add_ns=add_ns,
-        merge_ns=merge_ns,
+        hand_out_ns=_best(training.write, floats),
+        take_in_ns=_best(training.read, floats),
+        contribute_ns={schedule: of for schedule, (of, _) in merging.items()},
+        merge_ns={schedule: of for schedule, (_, of) in merging.items()},
+        add_ns=_adding(items * (D + 1)),
         score_ns=_scoring(items),
         loopback=_loopback(),
     )
+
+
+def _examples(training: Training, settings: dict[str, Any], n: int, num_threads: int = 1) -> float:
+    """Nanoseconds of an example, all threads' summed, with its share of the shuffle."""
+    cut = training.shuffle(n, num_threads)
+    return _ns(partial(training.part, settings, 0, n // cut * cut), n)
 
 
 def _ns(call: Callable[[], Any], n: float) -> float:
@@ -240,38 +246,34 @@ def _training(interactions: Any, loss: str) -> tuple[Training, dict[str, Any]]:
 def _preparing(interactions: Any) -> float:
     """Packing, and the known items, which the first part of one example asks for."""
     training, settings = _training(interactions, "warp")
-    start = time.process_time()
-    again = Training(
-        training.examples, *training._sides, training.n_items, settings["learning_schedule"]
-    )
-    again._interactions.known()
-    both = time.process_time() - start
-    start = time.process_time()
-    again.read()
-    rows = time.process_time() - start
-    return 1e9 * (both - rows) / training.n_examples
+    sides, schedule = training._sides, settings["learning_schedule"]
+
+    def prepare() -> None:
+        again = Training(training.examples, *sides, training.n_items, schedule)
+        again._interactions.known()
+
+    n = training.n_examples
+    return _best(prepare, n) - _best(training.read, n)  # the rows are packed, too
 
 
-def _merging(rows: int, workers: int = 2) -> tuple[float, float, float]:
-    from lightfm_clone.dask.merging import Merging
-
+def _merging(rows: int, loss: str) -> tuple[float, float]:
     rng = np.random.default_rng(0)
-    merging = Merging(parameters.settings(LightFM(D, loss="warp")))
-    before = [rng.random((rows, D + 1), np.float32) + 1 for _ in range(2)]
+    settings = parameters.settings(LightFM(D, loss=loss))
+    merging = Merging(settings)
+    sheets = 2 if settings["learning_schedule"] == "adagrad" else 1
+    before = [rng.random((rows, D + 1), np.float32) + 1 for _ in range(sheets)]
     after = [sheet + rng.random(sheet.shape, np.float32) for sheet in before]
     sums = merging.contribution(before, after)
-    other = [each.copy() for each in sums]
-
-    def add() -> None:
-        for whole, each in zip(sums, other, strict=True):
-            np.add(whole, each, out=whole)
-
     n = rows * (D + 1)
     return (
         _best(lambda: merging.contribution(before, after), n),
-        _best(add, n),
         _best(lambda: merging.merge(before, sums), n),
     )
+
+
+def _adding(n: int) -> float:
+    total, other = np.ones(n, np.float32), np.ones(n, np.float32)
+    return _best(lambda: np.add(total, other, out=total), n)
 
 
 def _reading(rows: int) -> float:
@@ -300,8 +302,6 @@ def _numbering(rows: int, different: int) -> float:
 def _scoring(items: int, users: int = 500) -> float:
     rng = np.random.default_rng(0)
     fresh = LightFM(D, loss="warp", random_state=0)
-    import scipy.sparse as sp
-
     fresh.fit(sp.coo_matrix((users, items), dtype=np.float32), epochs=0)
     for name in ("user_embeddings", "item_embeddings"):
         setattr(fresh, name, rng.normal(size=getattr(fresh, name).shape).astype(np.float32))
@@ -309,23 +309,18 @@ def _scoring(items: int, users: int = 500) -> float:
 
 
 def _loopback(size: int = 1 << 28) -> float:
-    """Wall clock: sender and receiver are two threads, which wait for the system most of the
-    time."""
-    data, buffer = bytearray(size), bytearray(size)
-    speeds = []
-    for _ in range(3):
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            with socket.create_connection(server.getsockname()) as sender:
-                receiver, _ = server.accept()
-                sending = threading.Thread(target=sender.sendall, args=(data,))
-                start = time.perf_counter()
-                sending.start()
-                view, got = memoryview(buffer), 0
-                while got < size:
-                    got += receiver.recv_into(view[got:])
-                speeds.append(size / (time.perf_counter() - start))
-                sending.join()
-                receiver.close()
+    """Wall clock: the workers wait for the system most of the time."""
+    with (
+        LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        first, second = client.scheduler_info()["workers"]
+        speeds = []
+        for round_ in range(3):
+            data = client.submit(np.full, size // 8, float(round_), workers=[first])
+            wait(data)
+            took = harness.seconds(client.submit(len, data, workers=[second]).result)
+            speeds.append(size / took)
     return max(speeds)
 
 
