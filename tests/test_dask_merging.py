@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import SCHEDULES
 from hypothesis import given
 from hypothesis import settings as of_hypothesis
 from hypothesis import strategies as st
-from helpers import SCHEDULES
 
 from lightfm_clone import LightFM
 from lightfm_clone._model import parameters
