@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from functools import cached_property, partial
 from threading import Lock
 from typing import Any, NamedTuple
@@ -163,8 +164,12 @@ class Served:
         client: Any,
         task: Callable[..., Any],
         of_shards: Iterable[tuple[int, tuple[Any, ...]]],
+        *,
+        needs_items: bool = True,
     ) -> list[Any]:
         """What ``task(side, data, state, *further)`` returns, for each (shard, further).
+
+        Without `needs_items` the side is None.
 
         Raises
         ------
@@ -175,7 +180,7 @@ class Served:
         """
         given, data = list(of_shards), self.dealt.data
         while True:
-            side, states = self._at_hand(client)
+            side, states = before = self._at_hand(client, needs_items)
             futures = [
                 client.submit(task, side, data[shard], states[shard], *further, pure=False)
                 for shard, further in given
@@ -185,17 +190,20 @@ class Served:
             except BaseException as error:
                 client.cancel(futures)
                 # A worker may have died with one of the copies.
-                if not isinstance(error, CancelledError) or self._at_hand(client) == (side, states):
+                if not isinstance(error, CancelledError) or before == self._at_hand(
+                    client, needs_items
+                ):
                     raise
 
-    def _at_hand(self, client: Any) -> tuple[Any, list[Any]]:
+    def _at_hand(self, client: Any, needs_items: bool) -> tuple[Any, list[Any]]:
         """Futures of the items and of the states that are there."""
-        return self.side(client), [state.at_hand() for state in self.states]
+        side = self.side(client) if needs_items else None
+        return side, [state.at_hand() for state in self.states]
 
     def results(self, client: Any, futures: list[Any]) -> list[Any]:
         """The results of tasks, with the errors of `ask`, as soon as one has failed."""
         try:
-            _wait(client, futures)
+            wait(client, futures)
             found: list[Any] = client.gather(futures)
             return found
         except Exception as error:
@@ -320,20 +328,28 @@ def to_local(served: Served, client: Any) -> LightFM:
     Row i of its users is the i-th of `all_users`, or user feature i where there is a matrix. Its
     `random_state` is that of the first shard.
     """
-    whole = served.dealt.whole
-    of_shards = served.results(
-        client, [client.submit(_own_columns, data, pure=False) for data in served.dealt.data]
+    columns = served.results(
+        client, [client.submit(own_columns, data, pure=False) for data in served.dealt.data]
     )
+    # One at a time, as they are large.
+    states = (served.results(client, [kept.at_hand()])[0] for kept in served.states)
+    return put_together(served, columns, states)
+
+
+def put_together(
+    served: Served, columns: Sequence[tuple[Array, bool]], states: Iterable[ShardState]
+) -> LightFM:
+    """The plain model of all shards: what `own_columns` has of each, and what it has learned."""
+    whole = served.dealt.whole
     arrays: dict[str, Array] = {}
     random_states = []
-    ids = np.sort(np.concatenate([own for own, _ in of_shards]))
-    for kept, (own, are_ids) in zip(served.states, of_shards, strict=True):
-        (state,) = served.results(client, [kept.at_hand()])  # one at a time, as they are large
-        columns = np.append(np.searchsorted(ids, own) if are_ids else own, whole.shared)
+    ids = np.sort(np.concatenate([own for own, _ in columns]))
+    for (own, are_ids), state in zip(columns, states, strict=True):
+        rows = np.append(np.searchsorted(ids, own) if are_ids else own, whole.shared)
         for name, values in state.arrays.items():
             if name not in arrays:
                 arrays[name] = np.zeros((whole.n_user_features, *values.shape[1:]), values.dtype)
-            arrays[name][columns] = values
+            arrays[name][rows] = values
         random_states.append(state.random_state)
     items = {name: served.items[name].copy() for name in ITEM_ARRAYS}
     return local_model(
@@ -359,6 +375,11 @@ def chosen(served: Served, given: Any, argument: str) -> list[Any]:
     if isinstance(given, str):
         if given != "known":
             raise ValueError(f"{argument} must be None, 'known' or interactions, got {given!r}")
+        if served.dealt.n_examples is None:
+            raise ValueError(
+                f"{argument} must be None or interactions, got 'known', but files and pickles of a "
+                "model do not hold those of its fit; pass them"
+            )
         return served.dealt.data
     return list(given)
 
@@ -409,7 +430,19 @@ def _refuse_unknown(argument: str, answers: Sequence[Any]) -> None:
 # ---- waiting -------------------------------------------------------------------------------------
 
 
-def _wait(client: Any, futures: Sequence[Any]) -> None:
+def workers_of(client: Any) -> list[str]:
+    """The workers, when there is one at least; a TimeoutError where none comes."""
+    with suppress(TimeoutError):
+        client.wait_for_workers(1, _PATIENCE)
+    workers = list(client.nthreads())
+    if not workers:
+        raise TimeoutError(
+            f"the cluster has had no workers for {_PATIENCE} seconds; start workers, and ask again"
+        )
+    return workers
+
+
+def wait(client: Any, futures: Sequence[Any]) -> None:
     """Wait until all are done, or one has failed, or there is nobody who could do them."""
     completed: Any = distributed.as_completed
     left = set(futures)
@@ -513,7 +546,7 @@ def _rows_of(data: ShardData, ids: Array) -> Array | _Unknown:
     return places.astype(np.int32) if found.all() else _Unknown.of(ids[~found])
 
 
-def _own_columns(data: ShardData) -> tuple[Array, bool]:
+def own_columns(data: ShardData) -> tuple[Array, bool]:
     """The ids of the users, and True; with a matrix of features their private ones, and False."""
     return (data.ids, True) if data.private is None else (data.private, False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import reduce
@@ -26,13 +27,14 @@ from lightfm_clone.dask.asking import Served
 from lightfm_clone.dask.driver import Drive, StartAgainError
 from lightfm_clone.dask.host import Terms
 from lightfm_clone.dask.merging import n_merges
-from lightfm_clone.dask.shard import Piece, carry, copy_of
+from lightfm_clone.dask.shard import Piece, carry, copy_of, names_of, pick
 from lightfm_clone.dask.shards import (
     ITEM_ARRAYS,
     USER_ARRAYS,
     Dealt,
     KeptState,
     ShardData,
+    ShardState,
     Whole,
 )
 
@@ -100,10 +102,10 @@ def fit_partial(
             "or fit to_local()"
         )
     workers = list(client.nthreads())
-    before: Served | None = model._served
+    before: Served | None = None if model._served is None else model._now()
     n_shards = max(len(workers), 1)
     if before is not None:  # which worker has a shard makes no difference, how many there are does
-        n_shards = max(n_shards, len(before.dealt.data))
+        n_shards = max(n_shards, before.dealt.deal.n_wanted)
     dealt = tables.deal(
         client,
         interactions,
@@ -144,6 +146,7 @@ def fit_partial(
             """Let the model be what has been trained by now."""
             states = drive.states(twice=at_the_end)
             take_over(model, Served(given, learned, drive.items(), dealt, states))
+            (model.random_state,) = (its[0] for its in drive.ask("streams") if 0 in its)
 
         if epochs:
             _train(model, drive, epochs, reports, is_first, adopt)
@@ -151,7 +154,6 @@ def fit_partial(
         reports.end(model)
         if reports.need_arrays:  # a callback may have gone back to another epoch
             model._served.secure(client)
-        (model.random_state,) = (its[0] for its in drive.ask("streams") if 0 in its)
 
 
 def carried(
@@ -182,26 +184,31 @@ def carried(
     n = len(dealt.data)
     is_same = dealt.deal is old.deal or n == len(old.data) == 1
     random_states = streams(fresh.random_state, n)
-    given = before.parameters
+    # Users of a table who had no features become features, shard by shard (`features.py`).
+    become_features = whole.has_user_features and old.item_ids is not None
+    firsts = np.cumsum([0, *old.n_users]).tolist() if become_features else [None] * len(old.data)
+    names = [
+        client.submit(names_of, data, old.whole.shared, first)
+        for data, first in zip(old.data, firsts, strict=False)
+    ]
+    known = [kept.at_hand() for kept in before.states]
     states = []
     for shard, data in enumerate(dealt.data):
+        wanted = client.submit(names_of, data, whole.shared, None)
         # Features move between shards as users come that have them.
-        own = is_same and not whole.has_user_features
+        own = is_same and not whole.has_user_features and not old.whole.has_user_features
         sources = [shard] if own else range(len(old.data))
-        future = client.submit(
-            carry,
-            given,
-            data,
-            whole.shared,
-            [old.data[source] for source in sources],
-            old.whole.shared,
-            [before.states[source].at_hand() for source in sources],
-            (new_shared, drawn),
-            # Streams go on where shards are the same; the first is the model's own.
-            None if is_same and shard else random_states[shard],
-        )
-        states.append(KeptState(future))
-    return items, drawn, states, random_states
+        picked = [client.submit(pick, wanted, names[at], known[at]) for at in sources]
+        if len(new_shared):
+            picked.append(client.submit(pick, wanted, new_shared, ShardState(drawn, stream)))
+        going_on = random_states[shard]
+        if is_same and shard:  # the first one's is the model's own
+            going_on = client.submit(operator.attrgetter("random_state"), known[shard])
+        states.append(KeptState(client.submit(carry, before.parameters, wanted, picked, going_on)))
+    # What a shard has of shared rows before it is brought back from another worker.
+    shape = {name: (len(whole.shared), *array.shape[1:]) for name, array in drawn.items()}
+    shared = {name: np.zeros(shape[name], np.float32) for name in USER_ARRAYS}
+    return items, shared, states, random_states
 
 
 def take_over(model: Any, served: Served) -> None:

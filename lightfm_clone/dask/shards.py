@@ -56,7 +56,7 @@ class Dealt(NamedTuple):
 
     data: list[Any]  # a future of ShardData for each shard
     n_users: list[int]  # of each
-    n_examples: list[int]  # of each: stored interactions
+    n_examples: list[int] | None  # of each: stored interactions; None: they are not kept
     whole: Whole
     item_ids: Array | None  # what row i of the item side is called; None: its number
     deal: Any  # dealing.Deal: which shard an id belongs to
