@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import distributed
 import numpy as np
+from dask.sizeof import sizeof
 
 from lightfm_clone import _checks as checks
 from lightfm_clone._model.prepared import PreparedItems, best_among
@@ -65,6 +66,9 @@ class ItemSide:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state | {"_lock": Lock()})
+
+    def __sizeof__(self) -> int:  # which Dask asks for, to plan what it sends and spills
+        return int(sum(map(sizeof, (self._items, self.features, self.ids))))
 
     def model(self, state: ShardState) -> LightFM:
         """A model of the users of a shard, to be asked and not to be trained."""

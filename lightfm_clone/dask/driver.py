@@ -393,10 +393,11 @@ class Drive:
         called_off = False
         while pending:
             for member, future in list(pending.items()):
+                was_done = future.done()
                 try:
                     answers[member] = future.result(timeout=_LOOK)
                 except (TimeoutError, asyncio.TimeoutError) as error:
-                    if not future.done():
+                    if not was_done:  # the time is over, and not a time-out that it tells of
                         break
                     wrong = error
                 except StoppedError as error:

@@ -34,6 +34,7 @@ from distributed.protocol.serialize import to_serialize
 
 from lightfm_clone._core import Totals
 from lightfm_clone.dask.merging import Merging
+from lightfm_clone.dask.passing import IS_THERE, Parcel
 from lightfm_clone.dask.shard import Piece, Shard, Snapshot, draw
 from lightfm_clone.dask.shards import Array, ShardData, ShardState, Whole
 
@@ -85,7 +86,7 @@ class Done(NamedTuple):
 
     totals: dict[int, Totals]  # by shard
     seconds: dict[str, float]  # "train", "merge", "keep"
-    n_bytes: dict[str, int]  # sent: "merge", "keep"
+    n_bytes: dict[str, int]  # sent: "parts", "rows", "keep"; "in_memory" of them near by
 
 
 class Terms(NamedTuple):
@@ -152,6 +153,8 @@ class Host:
         self._arrived: asyncio.Condition | None = None
         self._attempt = 0
         self._failed: str | None = None
+        self._sent: dict[str, int] = {}
+        self._walled: set[str] = set()  # workers near by that cannot look into this one
         _HOSTS[worker.address, fit] = self
 
     async def take(self, shard: int, random_state: np.random.RandomState) -> None:
@@ -184,6 +187,7 @@ class Host:
         if not self._shards:
             raise ForgottenError(f"{self._worker.address} has no shard")
         self._attempt, self._failed = step.attempt, None
+        self._sent = dict.fromkeys(("parts", "rows", "keep", "in_memory"), 0)
         self._me = [host.worker for host in step.hosts].index(self._worker.address)
         self._before = self._after  # which has come to all, or there would be no next step
         self._kept = {key: kept for key, kept in self._kept.items() if key[0] >= step.number - 1}
@@ -192,16 +196,17 @@ class Host:
             clock = [perf_counter()]
             totals = await self._run(self._train, step)
             clock.append(perf_counter())
-            merged = await self._merge(step) if step.n_shards > 1 else 0
+            if step.n_shards > 1:
+                await self._merge(step)
             clock.append(perf_counter())
             await self._run(self._close, step)
-            kept = await self._keep(step)
+            await self._keep(step)
             clock.append(perf_counter())
         except BaseException as error:
             self._failed = f"{type(error).__name__}: {error}"
             raise
         seconds = dict(zip(("train", "merge", "keep"), np.diff(clock).tolist(), strict=True))
-        return Done(totals, seconds, {"merge": merged, "keep": kept})
+        return Done(totals, seconds, dict(self._sent))
 
     def _train(self, step: Step) -> dict[int, Totals]:
         return {
@@ -221,22 +226,20 @@ class Host:
 
     # ---- merging -----------------------------------------------------------------------------
 
-    async def _merge(self, step: Step) -> int:
-        """Replace the shared rows by what all hosts have made of them; the bytes that were sent."""
+    async def _merge(self, step: Step) -> None:
+        """Replace the shared rows by what all hosts have made of them."""
         merging = Merging(step.settings)
         ranges = _ranges(len(self._base[0]), len(step.hosts))
-        sending = []
-        for number, (begin, end) in enumerate(ranges):
-            parts = await self._run(self._contributions, merging, begin, end, step.piece.done)
-            sending.append(self._send(step, number, "part", parts))
-        n_bytes: int = sum(await _all(sending))
-        parts = await self._receive(step, "part")
-        mine = ranges[self._me]
-        rows = await self._run(self._merged, merging, parts, *mine, step.piece.done)
-        sending = [self._send(step, number, "rows", rows) for number in range(len(step.hosts))]
-        n_bytes += sum(await _all(sending))
+        done = step.piece.done
+        contents = {
+            number: await self._run(self._contributions, merging, *place, done)
+            for number, place in enumerate(ranges)
+        }
+        await self._send(step, "parts", contents)
+        parts = await self._receive(step, "parts")
+        rows = await self._run(self._merged, merging, parts, *ranges[self._me], done)
+        await self._send(step, "rows", dict.fromkeys(range(len(ranges)), rows))
         await self._run(self._put, await self._receive(step, "rows"), ranges)
-        return n_bytes
 
     def _contributions(
         self, merging: Merging, begin: int, end: int, done: float
@@ -281,25 +284,53 @@ class Host:
         for shard in self._shards.values():
             shard.put(fresh)
 
-    async def _keep(self, step: Step) -> int:
+    async def _keep(self, step: Step) -> None:
         """Give the next host what it takes to go on with the shards that are here."""
-        if len(step.hosts) == 1:
-            return 0
-        number, _, snapshots = self._after
-        keeper = _keeper(step.hosts, self._me)
-        return await self._send(step, keeper, "keep", {number: snapshots})
+        if len(step.hosts) > 1:
+            number, _, snapshots = self._after
+            await self._send(step, "keep", {_keeper(step.hosts, self._me): {number: snapshots}})
 
     # ---- messages ------------------------------------------------------------------------------
 
-    async def _send(self, step: Step, to: int, kind: str, content: Any) -> int:
-        """Send to another host, and say how many bytes; to itself it is none."""
+    async def _send(self, step: Step, kind: str, contents: dict[int, Any]) -> None:
+        """Send to other hosts, or to this one, each its content."""
+        parcels: dict[int, Parcel] = {}  # one for all who get the same
+        try:
+            for to, content in contents.items():
+                if self._is_near(step.hosts[to]) and id(content) not in parcels:
+                    parcels[id(content)] = await self._run(Parcel.of, content)
+            await _all(
+                [
+                    self._send_to(step, kind, to, content, parcels.get(id(content)))
+                    for to, content in contents.items()
+                ]
+            )
+        finally:
+            for parcel in parcels.values():
+                parcel.close()
+
+    async def _send_to(
+        self, step: Step, kind: str, to: int, content: Any, parcel: Parcel | None
+    ) -> None:
+        message = step.attempt, step.number, kind, self._me
+        host, size = step.hosts[to], _size(content)
         if to == self._me:
-            await self.receive(step.attempt, step.number, kind, self._me, content)
-            return 0
-        await self._ask(
-            step.hosts[to], "receive", step.attempt, step.number, kind, self._me, content
-        )
-        return _size(content)
+            await self.receive(*message, content)
+            return
+        self._sent[kind] += size
+        if self._is_near(host) and parcel is not None:
+            if await self._ask(host, "receive", *message, parcel):
+                self._sent["in_memory"] += size
+                return
+            self._walled.add(host.worker)
+        await self._ask(host, "receive", *message, content)
+
+    def _is_near(self, host: Address) -> bool:
+        """Whether another host can map what this one has in memory, as far as is known."""
+        own = self._worker.address
+        if not IS_THERE or host.worker == own or host.worker in self._walled:
+            return False
+        return _machine(host.worker) == _machine(own)
 
     async def _ask(self, address: Address, method: str, *arguments: Any) -> Any:
         try:
@@ -312,17 +343,23 @@ class Host:
             raise answer["exception"]
         return answer["result"]
 
-    async def receive(self, attempt: int, step: int, kind: str, sender: int, content: Any) -> None:
-        """Hear from another host."""
+    async def receive(self, attempt: int, step: int, kind: str, sender: int, content: Any) -> bool:
+        """Hear from another host; False where it cannot be understood."""
         if attempt < self._attempt:
-            return
+            return True
+        if isinstance(content, Parcel):
+            try:
+                content = content.opened()
+            except OSError:
+                return False
         if kind == "keep":
             for number, snapshots in content.items():
                 self._kept |= {(number, shard): kept for shard, kept in snapshots.items()}
-            return
+            return True
         self._inbox[attempt, step, kind, sender] = content
         async with self._news():
             self._news().notify_all()
+        return True
 
     async def _receive(self, step: Step, kind: str) -> list[Any]:
         """What all hosts have sent, in their order."""
@@ -488,10 +525,14 @@ def _ranges(n: int, parts: int) -> list[tuple[int, int]]:
 
 def _keeper(hosts: tuple[Address, ...], me: int) -> int:
     """The next host, on another machine if there is one: machines die with all their workers."""
-    machines = [host.worker.rsplit(":", 1)[0] for host in hosts]
+    machines = [_machine(host.worker) for host in hosts]
     others = [(me + away) % len(hosts) for away in range(1, len(hosts))]
     elsewhere = [number for number in others if machines[number] != machines[me]]
     return (elsewhere or others)[0]
+
+
+def _machine(worker: str) -> str:
+    return worker.rsplit(":", 1)[0]
 
 
 async def _all(coroutines: list[Any]) -> list[Any]:
