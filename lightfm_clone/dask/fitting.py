@@ -201,7 +201,7 @@ def carried(
         picked = [client.submit(pick, wanted, names[at], known[at]) for at in sources]
         if len(new_shared):
             picked.append(client.submit(pick, wanted, new_shared, ShardState(drawn, stream)))
-        going_on = random_states[shard]
+        going_on: Any = random_states[shard]
         if is_same and shard:  # the first one's is the model's own
             going_on = client.submit(operator.attrgetter("random_state"), known[shard])
         states.append(KeptState(client.submit(carry, before.parameters, wanted, picked, going_on)))
