@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+import dask
 import distributed
 import numpy as np
 
@@ -27,6 +28,7 @@ from lightfm_clone.dask import asking
 from lightfm_clone.dask.asking import Served
 from lightfm_clone.dask.dealing import Deal, kind_of
 from lightfm_clone.dask.features import Told
+from lightfm_clone.dask.fitting import take_over
 from lightfm_clone.dask.parts import (
     Frame,
     Part,
@@ -117,22 +119,16 @@ class Away:
         """
         workers = asking.workers_of(client)
         placed = []
-        for shard, part in enumerate(self.parts):
-            first, second = (workers[place % len(workers)] for place in (shard, shard + 1))
-            if isinstance(part, Part):
-                placed.append(
-                    client.scatter([*part], workers=[*{first, second}], broadcast=True, hash=False)
-                )
-            else:
+        # Tasks, so that Dask makes again what a worker dies with. What is in memory here goes with
+        # its task to the scheduler, which keeps it.
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
+            for shard, part in enumerate(self.parts):
+                near = [workers[shard % len(workers)]]
                 whole = client.submit(
-                    _read, part, workers=[first], allow_other_workers=True, pure=False
+                    _read, part, workers=near, allow_other_workers=True, pure=False
                 )
-                placed.append(
-                    [
-                        client.submit(operator.itemgetter(place), whole, pure=False)
-                        for place in range(len(Part._fields))
-                    ]
-                )
+                fields = map(operator.itemgetter, range(len(Part._fields)))
+                placed.append([client.submit(field, whole, pure=False) for field in fields])
         asking.wait(client, [future for futures in placed for future in futures])
         data, states, told = (list(each) for each in zip(*placed, strict=True))
         dealt = self.dealt._replace(data=data)
@@ -247,7 +243,7 @@ def _main(model: Any, served: Served, tag: str, names: list[str]) -> tuple[Heade
     """What the main file holds."""
     dealt, whole = served.dealt, served.dealt.whole
     header, of_model = model_to_parts(model)
-    arrays = {f"model/{name}": array for name, array in of_model.items()}
+    arrays = {f"model/{name}": of_model[name] for name in ITEM_ARRAYS}
     arrays |= {"of_buckets": dealt.deal.of_buckets, "item_counts": whole.item_counts}
     arrays |= {"shared": whole.shared}
     if dealt.item_ids is not None:
@@ -398,6 +394,9 @@ def _model(cls: type[Any], folder: str, header: Header, arrays: Arrays) -> Any:
         features = csr_from_arrays(arrays, "item_features", (n_items, n_rows))
     elif n_rows != n_items:
         raise ValueError(f"it has {n_items} items, but arrays of {n_rows}")
+    item_counts = checked(arrays, "item_counts", np.int64, (n_items,))
+    if (item_counts < 0).any():
+        raise ValueError("item_counts must be counts")
     if type(of_users["has_features"]) is not bool:
         raise ValueError(f"has_features cannot be {of_users['has_features']!r}")
     users_told = _told_of(of_users["told"], arrays, "user", n_features)
@@ -407,7 +406,7 @@ def _model(cls: type[Any], folder: str, header: Header, arrays: Arrays) -> Any:
         items_told = items_told._replace(rows=rows)
     whole = Whole(
         n_items,
-        checked(arrays, "item_counts", np.int64, (n_items,)),
+        item_counts,
         features,
         numbers(arrays, "shared", n_features),
         n_features,
@@ -425,6 +424,7 @@ def _model(cls: type[Any], folder: str, header: Header, arrays: Arrays) -> Any:
     dealt = Dealt([], [*map(_count, n_users)], None, whole, ids, deal, users_told, items_told)
     learned = {name: getattr(model, name) for name in _LEARNED}
     served = Served(parameters.of(model) | {"random_state": None}, learned, items, dealt, [])
+    take_over(model, served)
     model._served = Away(
         served,
         [
