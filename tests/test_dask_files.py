@@ -318,7 +318,7 @@ def test_files_of_different_models(client, models, path, tmp_path):
         DaskLightFM.load(one, client=client)
 
 
-def test_hostile_files(client, models, path):
+def test_hostile_files(models, nobody, path):
     """Whatever a file claims, with right checksums: a ValueError that names the file."""
     models("tables").save(path)
     names = sorted(os.listdir(path))
@@ -329,7 +329,7 @@ def test_hostile_files(client, models, path):
         def refused(header, arrays, file=file):
             container.write(file, "DaskLightFM", header, arrays)
             with pytest.raises(ValueError, match=f"cannot load '{path}"):
-                DaskLightFM.load(path, client=client)
+                DaskLightFM.load(path).to_local()
 
         for name, array in arrays.items():
             refused(header, {key: value for key, value in arrays.items() if key != name})
@@ -340,7 +340,7 @@ def test_hostile_files(client, models, path):
                 refused(header, arrays | {name: np.full_like(array, value)})
         refused({**header, "random_state": 1, "parts": {"shards": {}}}, arrays)
         container.write(file, "DaskLightFM", header, arrays)
-    DaskLightFM.load(path, client=client)
+    DaskLightFM.load(path).to_local()
 
     header, arrays = container.read(str(path / names[0]), "DaskLightFM")
     del header["arrays"]
@@ -363,7 +363,7 @@ def test_hostile_files(client, models, path):
         changed = {**parts, part: {**parts.get(part, {}), key: value}}
         container.write(path / names[0], "DaskLightFM", {**header, "parts": changed}, arrays)
         with pytest.raises(ValueError, match=f"cannot load '{path}"):
-            DaskLightFM.load(path, client=client)
+            DaskLightFM.load(path).to_local()
 
 
 def test_workers_that_die_with_what_was_loaded_or_is_being_saved(path):
@@ -444,3 +444,123 @@ def test_other_copies(client, models, path):
     )
     expected = model.to_local().predict([0], [1])[0]
     assert found.stdout.split() == [str(expected), str(N_USERS)]
+
+
+# ---- another call --------------------------------------------------------------------------------
+
+
+def rows_of(model):
+    """The rows of the user side by what users are called, or by column, of a local model."""
+    local = model.to_local()
+    names = model.user_ids_.tolist() if model.item_ids_ is not None else range(10**6)
+    if "user_features" in model._fitted_with:
+        names = range(len(local.user_biases))
+    return {
+        name: [getattr(local, array)[row].tolist() for array in USER_ARRAYS]
+        for row, name in zip(range(len(local.user_biases)), names, strict=False)
+    }
+
+
+def grown(kind):
+    """More users, items and features than in `INPUTS`; what was known has the numbers it had."""
+    more = matrix(N_USERS + 9, N_ITEMS + 4, seed=5)
+    if kind == "matrix":
+        return {"interactions": more}
+    if kind == "texts":
+        return {"interactions": table(more)}
+    if kind == "tables":
+        users = ages(N_USERS + 9).iloc[50:]
+        users["age"] += 2
+        return {
+            "interactions": table(more),
+            "user_features": users,
+            "item_features": colours(N_ITEMS + 4),
+        }
+    given = {"interactions": more}
+    for side, n, n_new in (("user", N_USERS, 9), ("item", N_ITEMS, 4)):
+        known = sp.csr_matrix(features(n))
+        known.resize(n, known.shape[1] + n_new)
+        new = sp.hstack([features(n_new, 7)[:, :7], sp.csr_matrix((n_new, n)), sp.identity(n_new)])
+        given[f"{side}_features"] = sp.vstack([known, new], format="csr", dtype=np.float32)
+    return given
+
+
+def test_users_keep_their_rows_when_others_come(client, kind, models):
+    """With no epoch in between, they and all that is known keep them, bit for bit."""
+    model = models(kind)
+    further = copy.copy(model).fit_partial(**grown(kind), epochs=0, resize=True)
+    before, after = rows_of(model), rows_of(further)
+    assert before.items() <= after.items() and len(after) > len(before)
+    for name in ITEM_ARRAYS:
+        known = getattr(model, name)
+        np.testing.assert_array_equal(getattr(further, name)[: len(known)], known)
+        assert len(getattr(further, name)) > len(known)
+    # What is new differs from row to row, and has a first state.
+    new = [after[name] for name in after.keys() - before.keys()]
+    assert len({tuple(values[0]) for values in new}) == len(new)
+    assert {tuple(values[1]) for values in new} == {(1.0,) * 4}
+    assert len(further._served.states) == 2
+    # A shard goes on with its own random numbers, but the first, which has drawn.
+    states = [
+        [kept.first.result().random_state.get_state()[1] for kept in each._served.states]
+        for each in (model, further)
+    ]
+    if len(new):
+        np.testing.assert_array_equal(states[0][1][:9], states[1][1][:9])
+    with pytest.raises(ValueError, match="resize=True to grow"):
+        copy.copy(model).fit_partial(**grown(kind))
+    trained = further.fit_partial(**grown(kind), epochs=1)
+    assert trained.recommend(k=3)[0].shape == (N_USERS + 9, 3)
+
+
+def test_users_are_dealt_anew_to_more_workers(models, tmp_path):
+    for kind in INPUTS:
+        models(kind).save(tmp_path / kind)
+    with cluster(3) as client:
+        for kind in INPUTS:
+            given, expected = INPUTS[kind](), models(kind).to_local()
+            more = DaskLightFM.load(tmp_path / kind, client=client)
+            more.fit_partial(**given, epochs=0)
+            assert len(more._served.states) == 3
+            found = more.to_local()
+            for name in ARRAYS:
+                np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+            assert_lists_are_those_of(more, models(kind))
+        runs = [
+            DaskLightFM.load(tmp_path / kind, client=client).fit_partial(**given, epochs=1)
+            for _ in range(2)
+        ]
+        assert_same(*runs)
+
+
+def test_one_worker_goes_on_as_one_machine(path):
+    def fitted(model):
+        for loss, kind in (("warp", "matrix"), ("warp", "features"), ("softmax", "features")):
+            model.set_params(loss=loss)
+            model.fit(**INPUTS[kind](), epochs=1)
+            model.fit_partial(**INPUTS[kind](), epochs=1)
+            model.fit_partial(**grown(kind), epochs=1, resize=True)
+            yield model
+
+    local = fitted(LightFM(4, random_state=3))
+    with cluster(1) as client:
+        for model in fitted(DaskLightFM(4, random_state=3, client=client)):
+            assert_same(model, next(local))
+            model.save(path)
+            assert_same(DaskLightFM.load(path, client=client), model)
+
+
+def test_features_come_later(client, models):
+    """Users who had rows of their own keep them as features."""
+    model = models("texts")
+    further = copy.copy(model).fit_partial(**INPUTS["tables"](), epochs=0, resize=True)
+    ids = further.user_ids_.tolist()
+    assert ids == model.user_ids_.tolist()
+    data = client.gather(further._served.dealt.data)
+    local, before = further.to_local(), rows_of(model)
+    for shard in data:
+        for row, user in enumerate(shard.ids):
+            entries = shard.user_features[row]
+            (own,) = shard.private[entries.indices[entries.indices < len(shard.private)]]
+            assert [getattr(local, name)[own].tolist() for name in USER_ARRAYS] == before[user]
+    assert further.recommend(k=3)[0].shape == (N_USERS, 3)
