@@ -7,8 +7,6 @@ answers back in the order of the request. The items go to the workers once for e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import CancelledError
-from contextlib import suppress
 from functools import cached_property, partial
 from threading import Lock
 from typing import Any, NamedTuple
@@ -128,15 +126,14 @@ class Served:
         """See that every state is on two workers, if there are two."""
         workers = list(client.nthreads())
         for shard, kept in enumerate(self.states):
-            first = kept.at_hand()
-            if kept.second is None or kept.second is first:
-                holders = {each for found in client.who_has(first).values() for each in found}
-                others = [each for each in workers if each not in holders]
+            copies = [copy for copy in kept if copy is not None]
+            if len(copies) < 2 or len(_holders(client, copies)) < 2:
+                state = kept.at_hand()
+                here = _holders(client, [state])
+                others = [each for each in workers if each not in here[:1]]
                 if others:
-                    second = client.submit(
-                        _same, first, workers=others, allow_other_workers=True, pure=False
-                    )
-                    self.states[shard] = KeptState(first, second)
+                    there = others[shard % len(others)]
+                    self.states[shard] = KeptState.on(client, state, *here[:1], there)
 
     def item_rows(self, given: Any, argument: str) -> Array:
         """The numbers of items, int32, that are named as the interactions name them."""
@@ -190,13 +187,13 @@ class Served:
                 for shard, further in given
             ]
             try:
-                return self.results(client, futures)
+                return results_of(client, futures)
             except BaseException as error:
                 client.cancel(futures)
+                self._check_there(error, {shard for shard, _ in given})
                 # A worker may have died with one of the copies.
-                if not isinstance(error, CancelledError) or before == self._at_hand(
-                    client, needs_items
-                ):
+                is_other = before != self._at_hand(client, needs_items)
+                if not (is_other and isinstance(error, Exception)):
                     raise
 
     def _at_hand(self, client: Any, needs_items: bool) -> tuple[Any, list[Any]]:
@@ -205,19 +202,21 @@ class Served:
         return side, [state.at_hand() for state in self.states]
 
     def results(self, client: Any, futures: list[Any]) -> list[Any]:
-        """The results of tasks, with the errors of `ask`, as soon as one has failed."""
+        """The results of other tasks on the shards, with the errors of `ask`."""
         try:
-            wait(client, futures)
-            found: list[Any] = client.gather(futures)
-            return found
+            return results_of(client, futures)
         except Exception as error:
-            lost = [
-                shard
-                for shard, state in enumerate(self.states)
-                if state.at_hand().status in ("error", "lost", "cancelled")
-            ]
-            if not lost:
-                raise
+            self._check_there(error, range(len(self.states)))
+            raise
+
+    def _check_there(self, error: BaseException, shards: Iterable[int]) -> None:
+        """Raise a RuntimeError in place of the error, if it is that states are lost."""
+        lost = [
+            shard
+            for shard in sorted(shards)
+            if self.states[shard].at_hand().status in ("error", "lost", "cancelled")
+        ]
+        if lost and isinstance(error, Exception):
             raise RuntimeError(
                 f"what was learned of the users of shard {', '.join(map(str, lost))} is lost, as "
                 "all workers that held it are gone; load the last checkpoint, or call fit again"
@@ -336,7 +335,10 @@ def to_local(served: Served, client: Any) -> LightFM:
         client, [client.submit(own_columns, data, pure=False) for data in served.dealt.data]
     )
     # One at a time, as they are large.
-    states = (served.results(client, [kept.at_hand()])[0] for kept in served.states)
+    states = (
+        served.ask(client, _state, [(shard, ())], needs_items=False)[0]
+        for shard in range(len(served.states))
+    )
     return put_together(served, columns, states)
 
 
@@ -388,8 +390,9 @@ def chosen(served: Served, given: Any, argument: str) -> list[Any]:
     return list(given)
 
 
-def _same(state: ShardState) -> ShardState:
-    return state
+def _holders(client: Any, futures: list[Any]) -> list[str]:
+    """The workers that have any of these."""
+    return sorted({each for found in client.who_has(futures).values() for each in found})
 
 
 def check_threads(num_threads: int | None) -> None:
@@ -434,20 +437,8 @@ def _refuse_unknown(argument: str, answers: Sequence[Any]) -> None:
 # ---- waiting -------------------------------------------------------------------------------------
 
 
-def workers_of(client: Any) -> list[str]:
-    """The workers, when there is one at least; a TimeoutError where none comes."""
-    with suppress(TimeoutError):
-        client.wait_for_workers(1, _PATIENCE)
-    workers = list(client.nthreads())
-    if not workers:
-        raise TimeoutError(
-            f"the cluster has had no workers for {_PATIENCE} seconds; start workers, and ask again"
-        )
-    return workers
-
-
-def wait(client: Any, futures: Sequence[Any]) -> None:
-    """Wait until all are done, or one has failed, or there is nobody who could do them."""
+def results_of(client: Any, futures: list[Any]) -> list[Any]:
+    """The results of tasks, or the first error, or a TimeoutError where there are no workers."""
     completed: Any = distributed.as_completed
     left = set(futures)
     were_there = True
@@ -465,6 +456,8 @@ def wait(client: Any, futures: Sequence[Any]) -> None:
                     "tasks wait for one; start workers, and ask again"
                 ) from None
             were_there = are_there
+    found: list[Any] = client.gather(futures)
+    return found
 
 
 # ---- tasks ---------------------------------------------------------------------------------------
@@ -548,6 +541,10 @@ def _rows_of(data: ShardData, ids: Array) -> Array | _Unknown:
     """The rows of users in their shard, unless some are unknown."""
     places, found = blocks.places_of(ids, data.ids)
     return places.astype(np.int32) if found.all() else _Unknown.of(ids[~found])
+
+
+def _state(_: None, data: ShardData, state: ShardState) -> ShardState:
+    return state
 
 
 def own_columns(data: ShardData) -> tuple[Array, bool]:

@@ -117,20 +117,20 @@ class Away:
         TimeoutError
             If there are no workers.
         """
-        workers = asking.workers_of(client)
+        workers = list(client.nthreads())
         placed = []
         # Tasks, so that Dask makes again what a worker dies with. What is in memory here goes with
         # its task to the scheduler, which keeps it.
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
             for shard, part in enumerate(self.parts):
-                near = [workers[shard % len(workers)]]
+                near = [workers[shard % len(workers)]] if workers else None
                 whole = client.submit(
-                    _read, part, workers=near, allow_other_workers=True, pure=False
+                    _read, part, workers=near, allow_other_workers=bool(near), pure=False
                 )
                 fields = map(operator.itemgetter, range(len(Part._fields)))
                 placed.append([client.submit(field, whole, pure=False) for field in fields])
-        asking.wait(client, [future for futures in placed for future in futures])
         data, states, told = (list(each) for each in zip(*placed, strict=True))
+        asking.results_of(client, client.map(operator.attrgetter("n_users"), data, pure=False))
         dealt = self.dealt._replace(data=data)
         if _is_table(dealt.users_told):
             dealt = dealt._replace(users_told=dealt.users_told._replace(rows=told))
@@ -356,11 +356,12 @@ def load(cls: type[Any], path: Path, *, mmap: bool, client: Any) -> Any:
             )
         model = _model(cls, folder, header, arrays)
     model.client = client
-    try:
-        client = model.client_
-    except ValueError:  # there is none; the shards are read when they are needed
-        return model
-    model._served = model._served.placed(client)
+    if client is None:
+        try:
+            distributed.default_client()
+        except ValueError:  # there is none; the shards are read when they are needed
+            return model
+    model._served = model._served.placed(model.client_)
     return model
 
 

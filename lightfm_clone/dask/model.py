@@ -192,8 +192,11 @@ class DaskLightFM(LightFM):
 
     @property
     def client_(self) -> Client:
-        """The client that is used."""
-        return default_client() if self.client is None else self.client
+        """The client that is used: of a fitted model that of the fit."""
+        served = self._served
+        if isinstance(served, asking.Served):
+            return _usable(served.dealt.data[0].client, fitted=True)
+        return _usable(self.client)
 
     def _known(self) -> asking.Served | files.Away:
         """What has been learned, wherever it is."""
@@ -555,6 +558,32 @@ class DaskLightFM(LightFM):
         """
         model: Self = files.load(cls, path, mmap=mmap, client=client)
         return model
+
+
+def _usable(client: Any, *, fitted: bool = False) -> Client:
+    """The client, or for None the current one, if it can be used."""
+    if client is None:
+        try:
+            client = default_client()
+        except ValueError as error:
+            raise ValueError(
+                "client is None, and there is no current one; make one before: "
+                "client = distributed.Client(address of the scheduler)"
+            ) from error
+    if not isinstance(client, Client) or client.asynchronous:
+        kind = "an asynchronous one" if isinstance(client, Client) else type(client).__name__
+        raise ValueError(
+            f"client must be a distributed.Client that waits for results, got {kind}; make it "
+            "without asynchronous=True"
+        )
+    if client.status in ("closing", "closed"):
+        raise ValueError(
+            "the client that the model was fitted with is closed, and what was learned of users "
+            "is gone with it; load the model, or fit again"
+            if fitted
+            else "client must be open, got a closed one; make another"
+        )
+    return client
 
 
 def _are_there(**features: Any) -> None:
