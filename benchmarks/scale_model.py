@@ -112,7 +112,7 @@ def model(
     -------
     dict of str to Phase
         A phase's name tells how often it comes: in a fit, an epoch, a merge, a sub-epoch. "an
-        epoch" and "a round" sum up what makes them.
+        epoch" and "an epoch of one round" sum up what makes them.
 
     Notes
     -----
@@ -161,9 +161,11 @@ def model(
         **merge,
         "an epoch": _sum(train, *merges * [*merge.values()]),
         "rotation, a fit: item rows": Phase(0.0, held=2 * of_items / workers * (PACKED + 1)),
-        "rotation, a round: interactions grouped by block": grouping,
+        "rotation, an epoch: interactions grouped by block": grouping,
         "rotation, a sub-epoch: a block to the next worker": handing_on,
-        "rotation, a round": _sum(train, grouping, *workers * [handing_on]),
+        "rotation, a round more in an epoch": _sum(*workers * [handing_on]),
+        # The last one deals the items anew.
+        "rotation, an epoch of one round": _sum(train, grouping, *(workers + 1) * [handing_on]),
         f"lists of {TOP} for all users": Phase(
             users / workers * items * c.score_ns * d / D * all_cores
         ),
