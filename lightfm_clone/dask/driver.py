@@ -211,7 +211,7 @@ class Drive:
         for place, member in enumerate(self._members):
             another = self._members[place - 1]
             for shard in member.shards:
-                first = self._client.submit(
+                collected = self._client.submit(
                     collect,
                     self._fit,
                     shard,
@@ -220,14 +220,9 @@ class Drive:
                     allow_other_workers=True,
                     pure=False,
                 )
-                waiting.append((member, first))
-                second = None
-                if another is not member:
-                    second = self._client.submit(
-                        _same, first, workers=[another.worker], allow_other_workers=True, pure=False
-                    )
-                    waiting.append((member, second))
-                made[shard] = KeptState(first, second)
+                workers = dict.fromkeys((member.worker, another.worker))
+                made[shard] = KeptState.on(self._client, collected, *workers)
+                waiting += [(member, copy) for copy in made[shard] if copy is not None]
         self._wait(waiting, fetch=False)
         return [made[shard] for shard in range(self._n)]
 
@@ -509,7 +504,3 @@ def _result(future: Any, fetch: bool) -> Any:
     if future.cancelled():
         raise CancelledError(future.key)
     return future.result() if fetch else None  # which takes as long as it takes to bring it
-
-
-def _same(state: Any) -> Any:
-    return state

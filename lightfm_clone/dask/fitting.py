@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import reduce
@@ -26,13 +27,14 @@ from lightfm_clone.dask.asking import Served
 from lightfm_clone.dask.driver import Drive, StartAgainError
 from lightfm_clone.dask.host import Terms
 from lightfm_clone.dask.merging import n_merges
-from lightfm_clone.dask.shard import Piece, carry, copy_of
+from lightfm_clone.dask.shard import Piece, carry, copy_of, names_of, pick
 from lightfm_clone.dask.shards import (
     ITEM_ARRAYS,
     USER_ARRAYS,
     Dealt,
     KeptState,
     ShardData,
+    ShardState,
     Whole,
 )
 
@@ -106,10 +108,10 @@ def fit_partial(
             "or fit to_local()"
         )
     workers = list(client.nthreads())
-    before: Served | None = model._served
+    before: Served | None = None if model._served is None else model._now()
     n_shards = max(len(workers), 1)
     if before is not None:  # which worker has a shard makes no difference, how many there are does
-        n_shards = max(n_shards, len(before.dealt.data))
+        n_shards = max(n_shards, before.dealt.deal.n_wanted)
     dealt = tables.deal(
         client,
         interactions,
@@ -201,28 +203,35 @@ def carried(
     n = len(dealt.data)
     is_same = dealt.deal is old.deal or n == len(old.data) == 1
     random_states = streams(fresh.random_state, n)
+    # Users of a table who had no features become features, shard by shard (`features.py`).
+    become_features = whole.has_user_features and old.item_ids is not None
+    firsts = np.cumsum([0, *old.n_users]).tolist() if become_features else [None] * len(old.data)
 
     def states() -> list[KeptState]:
-        return [KeptState(carried_by(shard)) for shard in range(n)]
+        names = [
+            client.submit(names_of, data, old.whole.shared, first)
+            for data, first in zip(old.data, firsts, strict=False)
+        ]
+        known = [kept.at_hand() for kept in before.states]
+        return [KeptState(carried_by(shard, names, known)) for shard in range(n)]
 
-    def carried_by(shard: int) -> Any:
+    def carried_by(shard: int, names: list[Any], known: list[Any]) -> Any:
+        wanted = client.submit(names_of, dealt.data[shard], whole.shared, None)
         # Features move between shards as users come that have them.
-        own = is_same and not whole.has_user_features
+        own = is_same and not whole.has_user_features and not old.whole.has_user_features
         sources = [shard] if own else range(len(old.data))
-        return client.submit(
-            carry,
-            before.parameters,
-            dealt.data[shard],
-            whole.shared,
-            [old.data[source] for source in sources],
-            old.whole.shared,
-            [before.states[source].at_hand() for source in sources],
-            (new_shared, drawn),
-            # Streams go on where shards are the same; the first is the model's own.
-            None if is_same and shard else random_states[shard],
-        )
+        picked = [client.submit(pick, wanted, names[at], known[at]) for at in sources]
+        if len(new_shared):
+            picked.append(client.submit(pick, wanted, new_shared, ShardState(drawn, stream)))
+        going_on: Any = random_states[shard]
+        if is_same and shard:  # the first one's is the model's own
+            going_on = client.submit(operator.attrgetter("random_state"), known[shard])
+        return client.submit(carry, before.parameters, wanted, picked, going_on)
 
-    return items, drawn, states, random_states
+    # What a shard has of shared rows before it is brought back from another worker.
+    shape = {name: (len(whole.shared), *array.shape[1:]) for name, array in drawn.items()}
+    shared = {name: np.zeros(shape[name], np.float32) for name in USER_ARRAYS}
+    return items, shared, states, random_states
 
 
 def take_over(model: Any, served: Served) -> None:
