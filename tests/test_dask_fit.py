@@ -36,7 +36,7 @@ N_USERS, N_ITEMS = 90, 40
 
 @pytest.fixture(autouse=True)
 def _limit():
-    with within(90):
+    with within(300):
         yield
 
 

@@ -192,8 +192,9 @@ class Host:
         if not self._base:
             self._base = shard.sheets(0, shard.n_shared)
         step, _, snapshots = self._after
-        # There is a way back, too, where a worker is lost before the first step.
-        self._before = self._after = step, self._base, snapshots | {number: shard.snapshot()}
+        if step == 0:  # later a shard is as it was brought until it is fetched
+            # There is a way back, too, where a worker is lost before the first step.
+            self._before = self._after = 0, self._base, snapshots | {number: shard.snapshot()}
 
     async def step(self, step: Step) -> Done:
         """Train a slice of each shard, and merge what all have made of the shared rows."""
