@@ -13,7 +13,7 @@ from lightfm_clone import LightFM
 from lightfm_clone._model import parameters
 from lightfm_clone._model.losses import SCHEDULES as STATES
 from lightfm_clone.dask import merging
-from lightfm_clone.dask.merging import Merging, n_merges
+from lightfm_clone.dask.merging import Merging, advice, n_merges
 
 RATE, EPSILON = 0.05, 1e-6
 # Settings of each law, and what the twin calls it.
@@ -322,3 +322,23 @@ def test_merges_of_an_epoch():
     assert n_merges(settings, 0, 1) == 1
     assert n_merges(settings, 0, 8) > n_merges(settings, 1, 8) >= 1
     assert n_merges(settings, 1, 8, shared_features=True) >= n_merges(settings, 1, 8)
+
+
+@pytest.mark.parametrize(
+    "given, shared_features, expected",
+    [
+        ({"loss": "warp"}, True, None),
+        ({"loss": "warp", "item_alpha": 1e-5}, False, None),
+        ({"loss": "softmax"}, False, None),
+        ({"loss": "softmax", "learning_schedule": "adagrad", "item_alpha": 1e-5}, True, None),
+        ({"loss": "softmax"}, True, "features"),
+        ({"loss": "softmax", "user_alpha": 1e-5}, False, "alpha"),
+        ({"loss": "bpr", "learning_schedule": "adadelta"}, False, "adagrad"),
+    ],
+)
+def test_what_is_known_to_lose_is_said(given, shared_features, expected):
+    settings = parameters.settings(LightFM(**given))
+    found = advice(settings, 8, shared_features=shared_features)
+    assert (found is None) == (expected is None)
+    assert expected is None or expected in found
+    assert advice(settings, 1, shared_features=shared_features) is None
