@@ -68,7 +68,7 @@ def test_reference_is_whole():
     listed = {id(named(full)) for full in in_reference()}
     offered = {name: getattr(lightfm_clone, name) for name in lightfm_clone.__all__}
     modules = [one for one in offered.values() if inspect.ismodule(one)]
-    apart = ("clickstream", "reporting", "server")
+    apart = ("clickstream", "dask", "reporting", "server")
     modules += [importlib.import_module(f"lightfm_clone.{name}") for name in apart]
     for module in modules:
         own = getattr(module, "__all__", None) or [
