@@ -38,10 +38,10 @@ def trained_here(model, dealt, data):
         shards.append(
             Shard(data[number], whole, given, learned, items, state, counts, None, num_threads=1)
         )
-    merging = Merging(settings)
     n_rows = shards[0].n_shared
     base = shards[0].sheets(0, n_rows)
     has_features = whole.item_features is not None or len(whole.shared) > 0
+    merging = Merging(settings, shared_features=has_features)
     for epoch in range(EPOCHS):
         of = n_merges(settings, epoch, n, shared_features=has_features)
         for number in range(of):

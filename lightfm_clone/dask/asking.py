@@ -185,9 +185,10 @@ class Served:
                 for shard, further in given
             ]
             try:
-                return self.results(client, futures)
+                return _results(client, futures)
             except BaseException as error:
                 client.cancel(futures)
+                self._check_there(error, {shard for shard, _ in given})
                 # A worker may have died with one of the copies.
                 if not isinstance(error, CancelledError) or self._at_hand(client) == (side, states):
                     raise
@@ -197,19 +198,21 @@ class Served:
         return self.side(client), [state.at_hand() for state in self.states]
 
     def results(self, client: Any, futures: list[Any]) -> list[Any]:
-        """The results of tasks, with the errors of `ask`, as soon as one has failed."""
+        """The results of other tasks on the shards, with the errors of `ask`."""
         try:
-            _wait(client, futures)
-            found: list[Any] = client.gather(futures)
-            return found
+            return _results(client, futures)
         except Exception as error:
-            lost = [
-                shard
-                for shard, state in enumerate(self.states)
-                if state.at_hand().status in ("error", "lost", "cancelled")
-            ]
-            if not lost:
-                raise
+            self._check_there(error, range(len(self.states)))
+            raise
+
+    def _check_there(self, error: BaseException, shards: Iterable[int]) -> None:
+        """Raise a RuntimeError in place of the error, if it is that states are lost."""
+        lost = [
+            shard
+            for shard in sorted(shards)
+            if self.states[shard].at_hand().status in ("error", "lost", "cancelled")
+        ]
+        if lost and isinstance(error, Exception):
             raise RuntimeError(
                 f"what was learned of the users of shard {', '.join(map(str, lost))} is lost, as "
                 "all workers that held it are gone; load the last checkpoint, or call fit again"
@@ -413,8 +416,8 @@ def _refuse_unknown(argument: str, answers: Sequence[Any]) -> None:
 # ---- waiting -------------------------------------------------------------------------------------
 
 
-def _wait(client: Any, futures: Sequence[Any]) -> None:
-    """Wait until all are done, or one has failed, or there is nobody who could do them."""
+def _results(client: Any, futures: list[Any]) -> list[Any]:
+    """The results of tasks, or the first error, or a TimeoutError where there are no workers."""
     completed: Any = distributed.as_completed
     left = set(futures)
     were_there = True
@@ -432,6 +435,8 @@ def _wait(client: Any, futures: Sequence[Any]) -> None:
                     "tasks wait for one; start workers, and ask again"
                 ) from None
             were_there = are_there
+    found: list[Any] = client.gather(futures)
+    return found
 
 
 # ---- tasks ---------------------------------------------------------------------------------------

@@ -151,7 +151,15 @@ class Drive:
         """Train a slice of an epoch on all shards and merge; the totals by shard."""
         while True:
             hosts = tuple(member.address for member in self._members)
-            step = Step(self._number + 1, self._attempt, piece, settings, hosts, self._n)
+            step = Step(
+                self._number + 1,
+                self._attempt,
+                piece,
+                settings,
+                hosts,
+                self._n,
+                self.shares_features,
+            )
             try:
                 dones = self._call("step", step)
             except _LostError as error:

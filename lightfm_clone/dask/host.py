@@ -79,6 +79,7 @@ class Step(NamedTuple):
     settings: dict[str, Any]
     hosts: tuple[Address, ...]
     n_shards: int
+    shares_features: bool  # whether rows have features in common with others
 
 
 class Done(NamedTuple):
@@ -228,7 +229,7 @@ class Host:
 
     async def _merge(self, step: Step) -> None:
         """Replace the shared rows by what all hosts have made of them."""
-        merging = Merging(step.settings)
+        merging = Merging(step.settings, shared_features=step.shares_features)
         ranges = _ranges(len(self._base[0]), len(step.hosts))
         done = step.piece.done
         contents = {
