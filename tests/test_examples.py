@@ -313,7 +313,7 @@ def test_vector_index_asks_for_voyager(run):
 def test_cluster(run):
     """What a worker's death leaves is the same model, about as good as one machine's.
 
-    Of four seeds two workers are 1.2 % below, with a standard deviation of 1.1 %.
+    Of four seeds two workers are 0.8 % below, with a standard deviation of 1.3 %.
     """
     pytest.importorskip("distributed")
     output = run("cluster").stdout
