@@ -51,6 +51,7 @@ class Case:
     has_features: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
     of_data: dict[str, dict[str, Any]] = field(default_factory=dict)  # more, by data set
+    measure: str = "ndcg@10"
 
     def of(self, data: str) -> dict[str, Any]:
         return {"loss": self.loss, **self.settings, **self.of_data.get(data, {})}
@@ -60,10 +61,13 @@ TEMPERATURES = {"ml": {"temperature": 0.2}, "fm": {"temperature": 0.1}}
 SGD, ADADELTA = {"learning_schedule": "sgd"}, {"learning_schedule": "adadelta"}
 L2 = {"item_alpha": 1e-5, "user_alpha": 1e-5}
 CASES = [
-    *(Case(loss, loss) for loss in ("warp", "bpr", "warp-kos", "logistic", "mse")),
+    *(Case(loss, loss) for loss in ("warp", "bpr", "warp-kos", "logistic")),
+    Case("mse", "mse", measure="rmse"),
     Case("softmax", "softmax", of_data=TEMPERATURES),
-    *(Case(f"{loss}, features", loss, True) for loss in ("warp", "bpr", "warp-kos", "logistic")),
-    Case("mse, features", "mse", True),
+    *(Case(f"{loss}, features", loss, True) for loss in ("warp", "warp-kos")),
+    # Items that nobody has, with tags that many have, come first here: lists are worth nothing.
+    *(Case(f"{loss}, features", loss, True, measure="auc") for loss in ("bpr", "logistic")),
+    Case("mse, features", "mse", True, measure="rmse"),
     Case("softmax, features", "softmax", True, of_data=TEMPERATURES),
     Case("warp, sgd", "warp", settings=SGD | {"learning_rate": 0.01}),
     Case(
@@ -253,9 +257,10 @@ def fit(case: Case, name: str, n_shards: int, seed: int) -> dict[str, float]:
             model.global_mean_ = float(data.train.data.mean())
         train_dealt(model, data.train, features, n_shards, seed)
     named = dict(zip(("user_features", "item_features"), features, strict=True))
-    found = evaluate(model, data.test, data.known, metrics=("ndcg@10",), **named)
-    row = {"ndcg@10": float(found["ndcg@10"])}
-    if case.loss == "mse":
+    metrics = "ndcg@10", "auc"
+    found = evaluate(model, data.test, data.known, metrics=metrics, **named)
+    row = {name: float(found[name]) for name in metrics}
+    if case.measure == "rmse":
         errors = model.predict(data.test.row, data.test.col, **named) - data.test.data
         row["rmse"] = float(np.sqrt(np.square(errors).mean()))
     return row
@@ -275,9 +280,10 @@ def key_of(row: dict[str, Any]) -> tuple[Any, ...]:
 def table(rows: list[dict[str, Any]]) -> str:
     """Means over seeds, and the difference to one machine's in percent with its standard error."""
     values: dict[tuple[str, str, int], dict[int, float]] = defaultdict(dict)
+    measures = {case.name: case.measure for case in CASES}
     for row in rows:
-        measure = "rmse" if "rmse" in row else "ndcg@10"
-        values[row["case"], row["data"], row["shards"]][row["seed"]] = row[measure]
+        value = row[measures[row["case"]]]
+        values[row["case"], row["data"], row["shards"]][row["seed"]] = value
     shards = sorted({row["shards"] for row in rows} - {1})
     lines = []
     for case in CASES:
@@ -288,8 +294,10 @@ def table(rows: list[dict[str, Any]]) -> str:
             cells = [f"{statistics.mean(alone):.4f}"]
             for n in shards:
                 cells.append(_difference(alone, list(values[case.name, data, n].values())))
-            lines.append([case.name, {"ml": "ML-1M", "fm": "Last.fm"}[data], *cells])
-    return markdown_table(["model", "data", "one machine", *(f"{n} shards" for n in shards)], lines)
+            name = {"ml": "ML-1M", "fm": "Last.fm"}[data]
+            lines.append([case.name, name, case.measure, *cells])
+    columns = ["model", "data", "measure", "one machine", *(f"{n} shards" for n in shards)]
+    return markdown_table(columns, lines)
 
 
 def _difference(alone: list[float], dealt: list[float]) -> str:

@@ -89,6 +89,8 @@ PLANS = {
     "by load": Plan(first_passes=16, counts_all=True, cut="load"),
     "sorted": Plan(first_passes=16, counts_all=True, cut="sorted", redraw=False),
     "finer": Plan(first_passes=16, counts_all=True, blocks=2),
+    "4 rounds": Plan(passes=4, counts_all=True),
+    "8 rounds": Plan(passes=8, counts_all=True),
     "16 rounds": Plan(passes=16, counts_all=True),
 }
 

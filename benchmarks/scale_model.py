@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import socket
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -23,7 +25,6 @@ from typing import Any, NamedTuple
 import harness
 import numpy as np
 import scipy.sparse as sp
-from distributed import Client, LocalCluster, wait
 
 from lightfm_clone import LightFM
 from lightfm_clone._model import parameters, state
@@ -62,7 +63,7 @@ class Constants:
     merge_ns: dict[str, float]
     add_ns: float  # a float added to another, or copied
     score_ns: float  # an item scored for a user's list, of all items
-    loopback: float  # bytes a second from one Dask worker to another on this machine
+    loopback: float  # bytes a second through a socket of this machine, a core busy at each end
 
 
 class Phase(NamedTuple):
@@ -111,7 +112,7 @@ def model(
     -------
     dict of str to Phase
         A phase's name tells how often it comes: in a fit, an epoch, a merge, a sub-epoch. "an
-        epoch" and "a round" sum up what makes them.
+        epoch" and "an epoch of one round" sum up what makes them.
 
     Notes
     -----
@@ -122,7 +123,7 @@ def model(
     """
     c = constants
     schedule, sheets = ("sgd", 1) if loss == "softmax" else ("adagrad", 2)  # values and states
-    link = min(gbit * 1e9 / 8, c.loopback)  # Dask copies what it sends
+    link = min(gbit * 1e9 / 8, c.loopback)
     others = (workers - 1) / workers
     core = 1e-9 * (c.sharing if cores > 1 else 1.0)  # seconds of a nanosecond's work
     all_cores = core / cores
@@ -160,9 +161,11 @@ def model(
         **merge,
         "an epoch": _sum(train, *merges * [*merge.values()]),
         "rotation, a fit: item rows": Phase(0.0, held=2 * of_items / workers * (PACKED + 1)),
-        "rotation, a round: interactions grouped by block": grouping,
+        "rotation, an epoch: interactions grouped by block": grouping,
         "rotation, a sub-epoch: a block to the next worker": handing_on,
-        "rotation, a round": _sum(train, grouping, *workers * [handing_on]),
+        "rotation, a round more in an epoch": _sum(*workers * [handing_on]),
+        # The last one deals the items anew.
+        "rotation, an epoch of one round": _sum(train, grouping, *(workers + 1) * [handing_on]),
         f"lists of {TOP} for all users": Phase(
             users / workers * items * c.score_ns * d / D * all_cores
         ),
@@ -309,19 +312,23 @@ def _scoring(items: int, users: int = 500) -> float:
 
 
 def _loopback(size: int = 1 << 28) -> float:
-    """Wall clock: the workers wait for the system most of the time."""
+    """A thread at each end, both in this process, so that its time is that of both."""
+    data, buffer = bytearray(size), memoryview(bytearray(size))
+
+    def send() -> None:
+        sending = threading.Thread(target=sender.sendall, args=(data,))
+        sending.start()
+        got = 0
+        while got < size:
+            got += receiver.recv_into(buffer[got:])
+        sending.join()
+
     with (
-        LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
-        Client(cluster) as client,
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as sender,
+        server.accept()[0] as receiver,
     ):
-        first, second = client.scheduler_info()["workers"]
-        speeds = []
-        for round_ in range(3):
-            data = client.submit(np.full, size // 8, float(round_), workers=[first])
-            wait(data)
-            took = harness.seconds(client.submit(len, data, workers=[second]).result)
-            speeds.append(size / took)
-    return max(speeds)
+        return 1e9 / _best(send, 2 * size)
 
 
 # ---- the tables --------------------------------------------------------------------------------

@@ -722,7 +722,8 @@ def test_model_of_many_workers():
         table["an epoch: training"].seconds + 3 * sum(phase.seconds for phase in merge)
     )
     # A round sends each item's row once, whatever the number of workers.
-    assert table["rotation, a round"].sent == pytest.approx(2 * sheet * 4)
+    assert table["rotation, a round more in an epoch"].sent == pytest.approx(2 * sheet * 4)
+    assert table["rotation, an epoch of one round"].sent == pytest.approx(2 * sheet * 4 * 5 / 4)
     rotating, all_items = (scale_model.held(table, rotates=rotates) for rotates in (True, False))
     rows = 2 * sheet * 4
     assert all_items - rotating == pytest.approx(rows * (6.05 - 2 * 2.05 / 4))

@@ -252,6 +252,17 @@ def test_a_parameter_whose_state_is_infinite_rests():
     assert np.isfinite(values).all() and np.isfinite(np.delete(gradients, [0, 1], axis=0)).all()
 
 
+def test_a_state_of_adadelta_that_is_infinite_stays_so():
+    before, shards = sheets_of("adadelta", 2, share=1.0)
+    for after in shards:
+        before[1][0, 2] = after[1][0, 2] = np.inf
+        after[0][0, 2] = before[0][0, 2]
+    shards[0][1][1, 2] = np.inf
+    merged = merged_by(merging_of("adadelta"), before, shards)
+    assert (merged[1][:2, 2] == np.inf).all() and merged[0][0, 2] == before[0][0, 2]
+    assert np.isfinite(merged[0]).all() and np.isfinite(merged[2]).all()
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_what_has_diverged_is_not_hidden(case):
     before, shards = sheets_of(case, 2, share=1.0)

@@ -114,20 +114,29 @@ def lay(fit: str, shard: int, data: ShardData, state: Any, terms: Terms, items: 
     _HOSTS[get_worker().address, fit].laid[shard] = data, state, terms, items
 
 
-def collect(fit: str, shard: int) -> ShardState:
-    """What a shard has learned; a task on the worker that has it."""
+def collect(fit: str, shard: int, step: int) -> ShardState:
+    """What a shard has learned by a step; a task on the worker that has it.
+
+    Dask runs it again elsewhere when that worker is gone, where it fails: by then another host may
+    have the shard, but it has trained on.
+    """
     host = _HOSTS.get((get_worker().address, fit))
-    if host is None or not host.has(shard):
-        raise RuntimeError(
+    state = None if host is None else host.state_of(shard, step)
+    if state is None:
+        raise ForgottenError(
             f"what was trained of shard {shard} is lost with the worker that had it; load the last "
             "checkpoint, or fit again"
         )
-    return host.state_of(shard)
+    return state
 
 
-def collect_items(fit: str) -> dict[str, Array]:
-    """The item side; a task on any worker that has a host."""
-    return _HOSTS[get_worker().address, fit].items()
+def collect_items(fit: str, step: int) -> dict[str, Array]:
+    """The item side after a step; a task on any worker that has a host."""
+    host = _HOSTS.get((get_worker().address, fit))
+    items = None if host is None else host.items(step)
+    if items is None:
+        raise ForgottenError(f"{get_worker().address} has no shard")
+    return items
 
 
 # ---- the actor -----------------------------------------------------------------------------------
@@ -151,9 +160,10 @@ class Host:
         self._after = self._before
         self._kept: dict[tuple[int, int], Snapshot] = {}  # by step and shard, for other hosts
         self._inbox: dict[tuple[Any, ...], Any] = {}
-        self._arrived: asyncio.Condition | None = None
+        self._arrived = asyncio.Condition()
+        self._training = asyncio.Lock()  # held for as long as a step is under way
         self._attempt = 0
-        self._failed: str | None = None
+        self._failed: tuple[int, str] | None = None  # the attempt, and what has gone wrong in it
         self._sent: dict[str, int] = {}
         self._walled: set[str] = set()  # workers near by that cannot look into this one
         _HOSTS[worker.address, fit] = self
@@ -181,13 +191,20 @@ class Host:
         if not self._base:
             self._base = shard.sheets(0, shard.n_shared)
         step, _, snapshots = self._after
-        self._after = step, self._base, snapshots | {number: shard.snapshot()}
+        # There is a way back, too, where a worker is lost before the first step.
+        self._before = self._after = step, self._base, snapshots | {number: shard.snapshot()}
 
     async def step(self, step: Step) -> Done:
         """Train a slice of each shard, and merge what all have made of the shared rows."""
         if not self._shards:
             raise ForgottenError(f"{self._worker.address} has no shard")
-        self._attempt, self._failed = step.attempt, None
+        async with self._training:
+            if step.attempt < self._attempt:  # it was called off before it came
+                raise StoppedError("the step was called off")
+            return await self._step(step)
+
+    async def _step(self, step: Step) -> Done:
+        self._attempt = step.attempt
         self._sent = dict.fromkeys(("parts", "rows", "keep", "in_memory"), 0)
         self._me = [host.worker for host in step.hosts].index(self._worker.address)
         self._before = self._after  # which has come to all, or there would be no next step
@@ -204,7 +221,7 @@ class Host:
             await self._keep(step)
             clock.append(perf_counter())
         except BaseException as error:
-            self._failed = f"{type(error).__name__}: {error}"
+            self._failed = step.attempt, f"{type(error).__name__}: {error}"
             raise
         seconds = dict(zip(("train", "merge", "keep"), np.diff(clock).tolist(), strict=True))
         return Done(totals, seconds, dict(self._sent))
@@ -320,11 +337,11 @@ class Host:
             return
         self._sent[kind] += size
         if self._is_near(host) and parcel is not None:
-            if await self._ask(host, "receive", *message, parcel):
+            if await self._answer(host, "receive", *message, parcel):
                 self._sent["in_memory"] += size
                 return
             self._walled.add(host.worker)
-        await self._ask(host, "receive", *message, content)
+        await self._answer(host, "receive", *message, content)
 
     def _is_near(self, host: Address) -> bool:
         """Whether another host can map what this one has in memory, as far as is known."""
@@ -344,6 +361,22 @@ class Host:
             raise answer["exception"]
         return answer["result"]
 
+    async def _answer(self, address: Address, method: str, *arguments: Any) -> Any:
+        """What a host answers, for as long as it is there and nothing is called off.
+
+        A message may be large and take its time, so there is no limit to that.
+        """
+        attempt = self._attempt
+        asking = asyncio.ensure_future(self._ask(address, method, *arguments))
+        try:
+            while not (await asyncio.wait([asking], timeout=_LOOK))[0]:
+                if self._attempt != attempt:
+                    raise StoppedError("the step was called off")
+                await self._look(attempt, address)
+            return asking.result()
+        finally:
+            asking.cancel()
+
     async def receive(self, attempt: int, step: int, kind: str, sender: int, content: Any) -> bool:
         """Hear from another host; False where it cannot be understood."""
         if attempt < self._attempt:
@@ -358,8 +391,8 @@ class Host:
                 self._kept |= {(number, shard): kept for shard, kept in snapshots.items()}
             return True
         self._inbox[attempt, step, kind, sender] = content
-        async with self._news():
-            self._news().notify_all()
+        async with self._arrived:
+            self._arrived.notify_all()
         return True
 
     async def _receive(self, step: Step, kind: str) -> list[Any]:
@@ -371,18 +404,18 @@ class Host:
             missing = [key[-1] for key in keys if key not in self._inbox]
             if not missing:
                 return [self._inbox.pop(key) for key in keys]
-            async with self._news():
+            async with self._arrived:
                 try:
-                    await asyncio.wait_for(self._news().wait(), _LOOK)
+                    await asyncio.wait_for(self._arrived.wait(), _LOOK)
                     continue
                 except (asyncio.TimeoutError, TimeoutError):
                     pass
-            await _all([self._look(step, step.hosts[number]) for number in missing])
+            await _all([self._look(step.attempt, step.hosts[number]) for number in missing])
 
-    async def _look(self, step: Step, address: Address) -> None:
+    async def _look(self, attempt: int, address: Address) -> None:
         """See that a host is there, and that its step has not failed."""
         try:
-            failed = await asyncio.wait_for(self._ask(address, "failure", step.attempt), _ANSWER)
+            failed = await asyncio.wait_for(self._ask(address, "failure", attempt), _ANSWER)
         except (asyncio.TimeoutError, TimeoutError) as error:
             raise LostError(address.worker, True) from error
         if failed:
@@ -390,12 +423,9 @@ class Host:
 
     async def failure(self, attempt: int) -> str | None:
         """What has gone wrong in this attempt."""
-        return self._failed if attempt == self._attempt else None
-
-    def _news(self) -> asyncio.Condition:
-        if self._arrived is None:  # on the loop, which older Pythons want
-            self._arrived = asyncio.Condition()
-        return self._arrived
+        if self._failed is None or self._failed[0] != attempt:
+            return None
+        return self._failed[1]
 
     def _forget(self, is_old: Any) -> None:
         for key in [key for key in self._inbox if is_old(key)]:
@@ -407,10 +437,12 @@ class Host:
     # ---- when workers come and go ----------------------------------------------------------------
 
     async def stop(self, attempt: int) -> None:
-        """Call off the step that is under way."""
+        """Call off the step that is under way, and wait until it has ended."""
         self._attempt = max(self._attempt, attempt)
-        async with self._news():
-            self._news().notify_all()
+        async with self._arrived:
+            self._arrived.notify_all()
+        async with self._training:
+            pass
 
     async def go_back(self, step: int, piece: Piece | None) -> None:
         """Be as after this step."""
@@ -432,7 +464,7 @@ class Host:
     async def fetch(self, shard: int, step: int, piece: Piece | None, hosts: list[Address]) -> str:
         """Take over a shard as it was after a step, from whichever host has its snapshot."""
         for address in hosts:
-            found = await self._ask(address, "give", shard, step)
+            found = await self._answer(address, "give", shard, step)
             if found is not None:
                 break
         else:
@@ -461,6 +493,7 @@ class Host:
         """Leave a shard to another host."""
         del self._shards[shard]
         step, base, snapshots = self._after
+        self._kept[step, shard] = snapshots[shard]  # until the other one has a keeper of its own
         rest = {number: kept for number, kept in snapshots.items() if number != shard}
         self._before = self._after = step, base, rest
 
@@ -484,15 +517,19 @@ class Host:
         """Where the random numbers of shards go on."""
         return {shard: snapshot.random_state for shard, snapshot in self._after[2].items()}
 
-    def has(self, shard: int) -> bool:
-        return shard in self._shards
+    def state_of(self, shard: int, step: int) -> ShardState | None:
+        """What a shard has learned by a step, if it is here and was trained so far."""
+        number, _, snapshots = self._after
+        if number != step or shard not in self._shards:
+            return None
+        return self._shards[shard].state(snapshots[shard])
 
-    def state_of(self, shard: int) -> ShardState:
-        return self._shards[shard].state(self._after[2][shard])
-
-    def items(self) -> dict[str, Array]:
-        shard = self._shards[self._mine[0]]
-        return shard.items(self._base)
+    def items(self, step: int) -> dict[str, Array] | None:
+        """The item side after a step, if it is here."""
+        number, base, _ = self._after
+        if number != step or not self._shards:
+            return None
+        return self._shards[self._mine[0]].items(base)
 
 
 class Rows(NamedTuple):

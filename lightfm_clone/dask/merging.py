@@ -11,32 +11,36 @@ after its slice; contributions are added elementwise, in the order of the shards
 new sheets of the old ones and the sums. All of it goes row by row, so that ranges of rows can be
 merged by different workers, and a row that a shard has not touched contributes zeros.
 
-**The rule.** Every parameter x has a weight w whose inverse its steps are proportional to, and a
-measure T of what its gradients have told in the slice, their sum of squares. Take the loss as
-quadratic around the optimum of each shard, with the Fisher information T for its curvature. Then a
-slice brings x nearer to the optimum by a factor of e^-A, where A is T times the mean step. With
-d_j for what shard j has added to x, that says where each shard was heading; the whole, in sequence,
-would have gone from x towards their mean, weighted by T_j, by a factor of e^-A of its own::
+**The rule.** Take a parameter x, and the loss of each shard as quadratic about an optimum of its
+own. A slice brings x nearer to it by a factor of e^-A, where A is the curvature times the steps'
+lengths, summed over the slice; for the curvature stands the sum T of the squares of the gradients,
+which is its expectation where the model is right (the Fisher information). So d_j, by which shard j
+has moved x, says where the shard was heading. All interactions in sequence would have gone towards
+the mean of these optima, weighted by T_j, as far as all the gradients together lead. With w for
+what the lengths of steps are inversely proportional to at the end of the slice, that is::
 
     x' = x + sum_j w_j f(A_j) d_j / (w f(A)),    f(A) = A / (1 - e^-A),    T = sum_j T_j
 
-Where little is learned (A near 0), f is 1: the steps add up, each as long as it would have been
-after the gradients of the others. Where each shard has arrived (A large), it is the mean of the
-shards, weighted by T_j. A row that one shard alone has touched becomes that shard's row.
+Where little is learned in a slice (A near 0, f near 1) the steps add up, each as long as it would
+have been after the gradients of all others. Where each shard has arrived (A large) it is the mean
+of what they found, weighted by T_j. A row that one shard alone has touched becomes that shard's
+row. What w, T and A are, is read from what training leaves behind:
 
-============== ================================== ===================== =======================
-schedule       w                                  T                     A
-============== ================================== ===================== =======================
-adagrad        sqrt(G)                            growth of G           rate T / w
-sgd, softmax   squared length R of an embedding   growth of R^2         T / (2 rate R d)
-============== ================================== ===================== =======================
+- adagrad: w = sqrt(G), T is what G has grown by, A = rate T / w, for each parameter.
+- softmax with sgd, without shared features: scores go by directions, so gradients are orthogonal to
+  the embedding. A step lengthens it; R, the square of its length, gives R^2 <- R^2 + 2 rate^2 g^2,
+  and a step turns it by rate g / R. So R^2 is to the direction what G is to a parameter of
+  adagrad: w = R, T = growth of R^2 / (2 rate^2), A = rate T / (R no_components). Directions are
+  merged by the rule, and R^2 is the mean over the shards that have touched the row. (Added up it
+  grows too long: shards that learn the same lengthen the row for the same reason.) Biases step at
+  0.01 of the rate: w = 1, A = 0.01 rate T.
+- sgd and adadelta otherwise: nothing adds up, so T is estimated from how far shards differ. With w
+  = 1 and v the variance of d_j between the k shards that have touched the row, a mean over its
+  embedding and one for its bias, A_j = v / rate and A = k A_j. The rate of adadelta is the mean of
+  sqrt(M + epsilon) / sqrt(G + epsilon). Its states are moving averages, so their mean is taken over
+  these shards.
 
-The softmax scores directions, so its gradients are orthogonal to the embedding, and a step of
-rate g / sqrt(R) lengthens it: R^2 grows by 2 rate^2 g^2. So R^2 is to directions what G is to the
-parameters of adagrad. Its biases step at 0.01 of the rate, w = 1 and A = 0.01 T / (2 rate).
-
-Other schedules remember nothing that adds up. There the sum is divided by the root of the number
-of shards that have touched the row, and states are averaged.
+**What it costs in quality** is in docs/scale.md; `benchmarks/dealt.py` measures it, by this module.
 """
 
 from __future__ import annotations
@@ -136,6 +140,10 @@ def n_merges(
 ) -> int:
     """How many times an epoch the shards are merged.
 
+    Few merges lose where a slice is long in the measure of A (above). Accumulators begin small, and
+    first steps are the longest ones, so the first epoch has more. Of the softmax with shared
+    features no state tells how far a slice has come, which takes more merges than the others.
+
     Parameters
     ----------
     settings : dict
@@ -144,7 +152,12 @@ def n_merges(
         The number of epochs that the model has been trained before this one.
     n_shards : int
     shared_features : bool
-        Whether rows of users or items share features.
+        As for `Merging`.
+
+    Returns
+    -------
+    int
+        At least 1. A shard with fewer blocks than that has empty slices.
     """
     if n_shards == 1:
         return 1
@@ -254,6 +267,8 @@ class _Spread:
 
     def contribution(self, before: list[Sheet], after: list[Sheet], done: float) -> list[Any]:
         moved = [new - old for old, new in zip(before, after, strict=True)]
+        for state in moved[1:]:
+            state[np.isnan(state)] = 0  # it was infinite and is so still
         squares = np.hstack([_mean(np.square(part)) for part in _parts(moved[0])])
         return [*moved, squares, np.ones_like(squares[:, :1])]
 

@@ -95,7 +95,7 @@ def deal(
     items = _number_items(client, read, counts, item_features, known)
     if known is not None:
         _check_side("item", items.n, items.n_columns, items.told, known, resize)
-    if known is not None and known.deal.n_shards == n_shards:
+    if known is not None and known.deal.n_wanted == n_shards:
         dealt: Deal = known.deal
     else:
         dealt = deal_out(merged.buckets, n_shards, merged.user_kind or "whole numbers")
