@@ -65,6 +65,7 @@ def test_form(full):
 
 def test_reference_is_whole():
     """All that `lightfm_clone` offers and its modules define; what is passed on counts once."""
+    pytest.importorskip("distributed")  # without which there is no `lightfm_clone.dask`
     listed = {id(named(full)) for full in in_reference()}
     offered = {name: getattr(lightfm_clone, name) for name in lightfm_clone.__all__}
     modules = [one for one in offered.values() if inspect.ismodule(one)]
