@@ -207,22 +207,27 @@ class Drive:
                 self._recover(error)
 
     def _collected(self) -> list[KeptState]:
-        made, waiting = {}, []
+        made: dict[int, KeptState] = {}
+        waiting: list[tuple[_Member, Any]] = []
         for place, member in enumerate(self._members):
             another = self._members[place - 1]
             for shard in member.shards:
-                collected = self._client.submit(
-                    collect,
-                    self._fit,
-                    shard,
-                    self._number,
-                    workers=[member.worker],
-                    allow_other_workers=True,
-                    pure=False,
-                )
-                workers = dict.fromkeys((member.worker, another.worker))
-                made[shard] = KeptState.on(self._client, collected, *workers)
-                waiting += [(member, copy) for copy in made[shard] if copy is not None]
+                on = [member] if another is member else [member, member, another]
+                copies = [
+                    self._client.submit(
+                        collect,
+                        self._fit,
+                        shard,
+                        self._number,
+                        member.address,
+                        workers=[each.worker],
+                        allow_other_workers=True,
+                        pure=False,
+                    )
+                    for each in on
+                ]
+                waiting += zip(on, copies, strict=True)
+                made[shard] = KeptState(*copies)
         self._wait(waiting, fetch=False)
         return [made[shard] for shard in range(self._n)]
 

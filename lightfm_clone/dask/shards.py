@@ -72,34 +72,26 @@ class ShardState(NamedTuple):
 
 
 class KeptState(NamedTuple):
-    """The state of a shard as futures, on two workers where there are two: one may die."""
+    """The state of a shard as futures, on two workers where there are two: one may die.
+
+    No copy comes from another one by Dask: it would be lost with that one, whose task fails when it
+    is done again, and Dask's memory manager would drop one of the two replicas that this takes.
+    Tasks work with the first, which Dask may move; so where there are three, two are on one worker.
+    """
 
     first: Any
     second: Any = None
+    third: Any = None
 
-    @classmethod
-    def on(cls, client: Any, state: Any, *workers: str) -> KeptState:
-        """A state on these workers, one or two, each copy the result of a task of its own.
-
-        A second replica of one result would not do, nor a copy made of what is kept: Dask's memory
-        manager drops all replicas but one, and that may be the one beside the copy.
-        """
-        return cls(
-            *(
-                client.submit(_same, state, workers=[one], allow_other_workers=True, pure=False)
-                for one in workers
-            )
-        )
+    def copies(self) -> list[Any]:
+        return [copy for copy in self if copy is not None]
 
     def at_hand(self) -> Any:
-        """The future whose state is there."""
-        if self.second is not None and self.first.status in ("error", "lost", "cancelled"):
-            return self.second
-        return self.first
-
-
-def _same(state: ShardState) -> ShardState:
-    return state
+        """A future whose state is there, if one has it."""
+        are_there = (
+            copy for copy in self.copies() if copy.status not in ("error", "lost", "cancelled")
+        )
+        return next(are_there, self.first)
 
 
 def local_model(
