@@ -438,8 +438,8 @@ class DaskLightFM(LightFM):
 
         Parameters
         ----------
-        test_interactions
-            Interactions of known users and items, given as a fit takes them. Others are left out,
+        test_interactions : interactions
+            Those of known users and items, given as a fit takes them. Others are left out,
             and counted.
         train_interactions : "known", interactions or None, default "known"
             Items left out of the rankings: those of the fit, others, or none.
