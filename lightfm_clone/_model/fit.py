@@ -92,7 +92,14 @@ def fit_partial(
                 model.global_mean_ = examples.mean()
         state.make_trainable(model)
         for side, given in features.items():
-            _check_columns(model, side, given, resize)
+            check_columns(
+                side,
+                given.n_columns,
+                state.n_features(model, side),
+                resize,
+                is_given=given.parts is not None,
+                was_given=f"{side}_features" in model._fitted_with,
+            )
         if resize:
             state.grow(model, features["user"].n_columns, features["item"].n_columns)
         given_sides = {f"{side}_features" for side, given in features.items() if given.parts}
@@ -166,17 +173,21 @@ def _stored(csr: Any) -> Any:
     return stored
 
 
-def _check_columns(model: Any, side: str, given: checks.Features, resize: bool) -> None:
-    """Check that the features of one side are those the model has, or may grow to."""
+def check_columns(
+    side: str, n_columns: int, fitted: int, resize: bool, *, is_given: bool, was_given: bool
+) -> None:
+    """Check that the features of one side are those that were fitted, or may grow to.
+
+    `is_given` and `was_given` say whether there is a matrix, and was one; the identity is none.
+    """
     name = f"{side}_features"
-    fitted = state.n_features(model, side)
     # Of a model that was fitted with features, ids alone do not say how it grows.
-    lacks_matrix = given.parts is None and name in model._fitted_with
-    may_grow = given.n_columns > fitted and not lacks_matrix
-    if given.n_columns != fitted and not (may_grow and resize):
+    lacks_matrix = was_given and not is_given
+    may_grow = n_columns > fitted and not lacks_matrix
+    if n_columns != fitted and not (may_grow and resize):
         raise ValueError(
             f"{name} must have the {fitted} columns the model was fitted with, got "
-            f"{given.n_columns}{'' if given.parts else ' (identity)'}; pass the same "
+            f"{n_columns}{'' if is_given else ' (identity)'}; pass the same "
             f"features{', or resize=True to grow' if may_grow else ''}, or call fit to "
             "start afresh"
         )

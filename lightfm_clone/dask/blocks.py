@@ -7,7 +7,7 @@ by shard, and the pieces of a shard are joined. No task sees more than a partiti
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,12 +64,19 @@ class Numbering(NamedTuple):
 
     def of(self, ids: Array) -> Array:
         """The numbers of ids, -1 where they have none."""
-        if len(ids) and len(self.ids) and kind_of(ids) != kind_of(self.ids):
-            raise ValueError(_other_ids(ids, kind_of(self.ids)))
+        self.check(ids)
         places, found = places_of(ids, self.ids)
         numbers = np.full(len(ids), -1, np.int32)
         numbers[found] = self.numbers[places[found]]
         return numbers
+
+    def check(self, ids: Array) -> None:
+        """Check that ids are of the same kind."""
+        if len(ids) and len(self.ids) and kind_of(ids) != kind_of(self.ids):
+            raise ValueError(
+                f"item ids must be {kind_of(self.ids)}, as others are, got {kind_of(ids)} such as "
+                f"{ids[0]!r}; convert them"
+            )
 
 
 # ---- blocks --------------------------------------------------------------------------------------
@@ -78,8 +85,8 @@ class Numbering(NamedTuple):
 def of_table(table: Any, names: Names) -> Block:
     """The interactions of a partition; a ValueError says what is wrong in which column."""
     columns = columns_of.by_name(table, ARGUMENT)
-    users, rows = _ids(columns[names.user], "user")
-    items, cols = _ids(columns[names.item], "item")
+    users, rows = ids_of(columns[names.user], "user")
+    items, cols = ids_of(columns[names.item], "item")
     return Block(
         users,
         rows,
@@ -134,13 +141,13 @@ def of_users(data: ShardData) -> Block:
     return Block(data.ids, none, None, none, None, None, 0)
 
 
-def _ids(column: Column, role: str) -> tuple[Array, Array]:
+def ids_of(column: Column, role: str) -> tuple[Array, Array]:
     """Distinct ids, int64 or str, and the number among them in each row."""
     missing = column.missing()
     if missing.any():
         raise ValueError(
             f"{column.label} must not have missing values (it is the {role}), got "
-            f"{np.count_nonzero(missing)} of them in one partition; fill them in, or leave these "
+            f"at least {np.count_nonzero(missing)} of them; fill them in, or leave these "
             "rows out with dropna(subset=[...])"
         )
     try:
@@ -183,7 +190,7 @@ def _numbers(columns: dict[Hashable, Column], name: Hashable | None, role: str) 
     if missing.any():
         raise ValueError(
             f"{column.label} must not have missing values (it is the {role}), got "
-            f"{np.count_nonzero(missing)} of them in one partition; fill them in, or leave these "
+            f"at least {np.count_nonzero(missing)} of them; fill them in, or leave these "
             "rows out with dropna(subset=[...])"
         )
     if column.kind not in ("number", "boolean", "empty"):
@@ -242,12 +249,19 @@ def _one_kind(kinds: set[str], column: Hashable) -> str | None:
     return next(iter(kinds), None)
 
 
-def numbered(counts: Counts, known: Array | None) -> Array:
-    """The ids of items by number: those that were known, then the others, ascending."""
+def numbered(counts: Counts, known: Array | None, told: Array | None) -> Array:
+    """The ids of items by number: those that were known, then others, ascending.
+
+    `told` are those that a table of items tells of.
+    """
     assert counts.items is not None
+    ids = counts.items
+    if told is not None and len(told):
+        numbering(ids).check(told)
+        ids = union([ids, told])
     if known is None:
-        return counts.items
-    new = counts.items[numbering(known).of(counts.items) < 0]
+        return ids
+    new = ids[numbering(known).of(ids) < 0]
     return np.concatenate([known, new]) if len(new) else known
 
 
@@ -255,13 +269,6 @@ def numbering(ids: Array) -> Numbering:
     """To look up the places of distinct ids."""
     order = np.argsort(ids)
     return Numbering(ids[order], order.astype(np.int32))
-
-
-def _other_ids(ids: Array, kind: str) -> str:
-    return (
-        f"item ids must be {kind}, as those of the fit, got {kind_of(ids)} such as {ids[0]!r}; "
-        "convert them"
-    )
 
 
 def places_of(ids: Array, ordered: Array) -> tuple[Array, Array]:
@@ -318,8 +325,8 @@ def _grouped(shards: Array, n_shards: int) -> tuple[Array, Array]:
 
 def join(pieces: Sequence[Block], n_items: int) -> ShardData:
     """The pieces of a shard as one, its users ascending."""
-    ids = _union(piece.users for piece in pieces)
-    return _joined(pieces, ids, n_items)
+    ids = union([piece.users for piece in pieces])
+    return joined(pieces, ids, n_items)
 
 
 def join_known(pieces: Sequence[Block], like: ShardData) -> tuple[ShardData, tuple[int, int]]:
@@ -338,7 +345,7 @@ def join_known(pieces: Sequence[Block], like: ShardData) -> tuple[ShardData, tup
         n_strangers += int((~of_known).sum())
         n_strange += int((of_known & (piece.cols < 0)).sum())
         kept.append(_entries(piece, keep))
-    return _joined(kept, like.ids, like.interactions.shape[1]), (n_strangers, n_strange)
+    return joined(kept, like.ids, like.interactions.shape[1]), (n_strangers, n_strange)
 
 
 def _entries(block: Block, keep: Array) -> Block:
@@ -350,12 +357,12 @@ def _entries(block: Block, keep: Array) -> Block:
     )
 
 
-def _union(parts: Iterable[Array]) -> Array:
-    parts = list(parts)
-    return np.unique(np.concatenate([ids for ids in parts if len(ids)] or parts[:1]))
+def union(parts: Sequence[Array]) -> Array:
+    """Distinct ids of all parts, ascending."""
+    return np.unique(np.concatenate([ids for ids in parts if len(ids)] or [*parts[:1]]))
 
 
-def _joined(pieces: Sequence[Block], ids: Array, n_items: int) -> ShardData:
+def joined(pieces: Sequence[Block], ids: Array, n_items: int) -> ShardData:
     """The interactions of pieces, sorted, however they lay in blocks; `ids` has all users."""
     pieces = [piece for piece in pieces if len(piece.rows)]
     none = np.empty(0, np.int32)
@@ -399,6 +406,6 @@ def _order(
     return order
 
 
-def n_examples(data: ShardData) -> tuple[int, int]:
+def sizes(data: ShardData) -> tuple[int, int]:
     """How many users and interactions there are."""
     return data.n_users, data.interactions.nnz

@@ -36,7 +36,7 @@ class Deal(NamedTuple):
         ids = np.asarray(ids)
         if len(ids) and kind_of(ids) != self.kind:
             raise ValueError(
-                f"user ids must be {self.kind}, as those of the fit, got {kind_of(ids)} such as "
+                f"user ids must be {self.kind}, as others are, got {kind_of(ids)} such as "
                 f"{ids[0]!r}; convert them"
             )
         found: Array = self.of_buckets[bucket_of(ids, len(self.of_buckets))]

@@ -60,6 +60,8 @@ class Dealt(NamedTuple):
     whole: Whole
     item_ids: Array | None  # what row i of the item side is called; None: its number
     deal: Any  # dealing.Deal: which shard an id belongs to
+    users_told: Any = None  # features.Told; None where users are known by what they do alone
+    items_told: Any = None  # the same of items
 
 
 class ShardState(NamedTuple):

@@ -1,48 +1,32 @@
 """From what a fit is given to shards on the cluster.
 
-`deal` starts the tasks of `blocks.py`: partitions are read and counted (1), the client numbers the
-items and deals the buckets of users (2), blocks are split by shard and the pieces joined (3). The
-client sees counts, and the ids of items. All results are those of pure tasks, so that Dask makes
-them again where a worker is lost.
+`deal` starts the tasks of `blocks.py` and `features.py`: partitions are read and counted (1), the
+client numbers the items and deals the buckets of users (2), blocks are split by shard and the
+pieces joined (3). The client sees counts, and the item side. All results are those of pure tasks,
+so that Dask makes them again where a worker is lost.
 """
 
 from __future__ import annotations
 
 import operator
-import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
 import dask
-import dask.array
-import dask.dataframe
 import numpy as np
-import scipy.sparse as sp
-from dask.delayed import Delayed, delayed
 
 from lightfm_clone import _checks as checks
+from lightfm_clone._model.fit import check_columns
 from lightfm_clone.dask import blocks as blocks_of
-from lightfm_clone.dask.blocks import ARGUMENT, Counts, Names
+from lightfm_clone.dask import features, inputs
+from lightfm_clone.dask.blocks import ARGUMENT, Counts
 from lightfm_clone.dask.dealing import Array, Deal, deal_out, n_buckets
+from lightfm_clone.dask.features import Told
+from lightfm_clone.dask.inputs import Blocks
 from lightfm_clone.dask.shards import Dealt, Whole
-from lightfm_clone.data import columns as columns_of
 
 _MERGED = 16  # counts by one task
-_PART = 1 << 20  # interactions of the client in a block
-_TAKEN = ("value", "weight", "timestamp")
-_KINDS = (
-    "a dask DataFrame, paths of Parquet files, a dask array of sparse blocks, a list of delayed "
-    "sparse matrices, a scipy sparse matrix, or a pandas or polars DataFrame or a pyarrow Table"
-)
-
-
-class Blocks(NamedTuple):
-    """Interactions on the cluster, block by block."""
-
-    futures: list[Any]  # of Block
-    shape: tuple[int, int] | None  # of a matrix; None of tables
-    names: Names | None  # of tables; None of a matrix
 
 
 def deal(
@@ -73,7 +57,13 @@ def deal(
         chunks are whole rows and sparse matrices of SciPy, a list of such matrices as delayed
         objects, or one sparse matrix.
     user_features, item_features
-        See `features`.
+        Of a matrix of interactions: a sparse matrix [n_users or n_items, n_features], for users
+        also a dask array as above. It is taken as it is.
+
+        Of a table: another one, with a row for each user or item. Its ids are in the column "user"
+        or "item", else in the first, and a `FeatureEncoder` makes features of the others. Who is in
+        no such table has the feature of their own alone. Beside `known`, None means that there is
+        nothing new to tell.
     sample_weight
         Of a matrix: another of its kind, with the same entries in the same order.
     n_shards : int
@@ -96,47 +86,41 @@ def deal(
     ValueError
         If something given is not as described above.
     """
-    read = _read(client, interactions, sample_weight, len(addresses))
+    read = inputs.read(client, interactions, sample_weight, len(addresses))
     if known is not None:
         _check_kind(read, known)
     counts = _counted(client, read, n_buckets(n_shards))
     merged = counts.result()
-    item_ids: Array | None
-    if read.shape is None:
-        known_items = None if known is None else known.item_ids
-        item_ids = blocks_of.numbered(merged, known_items)
-        n_items, old = len(item_ids), [] if known is None else known.data
-        numbered = _submit(client, blocks_of.numbered, counts, known_items)
-        numbering = client.submit(blocks_of.numbering, numbered)
-        _check_not_empty(merged)
-    else:
-        item_ids, numbering, n_items, old = None, None, read.shape[1], []
-    item_counts = _item_counts(merged, item_ids)
+    items = _number_items(client, read, counts, item_features, known)
     if known is not None:
-        _check_growth("item", n_items, known.whole.n_items, resize)
+        _check_side("item", items.n, items.n_columns, items.told, known, resize)
     if known is not None and known.deal.n_shards == n_shards:
         dealt: Deal = known.deal
     else:
         dealt = deal_out(merged.buckets, n_shards, merged.user_kind or "whole numbers")
-    parts = [*read.futures, *client.map(blocks_of.of_users, old)]
-    pieces = _split(client, parts, dealt, numbering)
-    shards = [
-        client.submit(
-            blocks_of.join,
-            of_shard,
-            n_items,
-            workers=[addresses[shard % len(addresses)]],
-            allow_other_workers=True,
+    shares = _Shares(client, dealt, addresses)
+    users = _tell_of_users(client, read, user_features, known, len(addresses))
+    if users is None:
+        old = [] if known is None or read.shape is not None else known.data
+        parts = [*read.futures, *client.map(blocks_of.of_users, old)]
+        pieces = shares.of(blocks_of.split, parts, items=items.numbering)
+        shards = shares.made(blocks_of.join, pieces, n_items=items.n)
+        sizes = client.gather(client.map(blocks_of.sizes, shards))
+        told, shared, n_columns = None, np.empty(0, np.int64), sum(n for n, _ in sizes)
+    else:
+        pieces = shares.of(blocks_of.split, read.futures, items=items.numbering)
+        before, new = (shares.of(features.split, rows) for rows in (users.before, users.new))
+        joined = shares.made(
+            features.join, pieces, before, new, is_told=users.is_told, n_items=items.n
         )
-        for shard, of_shard in enumerate(pieces)
-    ]
-    sizes = client.gather(client.map(blocks_of.n_examples, shards))
-    n_users = [users for users, _ in sizes]
+        sizes = client.gather(client.map(features.sizes, joined))
+        shards, told, shared, n_columns = _with_features(shares, users, joined, sizes, known)
+    n_users, n_examples = ([size[place] for size in sizes] for place in range(2))
     if known is not None:
-        _check_growth("user", sum(n_users), sum(known.n_users), resize)
-    nobody = np.empty(0, np.int64)
-    whole = Whole(n_items, item_counts, None, nobody, sum(n_users))
-    return Dealt(shards, n_users, [examples for _, examples in sizes], whole, item_ids, dealt)
+        _check_side("user", sum(n_users), n_columns, told, known, resize)
+    has_features = told is not None
+    whole = Whole(items.n, items.counts, items.features, shared, n_columns, has_features)
+    return Dealt(shards, n_users, n_examples, whole, items.ids, dealt, told, items.told)
 
 
 def deal_like(
@@ -157,7 +141,7 @@ def deal_like(
     left_out : dict of str to int
         How many interactions are left out, as their users or items are not known.
     """
-    read = _read(client, interactions, None, len(addresses))
+    read = inputs.read(client, interactions, None, len(addresses))
     _check_kind(read, dealt)
     numbering = None
     if read.shape is None:
@@ -167,181 +151,158 @@ def deal_like(
             f"{ARGUMENT} must have the shape of those of the fit, "
             f"{(sum(dealt.n_users), dealt.whole.n_items)}, got {read.shape}"
         )
-    pieces = _split(client, read.futures, dealt.deal, numbering)
-    both = [
-        client.submit(
-            blocks_of.join_known,
-            of_shard,
-            like,
-            workers=[addresses[shard % len(addresses)]],
-            allow_other_workers=True,
-        )
-        for shard, (of_shard, like) in enumerate(zip(pieces, dealt.data, strict=True))
-    ]
+    shares = _Shares(client, dealt.deal, addresses)
+    pieces = shares.of(blocks_of.split, read.futures, items=numbering)
+    both = shares.made(blocks_of.join_known, pieces, dealt.data)
     shards, left_out = (client.map(operator.itemgetter(place), both) for place in range(2))
     sums = np.sum(client.gather(left_out), axis=0).tolist()
     whats = [f"{ARGUMENT} with {side}s that are not known" for side in ("user", "item")]
     return shards, dict(zip(whats, sums, strict=True))
 
 
-# ---- what is given -------------------------------------------------------------------------------
+# ---- the item side -------------------------------------------------------------------------------
 
 
-def _read(client: Any, interactions: Any, sample_weight: Any, n_workers: int) -> Blocks:
-    """Interactions of any kind as blocks that are read, or being read."""
-    if isinstance(interactions, str | os.PathLike):
-        interactions = [interactions]
-    is_list = isinstance(interactions, list | tuple) and len(interactions) > 0
-    if is_list and all(isinstance(one, str | os.PathLike) for one in interactions):
-        interactions = dask.dataframe.read_parquet([os.fspath(path) for path in interactions])
-    if isinstance(interactions, dask.dataframe.DataFrame):
-        names, frame = _names(list(interactions.columns)), interactions
-        _refuse_weights(sample_weight)
-        parts = frame[[name for name in names if name is not None]].to_delayed()
-        read = delayed(blocks_of.of_table, pure=True)
-        return Blocks(client.compute([read(part, names) for part in parts]), None, names)
-    if isinstance(interactions, dask.array.Array):
-        parts = _whole_rows(interactions, ARGUMENT)
-        weights = None
-        if sample_weight is not None:
-            if not isinstance(sample_weight, dask.array.Array):
-                raise _other_kind(sample_weight, "a dask array")
-            weights = _whole_rows(sample_weight, "sample_weight")
-        return _of_matrices(client, parts, weights)
-    if is_list and all(_is_delayed(one) for one in interactions):
-        weights = sample_weight
-        if weights is not None and not (
-            isinstance(weights, list | tuple) and all(map(_is_delayed, weights))
-        ):
-            raise _other_kind(weights, "a list of delayed matrices")
-        return _of_matrices(client, interactions, weights)
-    if checks.is_sparse(interactions):
-        weights = None
-        if sample_weight is not None:
-            if not checks.is_sparse(sample_weight):
-                raise _other_kind(sample_weight, "a scipy sparse matrix")
-            weights = _cut(sample_weight, "sample_weight", n_workers)
-        parts = _cut(interactions, ARGUMENT, n_workers)
-        _check_as_many(parts, weights)
-        futures = client.map(blocks_of.of_matrix, parts, weights or [None] * len(parts))
-        return _in_rows(client, futures)
-    if columns_of.library(interactions) and columns_of.split(interactions):
-        names = _names(list(columns_of.by_name(interactions, ARGUMENT)))
-        _refuse_weights(sample_weight)
-        size = max(min(_PART, -(-len(interactions) // n_workers)), 1)
-        begins = range(0, max(len(interactions), 1), size)
-        parts = [interactions[begin : begin + size] for begin in begins]
-        return Blocks(client.map(blocks_of.of_table, parts, names=names), None, names)
-    kind = f"{type(interactions).__module__}.{type(interactions).__qualname__}"
-    raise ValueError(f"{ARGUMENT} must be {_KINDS}, got {kind}")
+class _Items(NamedTuple):
+    ids: Array | None  # by number; None of a matrix
+    numbering: Any  # a future, to look numbers up; None of a matrix
+    counts: Array  # int64 [n]
+    features: Any  # csr; None is the identity
+    told: Told | None
+
+    @property
+    def n(self) -> int:
+        return len(self.counts)
+
+    @property
+    def n_columns(self) -> int:
+        return _n_columns(self.n, self.features)
 
 
-def _names(columns: list[Hashable]) -> Names:
-    """Which columns are what."""
-    listed = ", ".join(map(repr, columns)) or "none"
-    if len(set(columns)) < len(columns):
-        raise ValueError(f"{ARGUMENT} must have each column once, got {listed}")
-    user: Hashable = "user"
-    item: Hashable = "item"
-    if not {user, item} <= {*columns}:
-        if len(columns) < 2 or {*columns[:2]} & {*_TAKEN}:
-            raise ValueError(
-                f"{ARGUMENT} must have the columns 'user' and 'item', or ids of users and items in "
-                f"the first two columns, got {listed}"
-            )
-        user, item = columns[:2]
-        if user == "item" or item == "user":
-            raise ValueError(
-                f"{ARGUMENT} must have the user ids in the first column and the item ids in the "
-                f"second, unless these are named 'user' and 'item', got {listed}; rename them"
-            )
-    unknown = next((name for name in columns if name not in (user, item, *_TAKEN)), None)
-    if unknown is not None:
-        raise ValueError(
-            f"{ARGUMENT} must have the columns {user!r}, {item!r} and, if there are such, 'value', "
-            f"'weight' and 'timestamp', got {unknown!r} as well; leave it out, or rename it"
+def _n_columns(n: int, matrix: Any) -> int:
+    return n if matrix is None else int(matrix.shape[1])
+
+
+def _number_items(
+    client: Any, read: Blocks, counts: Any, given: Any, known: Dealt | None
+) -> _Items:
+    """Number the items, and make their features."""
+    merged: Counts = counts.result()
+    if read.shape is not None:
+        inputs.refuse_table(given, "item")
+        checked = checks.check_features(given, "item_features", read.shape[1])
+        item_counts = np.append(merged.item_counts, np.zeros(checked.n_rows - read.shape[1], int))
+        if checked.parts is None:
+            return _Items(None, None, item_counts, None, None)
+        return _Items(None, None, item_counts, checked.matrix, Told())
+    known_ids = told = encoded = told_ids = None
+    n_columns = 0
+    if known is not None:
+        known_ids, told = known.item_ids, known.items_told
+        n_columns = _n_columns(known.whole.n_items, known.whole.item_features)
+    if given is not None:
+        encoded = inputs.encoded(client, given, "item", told)
+        told_ids = client.submit(features.ids_of, encoded)
+    numbered = _submit(client, blocks_of.numbered, counts, known_ids, told_ids)
+    numbering = client.submit(blocks_of.numbering, numbered)
+    ids: Array = numbered.result()
+    if not len(ids):
+        raise ValueError(f"{ARGUMENT} must have rows, got none; look at the paths or filters")
+    item_counts = np.zeros(len(ids), np.int64)
+    assert merged.items is not None
+    item_counts[blocks_of.numbering(ids).of(merged.items)] = merged.item_counts
+    matrix = None
+    if encoded is not None or told is not None:
+        made = _submit(
+            client, features.of_items, encoded, told, known_ids, n_columns, numbered, item_counts
         )
-    given = [name if name in columns else None for name in ("value", "weight")]
-    return Names(user, item, *given)
+        told, matrix = made.result()
+    return _Items(ids, numbering, item_counts, matrix, told)
 
 
-def _refuse_weights(sample_weight: Any) -> None:
-    if sample_weight is not None:
-        raise ValueError(
-            f"sample_weight must be None where {ARGUMENT} are a table, got "
-            f"{type(sample_weight).__name__}; put the weights into its column 'weight'"
-        )
+# ---- the user side -------------------------------------------------------------------------------
 
 
-def _other_kind(given: Any, kind: str) -> ValueError:
-    return ValueError(
-        f"sample_weight must be {kind}, as {ARGUMENT} are, got {type(given).__name__}"
+class _Users(NamedTuple):
+    """What is told of users; all are futures."""
+
+    before: list[Any]  # of Rows: what was known
+    new: list[Any]  # of Rows
+    is_told: Any  # bool [n_told], of a table
+    table: Any  # Encoded; None of matrices, and where no table is given
+
+
+def _tell_of_users(
+    client: Any, read: Blocks, given: Any, known: Dealt | None, n_workers: int
+) -> _Users | None:
+    """What is told of users, None where they are known by what they do alone."""
+    if read.shape is not None:
+        if given is None:
+            return None
+        rows = inputs.matrix_of_users(client, given, read.shape[0], n_workers)
+        if rows is None:
+            return None
+        futures, shape = rows
+        return _Users([], futures, client.submit(np.ones, shape[1], bool), None)
+    told: Told | None = None if known is None else known.users_told
+    if given is None and told is None:
+        return None
+    if told is not None:
+        before = told.rows
+    elif known is not None:
+        firsts = accumulate(known.n_users[:-1], initial=0)
+        before = client.map(features.of_identity, known.data, list(firsts))
+    else:
+        before = []
+    if given is None:
+        assert told is not None and told.places is not None
+        return _Users(before, [], client.submit(np.zeros, len(told.places), bool), None)
+    table = inputs.encoded(client, given, "user", told)
+    rows, is_told = (
+        client.submit(operator.attrgetter(name), table) for name in ("rows", "is_told")
     )
+    return _Users(before, [rows], is_told, table)
 
 
-def _is_delayed(thing: Any) -> bool:
-    return isinstance(thing, Delayed)
-
-
-def _whole_rows(array: Any, name: str) -> list[Any]:
-    """The chunks of a dask array of matrices, from the first rows to the last."""
-    if array.ndim != 2 or array.numblocks[1] != 1:
-        raise ValueError(
-            f"{name} must be a dask array [n_users, n_items] whose chunks are whole rows, got "
-            f"{array.numblocks} chunks along its axes; rechunk({{1: -1}}) before its blocks are "
-            "made sparse"
-        )
-    chunks: list[Any] = array.to_delayed().ravel().tolist()
-    return chunks
-
-
-def _cut(matrix: Any, name: str, n_workers: int) -> list[Any]:
-    """A sparse matrix of the client in blocks of rows, their entries in its order."""
-    coo = checks.as_coo(matrix, name)
-    n_users, n_items = coo.shape
-    n = max(min(max(n_workers, -(-coo.nnz // _PART)), n_users), 1)
-    order = np.argsort(coo.row, kind="stable")
-    rows, cols, data = coo.row[order], coo.col[order], coo.data[order]
-    edges = np.linspace(0, n_users, n + 1).astype(np.int64)
-    places = np.searchsorted(rows, edges)
-    return [
-        sp.coo_matrix(
-            (data[begin:end], (rows[begin:end] - first, cols[begin:end])), (last - first, n_items)
-        )
-        for begin, end, first, last in zip(
-            places[:-1], places[1:], edges[:-1], edges[1:], strict=True
-        )
-    ]
-
-
-def _check_as_many(parts: Sequence[Any], weights: Sequence[Any] | None) -> None:
-    if weights is not None and len(weights) != len(parts):
-        raise ValueError(
-            f"sample_weight must have the blocks of {ARGUMENT}, {len(parts)}, got {len(weights)}"
-        )
-
-
-def _of_matrices(client: Any, parts: Sequence[Any], weights: Sequence[Any] | None) -> Blocks:
-    """Blocks of delayed matrices."""
-    _check_as_many(parts, weights)
-    read = delayed(blocks_of.of_matrix, pure=True)
-    pairs = zip(parts, weights or [None] * len(parts), strict=True)
-    return _in_rows(client, client.compute([read(part, of_part) for part, of_part in pairs]))
-
-
-def _in_rows(client: Any, futures: list[Any]) -> Blocks:
-    """Blocks of rows of a matrix, one below the other, whose sizes are not known before."""
-    shapes = client.gather(client.map(blocks_of.shape_of, futures))
-    widths = sorted({width for _, width in shapes})
-    if len(widths) > 1:
-        raise ValueError(
-            f"all blocks of {ARGUMENT} must have a column for each item, got blocks of "
-            f"{widths[0]} to {widths[-1]} columns; give each the shape (its users, all items)"
-        )
-    *before, n_users = accumulate((n for n, _ in shapes), initial=0)
-    if n_users > checks.MAX_ID:
-        raise ValueError(f"{ARGUMENT} may have at most 2**31 - 1 rows, got {n_users}")
-    return Blocks(client.map(blocks_of.moved, futures, before), (n_users, widths[0]), None)
+def _with_features(
+    shares: _Shares, users: _Users, joined: list[Any], sizes: list[Any], known: Dealt | None
+) -> tuple[list[Any], Told, Array, int]:
+    """The shards with their features: futures, what is told, shared columns, their number."""
+    client = shares.client
+    n_told = len(users.is_told.result())
+    among = client.submit(features.shared, client.map(features.used, joined), n_told)
+    shared: Array = among.result().shared
+    firsts, places, encoder, column, n_columns = [0] * len(joined), None, None, None, n_told
+    if users.before or users.table is not None:
+        told: Told | None = None if known is None else known.users_told
+        n_before = 0 if known is None else known.whole.n_user_features
+        *firsts, n_owned = accumulate((n for _, _, n in sizes), initial=n_before)
+        known_places = None if told is None else told.places
+        places = _submit(client, features.grown, known_places, n_told, n_owned)
+        columns = places.result()
+        n_columns = n_owned + n_told - (0 if known_places is None else len(known_places))
+        shared = np.sort(columns[shared])
+        if users.table is None:
+            assert told is not None
+            encoder, column = told.encoder, told.column
+        else:
+            encoder, column = (
+                client.submit(operator.attrgetter(name), users.table).result()
+                for name in ("encoder", "column")
+            )
+    both = shares.made(
+        features.finish,
+        joined,
+        range(len(joined)),
+        firsts,
+        among=among,
+        places=places,
+        n_columns=n_columns,
+    )
+    shards, rows = (client.map(operator.itemgetter(place), both) for place in range(2))
+    if places is None:
+        return shards, Told(), shared, n_columns
+    return shards, Told(encoder, column, columns, rows), shared, n_columns
 
 
 # ---- checks against what is known ----------------------------------------------------------------
@@ -357,22 +318,63 @@ def _check_kind(read: Blocks, known: Dealt) -> None:
         )
 
 
-def _check_growth(side: str, n: int, n_known: int, resize: bool) -> None:
-    """Check how many users or items there are, where there have been so many."""
-    if n < n_known or (n > n_known and not resize):
-        remedy = "pass resize=True to grow" if n > n_known else "number all that were known"
+def _check_side(
+    side: str, n: int, n_columns: int, told: Told | None, known: Dealt, resize: bool
+) -> None:
+    """Check how many users or items there are, and of how many features."""
+    if side == "user":
+        n_known, n_fitted, was_told = (
+            sum(known.n_users),
+            known.whole.n_user_features,
+            known.users_told,
+        )
+    else:
+        n_known = known.whole.n_items
+        n_fitted, was_told = _n_columns(n_known, known.whole.item_features), known.items_told
+    if known.item_ids is not None and n > n_known and not resize:
         raise ValueError(
             f"{ARGUMENT} must have the {n_known} {side}s that the model was fitted with, got {n}; "
-            f"{remedy}, or call fit to start afresh"
+            "pass resize=True to grow, leave the others out, or call fit to start afresh"
         )
-
-
-def _check_not_empty(merged: Counts) -> None:
-    if not len(merged.item_counts):
-        raise ValueError(f"{ARGUMENT} must have rows, got none; look at the paths or filters")
+    check_columns(
+        side,
+        n_columns,
+        n_fitted,
+        resize,
+        is_given=told is not None,
+        was_given=was_told is not None,
+    )
 
 
 # ---- tasks ---------------------------------------------------------------------------------------
+
+
+class _Shares:
+    """Tasks for each shard."""
+
+    def __init__(self, client: Any, deal: Deal, addresses: Sequence[str]) -> None:
+        self.client = client
+        self._n = deal.n_shards
+        self._addresses = addresses
+        self._deal = client.submit(Deal, *deal)
+
+    def of(self, split: Any, parts: list[Any], **given: Any) -> list[list[Any]]:
+        """The pieces of each shard, of parts that a function splits."""
+        shares = self.client.map(split, parts, deal=self._deal, **given)
+        return [self.client.map(operator.itemgetter(shard), shares) for shard in range(self._n)]
+
+    def made(self, function: Any, *of_shards: Sequence[Any], **given: Any) -> list[Any]:
+        """What a function makes of what each shard has, near where the shard shall be."""
+        return [
+            self.client.submit(
+                function,
+                *of_shard,
+                **given,
+                workers=[self._addresses[shard % len(self._addresses)]],
+                allow_other_workers=True,
+            )
+            for shard, of_shard in enumerate(zip(*of_shards, strict=True))
+        ]
 
 
 def _counted(client: Any, read: Blocks, n: int) -> Any:
@@ -383,22 +385,6 @@ def _counted(client: Any, read: Blocks, n: int) -> Any:
         counts = client.map(blocks_of.merge, groups, names=read.names)
         if len(counts) == 1:
             return counts[0]
-
-
-def _item_counts(merged: Counts, item_ids: Array | None) -> Array:
-    """The interactions of each item by number."""
-    if item_ids is None or merged.items is None:
-        return merged.item_counts
-    counts = np.zeros(len(item_ids), np.int64)
-    counts[blocks_of.numbering(item_ids).of(merged.items)] = merged.item_counts
-    return counts
-
-
-def _split(client: Any, parts: list[Any], deal: Deal, numbering: Any) -> list[list[Any]]:
-    """The pieces of each shard."""
-    shared = client.submit(Deal, *deal)
-    shares = client.map(blocks_of.split, parts, deal=shared, items=numbering)
-    return [client.map(operator.itemgetter(shard), shares) for shard in range(deal.n_shards)]
 
 
 def _submit(client: Any, function: Any, *args: Any) -> Any:

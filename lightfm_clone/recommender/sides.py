@@ -111,26 +111,14 @@ class Side:
         What columns have said that the table lacks stays, as in `ItemColumns`.
         """
         width = 0 if self.encoder is None else len(self.encoder.feature_names_)
-        before = self.encoded
-        n = before.shape[0]
-        # Wider, and not in place: an update that fails leaves it as it is.
-        before = sp.csr_matrix((before.data, before.indices, before.indptr), shape=(n, width))
-        rows = np.full(len(ids), -1, np.intp)
-        rows[:n] = np.arange(n)
-        parts = [before]
+        numbers, is_told = np.empty(0, np.int64), np.zeros(width, bool)
         if given is not None:
             assert self.encoder is not None
             numbers = numbers_of(given.ids.values, ids)
-            rows[numbers] = n + np.arange(encoded.shape[0])
             is_told = self.encoder.is_told_by(given.columns)
-            if n and not is_told.all():
-                others = rows_at(before, np.where(numbers < n, numbers, -1))
-                others.data[is_told[others.indices]] = 0
-                others.eliminate_zeros()
-                encoded = encoded + others
-            parts.append(encoded)
-        nothing = empty_rows(1, width)
-        self.encoded = sp.vstack([*parts, nothing], format="csr", dtype=np.float32)[rows]
+        else:
+            encoded = empty_rows(0, width)
+        self.encoded = placed(self.encoded, len(ids), numbers, encoded, is_told)
 
     def matrix(self, dataset: Dataset) -> Any:
         """The feature matrix, or None where everybody is known by what they do alone."""
@@ -139,13 +127,8 @@ class Side:
         of_ids, of_features = POSITIONS[self.name]
         mapping = dataset.mapping()
         ids, features = mapping[of_ids], mapping[of_features]
-        told = self._placed(self.encoded, features)
-        own = np.flatnonzero(self.has_own)
-        ones = np.ones(len(own), np.float32)
-        of_own = numbers_of(list(ids), features)[own]
-        matrix = told + sp.csr_matrix((ones, (own, of_own)), shape=told.shape)
-        matrix.sort_indices()
-        return matrix
+        own = np.where(self.has_own, numbers_of(list(ids), features), -1)
+        return with_own(self._placed(self.encoded, features), own)
 
     def strangers(self, table: Any, dataset: Dataset) -> Any:
         """Rows of the feature matrix for rows of a table, of people (items) without a number."""
@@ -158,12 +141,46 @@ class Side:
         assert self.encoder is not None
         if self._places is None or len(self._places) != encoded.shape[1]:
             self._places = numbers_of(self.encoder.feature_names_, features).astype(np.int32)
-        sizes = np.diff(encoded.indptr)
-        weights = np.repeat(1 / np.sqrt(np.maximum(sizes, 1), dtype=np.float32), sizes)
-        parts = encoded.data * weights, self._places[encoded.indices], encoded.indptr
-        placed = sp.csr_matrix(parts, shape=(encoded.shape[0], len(features)))
-        placed.sort_indices()
-        return placed
+        return weighted(encoded, self._places, len(features))
+
+
+def placed(before: Any, n: int, numbers: npt.NDArray[np.int64], encoded: Any, is_told: Any) -> Any:
+    """Encoded rows of a table at their numbers among n, over the first ones, known before.
+
+    `is_told` says of which features the table tells; of the others stays what was known.
+    """
+    n_before, width = before.shape[0], encoded.shape[1]
+    # Wider, and not in place: an update that fails leaves it as it is.
+    before = sp.csr_matrix((before.data, before.indices, before.indptr), shape=(n_before, width))
+    rows = np.full(n, -1, np.intp)
+    rows[:n_before] = np.arange(n_before)
+    rows[numbers] = n_before + np.arange(len(numbers))
+    if n_before and not is_told.all():
+        others = rows_at(before, np.where(numbers < n_before, numbers, -1))
+        others.data[is_told[others.indices]] = 0
+        others.eliminate_zeros()
+        encoded = encoded + others
+    parts = [before, encoded, empty_rows(1, width)]
+    return sp.vstack(parts, format="csr", dtype=np.float32)[rows]
+
+
+def weighted(encoded: Any, places: npt.NDArray[Any], n_features: int) -> Any:
+    """Encoded rows, their features at their places among all; the length of a row is 1."""
+    sizes = np.diff(encoded.indptr)
+    weights = np.repeat(1 / np.sqrt(np.maximum(sizes, 1), dtype=np.float32), sizes)
+    parts = encoded.data * weights, places[encoded.indices], encoded.indptr
+    rows = sp.csr_matrix(parts, shape=(encoded.shape[0], n_features))
+    rows.sort_indices()
+    return rows
+
+
+def with_own(told: Any, own: npt.NDArray[np.int64]) -> Any:
+    """Weighted rows and the features of their own, -1 where they have none."""
+    rows = np.flatnonzero(own >= 0)
+    ones = np.ones(len(rows), np.float32)
+    matrix = told + sp.csr_matrix((ones, (rows, own[rows])), shape=told.shape)
+    matrix.sort_indices()
+    return matrix
 
 
 def numbers_of(ids: Any, mapping: Mapping[Hashable, int]) -> npt.NDArray[np.int64]:
