@@ -19,6 +19,7 @@ from lightfm_clone.dask import asking, evaluating, files, fitting, tables, writi
 from lightfm_clone.dask.documented import adapted, as_in
 from lightfm_clone.evaluation.results import METRICS
 from lightfm_clone.lightfm import LightFM
+from lightfm_clone.recommender import Recommender
 from lightfm_clone.typing import Callback, Floats, Path, RankedLists, Representations, Seed
 
 if TYPE_CHECKING:
@@ -186,6 +187,13 @@ class DaskLightFM(LightFM):
     def client_(self) -> Client:
         """The client that is used."""
         return default_client() if self.client is None else self.client
+
+    @staticmethod
+    def recommender_class() -> type[Recommender]:
+        """The class of what ``Recommender(DaskLightFM(...))`` makes."""
+        from lightfm_clone.dask.recommender import DaskRecommender
+
+        return DaskRecommender
 
     def _now(self) -> asking.Served:
         if self._served is None:
