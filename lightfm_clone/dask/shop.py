@@ -26,11 +26,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from lightfm_clone import _checks as checks
+from lightfm_clone._model.fold_in import sampled_step
 from lightfm_clone._model.state import ARRAYS
 from lightfm_clone._sparse import empty_rows
 from lightfm_clone.dask import blocks as blocks_of
 from lightfm_clone.dask import features, inputs, logs, tables
 from lightfm_clone.dask import fitting as training
+from lightfm_clone.dask.asking import Served
 from lightfm_clone.dask.blocks import Names
 from lightfm_clone.dask.dealing import Array, kind_of
 from lightfm_clone.dask.evaluating import together
@@ -78,8 +80,9 @@ class Known(NamedTuple):
     item_columns: ItemColumns | None
     parameters: dict[str, Any]  # of the model
     learned: dict[str, Any]  # see `shards.local_model`
-    item_rows: dict[str, Array]
+    item_rows: dict[str, Array]  # what scores depend on; of the schedule's states there are none
     told_rows: dict[str, Array]  # of the features that a table of users tells of, by the encoder
+    typical: dict[str, Array]  # the median row of the schedule's states, where a fold-in begins
     of_all: dict[str, Any]  # attributes of `Serving` that are counted over all users
 
 
@@ -134,6 +137,7 @@ def _built(known: Known, ids: Array, pairs: Pairs, encoded: Any, own: Mapping[st
     users, items = copy.copy(known.users), copy.copy(known.items)
     users.encoded, users.has_own = encoded, np.diff(pairs.indptr) > 0
     arrays = {name: np.concatenate([own[name], known.told_rows[name]]) for name in own}
+    arrays |= known.typical
     model = local_model(
         known.parameters,
         known.learned,
@@ -422,8 +426,9 @@ def _known(shop: Any, client: Any, of_all: dict[str, Any]) -> Known:
         shop.item_columns_,
         served.parameters,
         served.learned,
-        {name: served.items[name] for name in _ITEM_ROWS},
+        {name: rows if name in _ITEM_ROWS else rows[:0] for name, rows in served.items.items()},
         told,
+        _typical(client, served),
         of_all,
     )
 
@@ -439,6 +444,29 @@ def _told_rows(
     return np.flatnonzero(found), {
         name: state.arrays[name][order[at[found]]] for name in _USER_ROWS
     }
+
+
+def _typical(client: Any, served: Served) -> dict[str, Array]:
+    """The median of the states of users' rows, as `LightFM.fold_in_users` takes it."""
+    dealt = served.dealt
+    n = dealt.whole.n_user_features
+    futures = [
+        client.submit(_some_states, data, kept.at_hand(), sampled_step(n), shard == 0)
+        for shard, (data, kept) in enumerate(zip(dealt.data, served.states, strict=True))
+    ]
+    parts = served.results(client, futures)
+    return {
+        name: np.median(np.concatenate([part[name] for part in parts]), axis=0, keepdims=True)
+        for name in parts[0]
+    }
+
+
+def _some_states(
+    data: ShardData, state: ShardState, step: int, with_shared: bool
+) -> dict[str, Array]:
+    """The schedule's states of every so-many-th row; a task."""
+    end = None if with_shared else data.n_private
+    return {name: state.arrays[name][:end:step] for name in USER_ARRAYS if name not in _USER_ROWS}
 
 
 # ---- the report ----------------------------------------------------------------------------------
@@ -593,4 +621,5 @@ def _shards(shop: Any) -> list[Any]:
             client.submit(of_shard, known, data, told, kept.at_hand(), pure=False)
             for data, told, kept in zip(dealt.data, rows, served.states, strict=True)
         ]
-    return made
+    futures: list[Any] = made
+    return futures
