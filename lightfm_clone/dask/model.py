@@ -189,7 +189,7 @@ class DaskLightFM(LightFM):
         return default_client() if self.client is None else self.client
 
     @staticmethod
-    def recommender_class() -> type[Recommender]:
+    def _recommender_class() -> type[Recommender]:
         """The class of what ``Recommender(DaskLightFM(...))`` makes."""
         from lightfm_clone.dask.recommender import DaskRecommender
 

@@ -68,7 +68,13 @@ class DaskRecommender(Recommender):
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_shards": None}
 
-    def _now(self) -> Any:
+    def _now(self) -> NoReturn:
+        self._fitted()
+        raise UnsupportedError(
+            "this needs all users in one process: ask it of to_local(), which brings them here"
+        )
+
+    def _fitted(self) -> Shard:
         """The recommender of no users: what knows items alone, and strangers, is asked there."""
         if not hasattr(self, "_front"):
             raise ValueError("the recommender is not fitted yet: call fit first")
@@ -76,20 +82,12 @@ class DaskRecommender(Recommender):
 
     @property
     def user_ids_(self) -> Any:
-        self._now()
+        self._fitted()
         return all_users(self.model_._now(), self.model_.client_)
 
     @property
     def item_ids_(self) -> Any:
-        return self._now().item_ids_
-
-    @property
-    def item_features_(self) -> Any:
-        return self._now().item_features_
-
-    @item_features_.setter
-    def item_features_(self, features: Any) -> None:
-        raise AttributeError("item_features_ are what a fit made")
+        return self._fitted().item_ids_
 
     # ---- lists -----------------------------------------------------------------------------------
 
@@ -121,7 +119,7 @@ class DaskRecommender(Recommender):
         }
         asked = self._people(users, history)
         found = self._lists(asked, k, num_threads, rules)
-        return make(asked.kind or self._kind, serving.columns_of_lists(self._now(), found))
+        return make(asked.kind or self._kind, serving.columns_of_lists(self._fitted(), found))
 
     @as_in(
         Recommender.write_lists,
@@ -156,7 +154,7 @@ class DaskRecommender(Recommender):
         verbose: bool = True,
         **rules: Any,
     ) -> None:
-        front = self._now()
+        front = self._fitted()
         if users is not None:
             raise UnsupportedError(
                 "users must be None on a cluster, which writes the lists of all users; "
@@ -174,13 +172,25 @@ class DaskRecommender(Recommender):
 
         into_folder(self.model_._now(), self.model_.client_, path, write)
 
+    @as_in(Recommender.similar_items)
+    @names_ours
+    def similar_items(
+        self,
+        items: Any = None,
+        k: int = 10,
+        *,
+        where: Mapping[Hashable, Any] | None = None,
+        num_threads: int | None = None,
+    ) -> Table:
+        return serving.similar_items(self._fitted(), items, k, where, num_threads)
+
     @as_in(Recommender.explain)
     @names_ours
     def explain(self, user: Any, item: Id) -> Explanation:
         asked = self._people(user, None)
         of_shards, others = self._where(asked)
         if len(others) or len(asked) != 1:
-            found: Explanation = serving.explain(self._now(), asked, item)
+            found: Explanation = serving.explain(self._fitted(), asked, item)
             return found
         (found,) = shop_of.ask(
             self, _explain, ((shard, (asked.part(at), item)) for shard, at in of_shards)
@@ -207,7 +217,7 @@ class DaskRecommender(Recommender):
         metrics: str | Sequence[str] | None = None,
         num_threads: int | None = None,
     ) -> Any:
-        front = self._now()
+        front = self._fitted()
         client, dealt = self.model_.client_, self.model_._now().dealt
         log = shop_of.read(client, events, front._rules | {"half_life": None}, front._kinds)
         pieces = tables.made_of(client, log.blocks, dealt, later, addresses=list(client.nthreads()))
@@ -232,6 +242,10 @@ class DaskRecommender(Recommender):
         }
         return Evaluation(whole, groups, left_out)
 
+    def item_table(self, *, features: bool = True) -> Table:
+        """Vectors of all items as a table; see `Recommender.item_table`."""
+        return serving.table_of_vectors(self._fitted(), "item", features)
+
     # ---- on one machine --------------------------------------------------------------------------
 
     def to_local(self) -> Recommender:
@@ -243,7 +257,7 @@ class DaskRecommender(Recommender):
             With all pairs, users in ascending order of their ids; it can be updated, saved and
             served.
         """
-        self._now()
+        self._fitted()
         return shop_of.to_local(self)
 
     @classmethod
@@ -252,16 +266,16 @@ class DaskRecommender(Recommender):
         return Recommender.load(path, mmap=mmap, model_class=model_class)
 
     def __str__(self) -> str:
-        return repr(self)
+        return f"{self!r}\n{self.report_}" if hasattr(self, "_front") else repr(self)
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(repr(self))}</pre>"
+        return f"<pre>{html.escape(str(self))}</pre>"
 
     # ---- people ----------------------------------------------------------------------------------
 
     def _people(self, users: Any, history: Any) -> People:
         """Who is asked about, all as strangers: their shards know whether they are."""
-        front = self._now()
+        front = self._fitted()
         if users is None and history is None:
             ids = self.user_ids_
             return People(ids, np.full(len(ids), -1, np.int64), None, None, None)
@@ -269,35 +283,32 @@ class DaskRecommender(Recommender):
 
     def _where(self, asked: People) -> tuple[_Asked, Array]:
         """The shards that people belong to, with the places of theirs, and those of the others."""
-        nobody = np.empty(0, np.intp)
-        if not asked.have_ids:
-            return [], np.arange(len(asked))
+        labels = asked.labels
+        if not asked.have_ids or not len(labels):
+            return [], np.arange(len(labels))
         served = self.model_._now()
-        labels, kind = asked.labels, served.dealt.deal.kind
+        kind = served.dealt.deal.kind
         has_id = np.ones(len(labels), bool)
         if labels.dtype == object:
-            of = str if kind == "texts" else int
-            for place, one in enumerate(labels):
-                if is_missing(one):
-                    has_id[place] = False
-                elif type(one) is not of:
-                    raise ValueError(
-                        f"users must hold {kind}, as the ids of the fit are, got {one!r}; convert "
-                        "them, and mind leading zeros"
-                    )
+            has_id[:] = [not is_missing(one) for one in labels]
         at = np.flatnonzero(has_id)
-        if not len(at):
-            return [], np.flatnonzero(~has_id)
         ids = labels[at]
-        if labels.dtype == object and kind != "texts":
-            ids = ids.astype(np.int64)
-        of_shards = [(shard, at[own]) for shard, own in served.shards_of(ids)]
-        return of_shards, np.flatnonzero(~has_id) if len(at) < len(labels) else nobody
+        of = str if kind == "texts" else int
+        if (labels.dtype == object) or of is str:
+            other = next((one for one in ids.tolist() if type(one) is not of), None)
+            if other is not None:
+                raise ValueError(
+                    f"users must hold {kind}, as the ids of the fit are, got {other!r}; convert "
+                    "them, and mind leading zeros"
+                )
+            ids = ids.astype(object if of is str else np.int64)
+        of_shards = [(shard, at[own]) for shard, own in served.shards_of(ids)] if len(at) else []
+        return of_shards, np.flatnonzero(~has_id)
 
     def _lists(
         self, asked: People, k: int, num_threads: int | None, rules: dict[str, Any]
     ) -> Lists:
-        front = self._now()
+        front = self._fitted()
         serving.rules(front, n_people=len(asked), **rules)  # which checks them
         check_k(k)
         shift = self._shift(rules)
@@ -322,7 +333,7 @@ class DaskRecommender(Recommender):
         items = rules["items"]
         if items is None:
             return rules
-        items = people.listed(items, self._now().dataset_.mapping()[2])
+        items = people.listed(items, self._fitted().dataset_.mapping()[2])
         if any(map(serving.is_list, items)):
             items = [items[place] for place in at.tolist()]
         return rules | {"items": items}
@@ -331,7 +342,7 @@ class DaskRecommender(Recommender):
         """What a dial of popularity is worth; None where it is at 0."""
         if not rules["popularity"]:
             return None
-        front = self._now()
+        front = self._fitted()
         kept = vars(front._serving)
         if "popularity_shift" not in kept:
             n_users = self.model_._now().dealt.n_users
@@ -345,15 +356,6 @@ class DaskRecommender(Recommender):
         return kept["popularity_shift"]
 
 
-def _of_one_machine(name: str) -> Any:
-    def refuse(self: DaskRecommender, *args: Any, **kwargs: Any) -> NoReturn:
-        raise UnsupportedError(f"{name} needs all users in one process: ask to_local().{name}")
-
-    refuse.__name__ = name
-    refuse.__doc__ = f"Of one machine alone: ask ``to_local().{name}``."
-    return refuse
-
-
 def _attribute_of_one_machine(name: str) -> property:
     def refuse(self: DaskRecommender) -> NoReturn:
         raise AttributeError(f"{name} has all users, who are on the cluster: ask to_local().{name}")
@@ -361,8 +363,6 @@ def _attribute_of_one_machine(name: str) -> property:
     return property(refuse, doc=f"Of one machine alone: ask ``to_local().{name}``.")
 
 
-for _name in ("compare", "save", "update", "user_table"):
-    setattr(DaskRecommender, _name, _of_one_machine(_name))
 for _name in ("dataset_", "interactions_", "pairs_", "user_features_"):
     setattr(DaskRecommender, _name, _attribute_of_one_machine(_name))
 

@@ -280,6 +280,10 @@ def fit(
     further: dict[str, Any],
 ) -> None:
     """See `Recommender.fit`."""
+    if not hasattr(shop.model, "client_"):
+        raise TypeError(
+            f"model must be a DaskLightFM here, got {shop.model!r}; make a new Recommender of it"
+        )
     client = shop.model.client_
     workers = list(client.nthreads())
     checks.check_epochs(epochs)
@@ -338,6 +342,7 @@ def fit(
         further = further | {"validation": tables.DealtLike(held_out, {})}
     training.train(model, client, dealt, epochs=epochs, verbose=verbose, **further)
     fresh.model_ = model
+    fresh.item_features_ = dealt.whole.item_features
     fresh._items.has_own = dealt.whole.item_counts > 0
     if of_items is not None:
         fresh._items.encoded = dealt.items_told.rows.matrix
@@ -410,7 +415,7 @@ def _known(shop: Any, client: Any, of_all: dict[str, Any]) -> Known:
     told = {name: np.zeros((n_told, d)[: ARRAYS[name]], np.float32) for name in _USER_ROWS}
     if n_told:
         futures = [
-            client.submit(_told_rows, data, kept.at_hand(), dealt.whole.shared, places)
+            client.submit(_told_rows, data, kept.at_hand(), dealt.whole.shared, places, pure=False)
             for data, kept in zip(dealt.data, served.states, strict=True)
             for places in [dealt.users_told.places]
         ]
@@ -449,9 +454,9 @@ def _told_rows(
 def _typical(client: Any, served: Served) -> dict[str, Array]:
     """The median of the states of users' rows, as `LightFM.fold_in_users` takes it."""
     dealt = served.dealt
-    n = dealt.whole.n_user_features
+    step = sampled_step(dealt.whole.n_user_features)
     futures = [
-        client.submit(_some_states, data, kept.at_hand(), sampled_step(n), shard == 0)
+        client.submit(_some_states, data, kept.at_hand(), step, shard == 0, pure=False)
         for shard, (data, kept) in enumerate(zip(dealt.data, served.states, strict=True))
     ]
     parts = served.results(client, futures)

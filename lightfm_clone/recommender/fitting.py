@@ -214,7 +214,7 @@ def train(
 
 
 def _check_model(model: Any) -> None:
-    if getattr(factors_of(model), "recommender_class", None) is not None:
+    if getattr(factors_of(model), "_recommender_class", None) is not None:
         raise TypeError(
             f"model must be trained by a recommender of its own, got {model!r}: make a new "
             f"Recommender of it, as Recommender({type(factors_of(model)).__name__}(...))"

@@ -115,7 +115,7 @@ class Recommender:
 
     def __new__(cls, model: Any = None) -> Any:
         # A model that lies on a cluster has a recommender that does, too.
-        own = getattr(model, "recommender_class", None)
+        own = getattr(model, "_recommender_class", None)
         return object.__new__(cls if own is None or cls is not Recommender else own())
 
     def __init__(self, model: Any = None) -> None:
