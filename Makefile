@@ -146,6 +146,7 @@ wheel: $(WHEEL_VENV)/tools
 	rm -rf dist build/wheel
 	LIGHTFM_CLONE_STABLE_ABI=1 $(WHEEL_VENV)/bin/python -m build --no-isolation --outdir build/wheel
 	PATH="$(CURDIR)/$(WHEEL_VENV)/bin:$$PATH" auditwheel repair --strip --wheel-dir dist build/wheel/*.whl
+	$(WHEEL_VENV)/bin/python .ci/pack_wheels.py dist
 	cp build/wheel/*.tar.gz dist
 	$(WHEEL_VENV)/bin/twine check --strict dist/*
 	$(WHEEL_VENV)/bin/python .ci/check_wheel.py dist

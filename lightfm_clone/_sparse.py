@@ -25,8 +25,11 @@ def empty_rows(n: int, n_columns: int) -> Any:
     return empty((n, n_columns), dtype=np.float32)
 
 
-def check_csr(indptr: Any, indices: Any, shape: tuple[int, int], what: str) -> None:
-    """Check that parts from a file make a CSR matrix with sorted, distinct indices."""
+def check_csr(
+    indptr: Any, indices: Any, shape: tuple[int, int], what: str, *, rows_rise: bool = True
+) -> None:
+    """Check that parts from a file make a CSR matrix, unless told otherwise with sorted, distinct
+    indices."""
     n_rows, n_columns = shape
     if indptr.dtype != np.int64 or indptr.shape != (n_rows + 1,):
         raise ValueError(f"{what}/indptr cannot be {indptr.dtype} of shape {indptr.shape}")
@@ -36,6 +39,8 @@ def check_csr(indptr: Any, indices: Any, shape: tuple[int, int], what: str) -> N
         raise ValueError(f"{what}/indptr must rise from 0 to {len(indices)}")
     if len(indices) and not 0 <= indices.min() <= indices.max() < n_columns:
         raise ValueError(f"{what} must hold numbers below {n_columns}")
+    if not rows_rise:
+        return
     falls = np.flatnonzero(np.diff(indices) <= 0) + 1
     if len(np.setdiff1d(falls, indptr)):
         raise ValueError(f"the numbers of each row of {what} must rise")

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from lightfm_clone._checks import as_csr, check_lists, is_sparse
 from lightfm_clone._extras import needs
-from lightfm_clone.evaluation import Comparison, Evaluation
-from lightfm_clone.evaluation.results import parts
+from lightfm_clone.evaluation import Comparison
+from lightfm_clone.evaluation.results import Means, parts
 from lightfm_clone.typing import Interactions, Model, Record
 
 if TYPE_CHECKING:
@@ -101,9 +101,7 @@ def plot_learning_curves(
     return ax
 
 
-def plot_groups(
-    evaluation: Evaluation | Comparison, metric: str, *, ax: Axes | None = None
-) -> Axes:
+def plot_groups(evaluation: Means | Comparison, metric: str, *, ax: Axes | None = None) -> Axes:
     """A metric for each group of users, with 1.96 standard errors.
 
     Parameters
@@ -149,7 +147,7 @@ def plot_groups(
             capsize=3,
             label=name,
         )
-    labels = [f"{label}\n{len(group.users):,} users" for label, group in every[0]]
+    labels = [f"{label}\n{group.n_users:,} users" for label, group in every[0]]
     _set_lines(ax, labels)
     ax.set_xlabel(f"{metric} ± 1.96 standard errors")
     ax.set_title(f"{metric} by group of users")
@@ -280,7 +278,7 @@ def _set_lines(ax: Any, labels: list[str]) -> None:
     ax.grid(axis="x", alpha=0.3)
 
 
-def _check_metric(metric: str, evaluation: Evaluation) -> None:
+def _check_metric(metric: str, evaluation: Means) -> None:
     if metric not in evaluation:
         raise ValueError(
             f"metric must be one of those evaluated, {', '.join(map(repr, evaluation))}, got "

@@ -29,12 +29,15 @@ import published  # noqa: E402
 import ranges  # noqa: E402
 import ranking  # noqa: E402
 import recommender  # noqa: E402
+import rotation  # noqa: E402
 import scale  # noqa: E402
 import scheduling  # noqa: E402
 import sweeps  # noqa: E402
 import updates  # noqa: E402
 import workloads  # noqa: E402
 from harness import Comparison, Curve, Part, Table  # noqa: E402
+
+from lightfm_clone._model.training import Training  # noqa: E402
 
 
 def comparison(**changes) -> Comparison:
@@ -675,3 +678,100 @@ def test_split_is_reported_beside_what_is_published(tmp_path, monkeypatch, capsy
     assert "| LightGCN | 0.0649 | 0.0530 | " in shown
     published.report(split_in(tmp_path, *lines))
     assert "Published values are known of gowalla, yelp2018, amazonbook." in capsys.readouterr().out
+
+
+# ---- beyond one machine -------------------------------------------------------------------------
+
+
+def constants():
+    scale_model = pytest.importorskip("scale_model")  # it needs dask
+    return scale_model, scale_model.Constants(
+        example_ns={"warp": 320.0, "softmax": 1600.0},
+        sharing=1.5,
+        read_ns=30.0,
+        number_ns=50.0,
+        prepare_ns=20.0,
+        hand_out_ns=0.3,
+        take_in_ns=0.2,
+        contribute_ns={"adagrad": 4.0, "sgd": 2.0},
+        merge_ns={"adagrad": 8.0, "sgd": 4.0},
+        add_ns=0.5,
+        score_ns=1.0,
+        loopback=1e9,
+    )
+
+
+def test_model_of_many_workers():
+    scale_model, of = constants()
+    users, items, n, d, workers, cores = 1_000_000, 10_000, 40_000_000, 64, 4, 2
+    table = scale_model.model(of, users, items, n, d, workers, cores, 8, 3)
+    # 8 Gbit/s are the 1 GB/s of the loopback.
+    sheet = items * 65
+    assert table["an epoch: training"].seconds == pytest.approx(n / 4 * 320e-9 * 1.5 / 2)
+    scatter, gather = table["a merge: reduce-scatter"], table["a merge: all-gather"]
+    assert scatter.sent == gather.sent == pytest.approx(2 * sheet * 4 * 3 / 4)
+    assert gather.seconds == pytest.approx(gather.sent / 1e9)
+    keeper = table["a merge: user rows to a keeper"]
+    assert keeper.sent == pytest.approx(2 * users / 4 * 65 * 4)
+    rule = table["a merge: contributions, sums, rule"]
+    assert rule.seconds == pytest.approx(sheet * (4 + 8 / 4 + 3 * 2 * 0.5) * 1.5e-9)
+    merge = [phase for name, phase in table.items() if name.startswith("a merge")]
+    epoch = table["an epoch"]
+    assert epoch.sent == pytest.approx(3 * sum(phase.sent for phase in merge))
+    assert epoch.seconds == pytest.approx(
+        table["an epoch: training"].seconds + 3 * sum(phase.seconds for phase in merge)
+    )
+    # A round sends each item's row once, whatever the number of workers.
+    assert table["rotation, a round more in an epoch"].sent == pytest.approx(2 * sheet * 4)
+    assert table["rotation, an epoch of one round"].sent == pytest.approx(2 * sheet * 4 * 5 / 4)
+    rotating, all_items = (scale_model.held(table, rotates=rotates) for rotates in (True, False))
+    rows = 2 * sheet * 4
+    assert all_items - rotating == pytest.approx(rows * (6.05 - 2 * 2.05 / 4))
+
+
+def test_model_of_one_worker_sends_nothing():
+    scale_model, of = constants()
+    table = scale_model.model(of, 1_000, 100, 50_000, 32, 1, 1, 10, 1, "softmax")
+    assert not any(phase.sent for phase in table.values())
+    assert table["an epoch: training"].seconds == pytest.approx(50_000 * 1600e-9 / 2)
+    assert "a merge: all-gather" not in table
+
+
+def test_blocks_are_dealt_a_round_at_a_time():
+    rng = np.random.default_rng(0)
+    counts = rng.permutation(100)
+    classes = rotation.dealt(counts, 8, rng)[np.argsort(-counts)]
+    for first in range(0, 96, 8):
+        assert sorted(classes[first : first + 8]) == list(range(8))
+    assert len(set(classes[96:])) == 4
+    assert not np.array_equal(classes[:8], classes[8:16])
+
+
+def test_known_items_of_a_cell_have_all_copies():
+    rows, cols = np.array([2, 0, 2, 2]), np.array([3, 1, 0, 2], np.int32)
+    indptr, items = rotation._known(rows, cols, 4, 5, 2)
+    assert indptr.tolist() == [0, 2, 2, 8, 8]
+    assert items.tolist() == [1, 6, 0, 2, 3, 5, 7, 8]
+
+
+@pytest.mark.parametrize("plan", rotation.PLANS.values(), ids=list(rotation.PLANS))
+def test_a_rotation_trains_every_interaction_once_an_epoch(plan, monkeypatch):
+    rng = np.random.default_rng(0)
+    pairs = np.unique(rng.integers([60, 40], size=(600, 2)), axis=0)
+    matrix = sp.coo_matrix((np.ones(len(pairs), np.float32), pairs.T), shape=(60, 40))
+    trained = []
+    part = Training.part
+
+    def counted(self, settings, begin, end, *shares):
+        trained.append(end - begin)
+        return part(self, settings, begin, end, *shares)
+
+    monkeypatch.setattr(Training, "part", counted)
+    monkeypatch.setattr(rotation, "EPOCHS", 2)
+    model, busiest = rotation.trained(matrix, {"loss": "warp"}, plan, 3, seed=1)
+    assert sum(trained) == rotation.EPOCHS * matrix.nnz
+    assert busiest >= 1
+    fresh = LightFM(rotation.NO_COMPONENTS, loss="warp", random_state=1).fit(matrix, epochs=0)
+    for name in ("user_embeddings", "item_embeddings"):
+        moved = (getattr(model, name) != getattr(fresh, name)).any(axis=1)
+        assert moved.mean() > 0.9

@@ -15,6 +15,7 @@ from lightfm_clone import LightFM
 from lightfm_clone._model import parameters
 from lightfm_clone.cross_validation import random_train_test_split
 from lightfm_clone.datasets import synthetic_catalogue
+from lightfm_clone.evaluation import Comparison
 from lightfm_clone.evaluation import evaluate as evaluate_here
 
 pytest.importorskip("distributed")
@@ -209,9 +210,15 @@ def test_means_are_those_of_one_machine(case, client):
         for name, error in expected.standard_errors.items():
             assert found.standard_errors[name] == pytest.approx(error, rel=1e-12)
         assert str(found) == str(expected)
-        assert found.to_frame("pandas").equals(found.to_frame("pandas"))
+        np.testing.assert_allclose(
+            found.to_frame("pandas")["standard_error"],
+            expected.to_frame("pandas")["standard_error"],
+            rtol=1e-12,
+        )
     found = evaluating.evaluate(case.served, client, futures, metrics="auc")
     assert found == evaluate_here(case.model, test, metrics="auc", **case.features)
+    with pytest.raises(TypeError, match="must have the values of single users.*to_local"):
+        Comparison({"one": found})
     with pytest.raises(AttributeError, match="per_user needs the values of single users.*to_local"):
         _ = found.per_user
 
@@ -305,6 +312,24 @@ def test_after_an_error_what_was_there_is_there_still(named, client, tmp_path):
         writing.write_lists(named.served, client, tmp_path / "notes.txt")
 
 
+def test_parts_take_their_places_together(tmp_path):
+    names = [f"part-{number:05d}-of-00002.parquet" for number in range(2)]
+    parts = {f".{name}.{number}": name for number, name in enumerate(names)}
+    first, second = (tmp_path / temporary for temporary in parts)
+    first.write_text("new")
+    (tmp_path / names[0]).write_text("old")
+    with pytest.raises(FileNotFoundError, match="a folder that all workers see, but 1 parts"):
+        writing._put_in_place(str(tmp_path), parts)
+    assert (tmp_path / names[0]).read_text() == "old"
+    second.write_text("new")
+    (tmp_path / f".{names[1]}.2").write_text("of a worker that died")
+    (tmp_path / "part-00000-of-00007.parquet").write_text("of an earlier call")
+    writing._put_in_place(str(tmp_path), parts)
+    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == dict.fromkeys(
+        names, "new"
+    )
+
+
 def test_files_of_lists_are_made_some_users_at_a_time(client, monkeypatch, tmp_path):
     case = Case(client, "warp", False, 1)
     asked = []
@@ -339,44 +364,37 @@ def assert_holds(folder, names, expected):
 
 
 def test_what_dies_with_a_worker():
-    users = [5, 6, 7, 8, 9]
+    users = np.arange(9)
     with cluster(2) as client:
         case = Case(client, "warp", False, 2)
-        served, expected = case.served, case.model.recommend(users, exclude=case.train)
-        states = [kept.first.result() for kept in served.states]
+        served, model = case.served, case.model
+        survivor, victim = client.nthreads()
 
         def keep(state, *workers):
-            return KeptState(*(client.scatter([state], workers=[at])[0] for at in workers))
+            return KeptState(
+                *(client.scatter([state], workers=[at], hash=False)[0] for at in workers)
+            )
 
-        def kill(worker):
-            os.kill(client.run(os.getpid, workers=[worker])[worker], signal.SIGKILL)
-
-        victim, survivor = client.nthreads()
-        served.states[:] = keep(states[0], victim, survivor), keep(states[1], survivor)
+        first, second = (kept.first.result() for kept in served.states)
+        served.states[:] = keep(first, victim, survivor), keep(second, victim)
+        expected = model.recommend(users, exclude=case.train)
         _assert_same(asking.recommend(served, client, users, exclude="known"), expected)
-        kill(victim)  # with a copy of a state, and with data and items that come again
-        _assert_same(asking.recommend(served, client, users, exclude="known"), expected)
-
-        client.wait_for_workers(2)
-        (victim,) = client.nthreads().keys() - {survivor}
-        served.states[:] = keep(states[0], survivor), keep(states[1], victim)
-        kill(victim)
-        with pytest.raises(RuntimeError, match="shard 1 is lost.*load the last checkpoint, or"):
-            asking.recommend(served, client, users)
-        with pytest.raises(RuntimeError, match="shard 1 is lost"):
-            asking.to_local(served, client)
-        own = [user for user in users if case.deal.shard_of([user])[0] == 0]
-        _assert_same(asking.recommend(served, client, own), case.model.recommend(own))
+        os.kill(client.run(os.getpid, workers=[victim])[victim], signal.SIGKILL)
+        # The data of the first shard comes again, and of its state there is a copy.
+        own = users[case.deal.shard_of(users) == 0]
+        expected = model.recommend(own, exclude=case.train)
+        _assert_same(asking.recommend(served, client, own, exclude="known"), expected)
+        for ask in (asking.recommend, asking.to_local):
+            with pytest.raises(RuntimeError, match="of shard 1 is lost.*load the last checkpoint"):
+                ask(served, client)
 
 
-def test_nobody_is_there(monkeypatch):
+def test_nobody_is_there(named, client, monkeypatch):
+    waiting = client.submit(_same, 1, workers=["tcp://127.0.0.1:1"], pure=False)
     monkeypatch.setattr(asking, "_PATIENCE", 0.1)
-    with cluster(1) as client:
-        case = Case(client, "warp", False, 1)
-        asking.recommend(case.served, client, [1])
-        client.cluster.scale(0)
-        with pytest.raises((TimeoutError, RuntimeError)):
-            asking.recommend(case.served, client, [1])
+    monkeypatch.setattr(client, "nthreads", dict)
+    with pytest.raises(TimeoutError, match="no workers for 0.1 seconds, and 1 tasks wait"):
+        named.served.results(client, [waiting])
 
 
 def _twice(matrix):

@@ -19,9 +19,9 @@ from lightfm_clone.datasets import synthetic_shop
 from lightfm_clone.recommender import WithNeighbours
 
 pytest.importorskip("distributed")
-pd = pytest.importorskip("pandas")
 
 import dask.dataframe as dd
+import pandas as pd
 
 from lightfm_clone.dask import DaskLightFM
 
@@ -106,7 +106,8 @@ def pairs_of(shop):
     coo = made.rows().tocoo()
     names = zip(shop.user_ids_[coo.row], shop.item_ids_[coo.col], strict=True)
     columns = (made.weights, made.kinds, made.times)
-    values = zip(*([None] * coo.nnz if one is None else one.tolist() for one in columns))
+    lists = ([None] * coo.nnz if one is None else one.tolist() for one in columns)
+    values = zip(*lists, strict=True)
     return dict(zip(names, values, strict=True)), made.n_events, made.n_repeats
 
 

@@ -57,12 +57,12 @@ def _array(matrix, size=37):
 
 
 def _dealt(client, *given, n_shards=3, **further):
-    addresses = sorted(client.scheduler_info(n_workers=-1)["workers"])
+    addresses = sorted(client.nthreads())
     return tables.deal(client, *given, n_shards=n_shards, addresses=addresses, **further)
 
 
 def _like(client, given, dealt):
-    addresses = sorted(client.scheduler_info(n_workers=-1)["workers"])
+    addresses = sorted(client.nthreads())
     shards, left_out = tables.deal_like(client, given, dealt, addresses=addresses)
     return client.gather(shards), [*left_out.values()]
 
@@ -352,6 +352,8 @@ def test_a_later_table_goes_on_from_what_is_known(client):
     for data, before in zip(*map(client.gather, (same.data, known.data)), strict=True):
         np.testing.assert_array_equal(data.ids, before.ids)
     assert same.whole.item_counts.sum() == 200 and same.whole.n_items == n_known
+    nothing = _dealt(client, first[:0], known=known)
+    assert nothing.n_users == known.n_users and sum(nothing.n_examples) == 0
 
 
 def test_a_later_matrix_goes_on_from_what_is_known(client):
@@ -503,7 +505,7 @@ def test_tables_of_features_are_those_of_a_recommender(client, n_shards, later_s
     table = _table(900).drop(columns=["value", "weight"])
     ids = [*sorted(table["user"].unique())[:150], 9000, 9009]
     users, items = _people(ids), _products([*sorted(table["item"].unique())[5:], "zz"])
-    local = Recommender(LightFM(no_components=2))
+    local = Recommender(LightFM(no_components=2, loss="warp"))
     local.fit(table, user="user", item="item", users=users, items=items, epochs=0)
     frames = dd.from_pandas(users, npartitions=2), items
     first = _dealt(client, dd.from_pandas(table, npartitions=4), *frames, n_shards=n_shards)
@@ -532,7 +534,7 @@ def test_tables_of_features_are_those_of_a_recommender(client, n_shards, later_s
     if n_shards == 3:  # who was known by what they did alone can be told of later
         plain = _dealt(client, table)
         told = _dealt(client, table, users, items, known=plain, resize=True)
-        local = Recommender(LightFM(no_components=2))
+        local = Recommender(LightFM(no_components=2, loss="warp"))
         local.fit(table, user="user", item="item", users=users, items=items, epochs=0)
         _is_like(client, told, local)
         owned = np.concatenate([data.ids for data in client.gather(plain.data)])

@@ -7,13 +7,13 @@ answers back in the order of the request. The items go to the workers once for e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import CancelledError
 from functools import cached_property, partial
 from threading import Lock
 from typing import Any, NamedTuple
 
 import distributed
 import numpy as np
+from dask.sizeof import sizeof
 
 from lightfm_clone import _checks as checks
 from lightfm_clone._model.prepared import PreparedItems, best_among
@@ -64,6 +64,9 @@ class ItemSide:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state | {"_lock": Lock()})
+
+    def __sizeof__(self) -> int:  # which Dask asks for, to plan what it sends and spills
+        return int(sum(map(sizeof, (self._items, self.features, self.ids))))
 
     def model(self, state: ShardState) -> LightFM:
         """A model of the users of a shard, to be asked and not to be trained."""
@@ -123,15 +126,14 @@ class Served:
         """See that every state is on two workers, if there are two."""
         workers = list(client.nthreads())
         for shard, kept in enumerate(self.states):
-            first = kept.at_hand()
-            if kept.second is None or kept.second is first:
-                holders = {each for found in client.who_has(first).values() for each in found}
-                others = [each for each in workers if each not in holders]
+            copies = [copy for copy in kept if copy is not None]
+            if len(copies) < 2 or len(_holders(client, copies)) < 2:
+                state = kept.at_hand()
+                here = _holders(client, [state])
+                others = [each for each in workers if each not in here[:1]]
                 if others:
-                    second = client.submit(
-                        _same, first, workers=others, allow_other_workers=True, pure=False
-                    )
-                    self.states[shard] = KeptState(first, second)
+                    there = others[shard % len(others)]
+                    self.states[shard] = KeptState.on(client, state, *here[:1], there)
 
     def item_rows(self, given: Any, argument: str) -> Array:
         """The numbers of items, int32, that are named as the interactions name them."""
@@ -163,8 +165,12 @@ class Served:
         client: Any,
         task: Callable[..., Any],
         of_shards: Iterable[tuple[int, tuple[Any, ...]]],
+        *,
+        needs_items: bool = True,
     ) -> list[Any]:
         """What ``task(side, data, state, *further)`` returns, for each (shard, further).
+
+        Without `needs_items` the side is None.
 
         Raises
         ------
@@ -175,37 +181,42 @@ class Served:
         """
         given, data = list(of_shards), self.dealt.data
         while True:
-            side, states = self._at_hand(client)
+            side, states = before = self._at_hand(client, needs_items)
             futures = [
                 client.submit(task, side, data[shard], states[shard], *further, pure=False)
                 for shard, further in given
             ]
             try:
-                return self.results(client, futures)
+                return results_of(client, futures)
             except BaseException as error:
                 client.cancel(futures)
+                self._check_there(error, {shard for shard, _ in given})
                 # A worker may have died with one of the copies.
-                if not isinstance(error, CancelledError) or self._at_hand(client) == (side, states):
+                is_other = before != self._at_hand(client, needs_items)
+                if not (is_other and isinstance(error, Exception)):
                     raise
 
-    def _at_hand(self, client: Any) -> tuple[Any, list[Any]]:
+    def _at_hand(self, client: Any, needs_items: bool) -> tuple[Any, list[Any]]:
         """Futures of the items and of the states that are there."""
-        return self.side(client), [state.at_hand() for state in self.states]
+        side = self.side(client) if needs_items else None
+        return side, [state.at_hand() for state in self.states]
 
     def results(self, client: Any, futures: list[Any]) -> list[Any]:
-        """The results of tasks, with the errors of `ask`, as soon as one has failed."""
+        """The results of other tasks on the shards, with the errors of `ask`."""
         try:
-            _wait(client, futures)
-            found: list[Any] = client.gather(futures)
-            return found
+            return results_of(client, futures)
         except Exception as error:
-            lost = [
-                shard
-                for shard, state in enumerate(self.states)
-                if state.at_hand().status in ("error", "lost", "cancelled")
-            ]
-            if not lost:
-                raise
+            self._check_there(error, range(len(self.states)))
+            raise
+
+    def _check_there(self, error: BaseException, shards: Iterable[int]) -> None:
+        """Raise a RuntimeError in place of the error, if it is that states are lost."""
+        lost = [
+            shard
+            for shard in sorted(shards)
+            if self.states[shard].at_hand().status in ("error", "lost", "cancelled")
+        ]
+        if lost and isinstance(error, Exception):
             raise RuntimeError(
                 f"what was learned of the users of shard {', '.join(map(str, lost))} is lost, as "
                 "all workers that held it are gone; load the last checkpoint, or call fit again"
@@ -320,20 +331,31 @@ def to_local(served: Served, client: Any) -> LightFM:
     Row i of its users is the i-th of `all_users`, or user feature i where there is a matrix. Its
     `random_state` is that of the first shard.
     """
-    whole = served.dealt.whole
-    of_shards = served.results(
-        client, [client.submit(_own_columns, data, pure=False) for data in served.dealt.data]
+    columns = served.results(
+        client, [client.submit(own_columns, data, pure=False) for data in served.dealt.data]
     )
+    # One at a time, as they are large.
+    states = (
+        served.ask(client, _state, [(shard, ())], needs_items=False)[0]
+        for shard in range(len(served.states))
+    )
+    return put_together(served, columns, states)
+
+
+def put_together(
+    served: Served, columns: Sequence[tuple[Array, bool]], states: Iterable[ShardState]
+) -> LightFM:
+    """The plain model of all shards: what `own_columns` has of each, and what it has learned."""
+    whole = served.dealt.whole
     arrays: dict[str, Array] = {}
     random_states = []
-    ids = np.sort(np.concatenate([own for own, _ in of_shards]))
-    for kept, (own, are_ids) in zip(served.states, of_shards, strict=True):
-        (state,) = served.results(client, [kept.at_hand()])  # one at a time, as they are large
-        columns = np.append(np.searchsorted(ids, own) if are_ids else own, whole.shared)
+    ids = np.sort(np.concatenate([own for own, _ in columns]))
+    for (own, are_ids), state in zip(columns, states, strict=True):
+        rows = np.append(np.searchsorted(ids, own) if are_ids else own, whole.shared)
         for name, values in state.arrays.items():
             if name not in arrays:
                 arrays[name] = np.zeros((whole.n_user_features, *values.shape[1:]), values.dtype)
-            arrays[name][columns] = values
+            arrays[name][rows] = values
         random_states.append(state.random_state)
     items = {name: served.items[name].copy() for name in ITEM_ARRAYS}
     return local_model(
@@ -359,12 +381,18 @@ def chosen(served: Served, given: Any, argument: str) -> list[Any]:
     if isinstance(given, str):
         if given != "known":
             raise ValueError(f"{argument} must be None, 'known' or interactions, got {given!r}")
+        if served.dealt.n_examples is None:
+            raise ValueError(
+                f"{argument} must be None or interactions, got 'known', but files and pickles of a "
+                "model do not hold those of its fit; pass them"
+            )
         return served.dealt.data
     return list(given)
 
 
-def _same(state: ShardState) -> ShardState:
-    return state
+def _holders(client: Any, futures: list[Any]) -> list[str]:
+    """The workers that have any of these."""
+    return sorted({each for found in client.who_has(futures).values() for each in found})
 
 
 def check_threads(num_threads: int | None) -> None:
@@ -409,8 +437,8 @@ def _refuse_unknown(argument: str, answers: Sequence[Any]) -> None:
 # ---- waiting -------------------------------------------------------------------------------------
 
 
-def _wait(client: Any, futures: Sequence[Any]) -> None:
-    """Wait until all are done, or one has failed, or there is nobody who could do them."""
+def results_of(client: Any, futures: list[Any]) -> list[Any]:
+    """The results of tasks, or the first error, or a TimeoutError where there are no workers."""
     completed: Any = distributed.as_completed
     left = set(futures)
     were_there = True
@@ -428,6 +456,8 @@ def _wait(client: Any, futures: Sequence[Any]) -> None:
                     "tasks wait for one; start workers, and ask again"
                 ) from None
             were_there = are_there
+    found: list[Any] = client.gather(futures)
+    return found
 
 
 # ---- tasks ---------------------------------------------------------------------------------------
@@ -513,7 +543,11 @@ def _rows_of(data: ShardData, ids: Array) -> Array | _Unknown:
     return places.astype(np.int32) if found.all() else _Unknown.of(ids[~found])
 
 
-def _own_columns(data: ShardData) -> tuple[Array, bool]:
+def _state(_: None, data: ShardData, state: ShardState) -> ShardState:
+    return state
+
+
+def own_columns(data: ShardData) -> tuple[Array, bool]:
     """The ids of the users, and True; with a matrix of features their private ones, and False."""
     return (data.ids, True) if data.private is None else (data.private, False)
 

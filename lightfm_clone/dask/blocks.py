@@ -8,6 +8,7 @@ by shard, and the pieces of a shard are joined. No task sees more than a partiti
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -242,9 +243,10 @@ def merge(parts: Sequence[Counts], names: Names | None) -> Counts:
     parts = [part for part in parts if len(part.item_counts)] or parts[:1]
     items = [part.items for part in parts if part.items is not None]
     _one_kind({kind_of(ids) for ids in items}, names and names.item)
-    distinct, inverse = np.unique(np.concatenate(items), return_inverse=True)
+    distinct = union(items)
     item_counts = np.zeros(len(distinct), np.int64)
-    np.add.at(item_counts, inverse, np.concatenate([part.item_counts for part in parts]))
+    for part, ids in zip(parts, items, strict=True):
+        item_counts[places_of(ids, distinct)[0]] += part.item_counts
     return Counts(buckets, user_kind, distinct, item_counts)
 
 
@@ -284,8 +286,21 @@ def places_of(ids: Array, ordered: Array) -> tuple[Array, Array]:
     """Where ids are among distinct ones in order, and whether they are there."""
     if not len(ordered):
         return np.zeros(len(ids), np.intp), np.zeros(len(ids), bool)
+    if ids.dtype == object and len(ordered) < 4 * len(ids):  # hashed, texts are found sooner
+        import pandas as pd
+
+        places = pd.Index(ordered, dtype=object).get_indexer(ids)
+        return np.maximum(places, 0), places >= 0
     places = np.minimum(np.searchsorted(ordered, ids), len(ordered) - 1)
     return places, np.asarray(ordered[places] == ids, bool)
+
+
+def union(parts: Sequence[Array]) -> Array:
+    """Distinct ids of all parts, ascending."""
+    import pandas as pd
+
+    ids = np.concatenate([part for part in parts if len(part)] or [*parts[:1]])
+    return np.sort(pd.unique(ids)) if ids.dtype == object else np.unique(ids)
 
 
 # ---- shards --------------------------------------------------------------------------------------
@@ -352,11 +367,6 @@ def _entries(block: Block, at: Array) -> Block:
     )
 
 
-def union(parts: Sequence[Array]) -> Array:
-    """Distinct ids of all parts, ascending."""
-    return np.unique(np.concatenate([ids for ids in parts if len(ids)] or [*parts[:1]]))
-
-
 def joined(pieces: Sequence[Block], ids: Array, n_items: int, make: Any = None) -> ShardData:
     """The interactions of pieces, sorted, however they lay in blocks; `ids` has all users.
 
@@ -369,7 +379,7 @@ def joined(pieces: Sequence[Block], ids: Array, n_items: int, make: Any = None) 
         made: ShardData = make(pieces, ids, rows, cols, n_items)
         return made
     values, weights = _filled(pieces, "values"), _filled(pieces, "weights")
-    order = _order(rows, cols, values, weights, n_items)
+    order = _order(rows, cols, values, weights, (len(ids), n_items))
     data = np.ones(len(rows), np.float32) if values is None else values[order]
     indptr = np.append(0, np.cumsum(np.bincount(rows, minlength=len(ids))))
     interactions = sp.csr_matrix((data, cols[order], indptr), shape=(len(ids), n_items))
@@ -381,9 +391,11 @@ def joined(pieces: Sequence[Block], ids: Array, n_items: int, make: Any = None) 
 def entries_of(pieces: Sequence[Block], ids: Array) -> tuple[Array, Array]:
     """The rows, places in `ids`, and the columns of all pieces, one after the other."""
     none = np.empty(0, np.int32)
-    rows = np.concatenate(
-        [none, *(places_of(piece.users, ids)[0][piece.rows] for piece in pieces)], dtype=np.int32
-    )
+    users = np.concatenate([piece.users for piece in pieces] or [ids[:0]])
+    places = places_of(users, ids)[0].astype(np.int32)
+    firsts = accumulate((len(piece.users) for piece in pieces), initial=0)
+    parts = [places[first:][piece.rows] for first, piece in zip(firsts, pieces, strict=False)]
+    rows = np.concatenate([none, *parts])
     return rows, np.concatenate([none, *(piece.cols for piece in pieces)])
 
 
@@ -397,19 +409,28 @@ def _filled(pieces: Sequence[Block], name: str) -> Array | None:
 
 
 def _order(
-    rows: Array, cols: Array, values: Array | None, weights: Array | None, n_items: int
+    rows: Array, cols: Array, values: Array | None, weights: Array | None, shape: tuple[int, int]
 ) -> Array:
     """The order by user, item, value and weight."""
-    pairs = rows.astype(np.int64) * n_items + cols
-    order = np.argsort(pairs, kind="stable")
+    order = _by(cols, shape[1])
+    order = order[_by(rows[order], shape[0])]
     further = [keys for keys in (weights, values) if keys is not None]
     if further:
-        pairs = pairs[order]
-        again = pairs[1:] == pairs[:-1]
+        ordered, ordered_cols = rows[order], cols[order]
+        again = (ordered[1:] == ordered[:-1]) & (ordered_cols[1:] == ordered_cols[:-1])
         if again.any():  # of repeated pairs alone
             at = np.flatnonzero(np.append(again, False) | np.append(False, again))
             some = order[at]
-            order[at] = some[np.lexsort([*(keys[some] for keys in further), pairs[at]])]
+            keys = [*(keys[some] for keys in further), cols[some], rows[some]]
+            order[at] = some[np.lexsort(keys)]
+    return order
+
+
+def _by(numbers: Array, n: int) -> Array:
+    """The order by numbers below n, stable."""
+    # Turning a matrix with one entry a row is a counting sort, 3 times as fast as argsort.
+    one_each = np.ones(len(numbers), bool), numbers, np.arange(len(numbers) + 1)
+    order: Array = sp.csr_matrix(one_each, shape=(len(numbers), n)).tocsc().indices
     return order
 
 

@@ -25,6 +25,11 @@ class Deal(NamedTuple):
     of_buckets: Array  # int32 [n_buckets]
     kind: str  # of the ids, see `kind_of`
 
+    @property
+    def n_wanted(self) -> int:
+        """How many shards there should have been: there are fewer where few users have anything."""
+        return len(self.of_buckets) // _BUCKETS
+
     def shard_of(self, ids: Any) -> Array:
         """The shard of each id, int32; known or not.
 

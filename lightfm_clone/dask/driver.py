@@ -17,13 +17,14 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import Callable
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from typing import Any
 
 import dask
 import numpy as np
-from distributed import Client
+from distributed import Client, Future
 from distributed.comm.core import CommClosedError
 
 from lightfm_clone.dask.host import (
@@ -57,7 +58,7 @@ class _LostError(Exception):
     """Members that are gone."""
 
     def __init__(self, members: set[_Member], cause: BaseException | None = None) -> None:
-        super().__init__(f"lost: {', '.join(sorted(each.worker for each in members))}")
+        super().__init__(", ".join(sorted(each.worker for each in members)) or str(cause))
         self.members = members
         self.cause = cause
 
@@ -72,6 +73,11 @@ class _Member:
             Host, fit, actor=True, workers=[worker], allow_other_workers=False, pure=False
         )
         self.actor: Any = None  # once it is there
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether its worker has died, or left; one that comes back with its address is another."""
+        return self.future.status not in ("pending", "finished")
 
     def call(self, method: str, *arguments: Any) -> Any:
         """The future of what the host answers."""
@@ -95,8 +101,9 @@ class Drive:
     terms : Terms
     items : dict of arrays
         The six of the item side.
-    states : list of KeptState, or None
-        What was learned of the users before; None: rows are drawn.
+    states : function that returns a list of KeptState, or None
+        What was learned of the users before; None: rows are drawn. It is called whenever the call
+        begins, from its start again, too.
     random_states : list of RandomState
         What each shard draws from, if it does.
     """
@@ -107,7 +114,7 @@ class Drive:
         dealt: Dealt,
         terms: Terms,
         items: dict[str, Any],
-        states: list[KeptState] | None,
+        states: Callable[[], list[KeptState]] | None,
         random_states: list[np.random.RandomState],
     ) -> None:
         self._client = client
@@ -123,7 +130,6 @@ class Drive:
         self._attempt = 0
         self._banned: set[str] = set()  # workers that are listed and do not answer
         self._in_a_row = 0  # losses since the last step
-        self.n_losses = 0
         self.dones: list[Done] = []  # of the last step, one a host
 
     def __enter__(self) -> Drive:
@@ -140,6 +146,11 @@ class Drive:
         return self._n
 
     @property
+    def has_trained(self) -> bool:
+        """Whether a step is over since the call began."""
+        return self._number > 0
+
+    @property
     def shares_features(self) -> bool:
         """Whether rows of items, or of users of several shards, have features in common."""
         whole = self._terms.whole
@@ -151,58 +162,68 @@ class Drive:
         """Train a slice of an epoch on all shards and merge; the totals by shard."""
         while True:
             hosts = tuple(member.address for member in self._members)
-            step = Step(self._number + 1, self._attempt, piece, settings, hosts, self._n)
+            step = Step(
+                self._number + 1,
+                self._attempt,
+                piece,
+                settings,
+                hosts,
+                self._n,
+                self.shares_features,
+            )
             try:
-                dones = self._call("step", step)
+                self.dones = self._call("step", step)
             except _LostError as error:
                 self._recover(error)
                 continue
             self._number += 1
             self._piece = piece
             self._in_a_row = 0
-            self.dones = list(dones.values())
             return {shard: totals for done in self.dones for shard, totals in done.totals.items()}
 
     def ask(self, method: str, *arguments: Any) -> list[Any]:
         """What all hosts say to a question that changes nothing."""
         while True:
             try:
-                return list(self._call(method, *arguments).values())
+                return self._call(method, *arguments)
             except _LostError as error:
                 self._recover(error)
 
-    def states(self, *, twice: bool) -> list[KeptState]:
-        """What all shards have learned, each on two workers if that is asked for."""
+    def go_back(self) -> None:
+        """Be as after the last step, whatever is under way."""
         while True:
             try:
-                return self._collected(twice)
+                self._regroup(set())
+                return
             except _LostError as error:
                 self._recover(error)
 
-    def _collected(self, twice: bool) -> list[KeptState]:
-        client, made = self._client, {}
+    def states(self) -> list[KeptState]:
+        """What all shards have learned, each on two workers if there are two."""
+        while True:
+            try:
+                return self._collected()
+            except _LostError as error:
+                self._recover(error)
+
+    def _collected(self) -> list[KeptState]:
+        made, waiting = {}, []
         for place, member in enumerate(self._members):
-            another = self._members[place - 1].worker
+            another = self._members[place - 1]
             for shard in member.shards:
-                first = client.submit(
+                collected = self._client.submit(
                     collect,
                     self._fit,
                     shard,
+                    self._number,
                     workers=[member.worker],
                     allow_other_workers=True,
                     pure=False,
                 )
-                second = None
-                if twice and another != member.worker:
-                    second = client.submit(
-                        _same, first, workers=[another], allow_other_workers=True, pure=False
-                    )
-                made[shard] = KeptState(first, second)
-        for member in self._members:
-            for shard in member.shards:
-                for future in made[shard]:
-                    if future is not None:
-                        self._wait({member: future})
+                workers = dict.fromkeys((member.worker, another.worker))
+                made[shard] = KeptState.on(self._client, collected, *workers)
+                waiting += [(member, copy) for copy in made[shard] if copy is not None]
+        self._wait(waiting, fetch=False)
         return [made[shard] for shard in range(self._n)]
 
     def items(self) -> dict[str, Any]:
@@ -213,12 +234,13 @@ class Drive:
                 future = self._client.submit(
                     collect_items,
                     self._fit,
+                    self._number,
                     workers=[member.worker],
                     allow_other_workers=False,
                     pure=False,
                 )
-                found: dict[str, Any] = self._wait({member: future})[member]
-                return found
+                (found,) = self._wait([(member, future)])
+                return dict(found)
             except _LostError as error:
                 self._recover(error)
 
@@ -246,7 +268,8 @@ class Drive:
 
     def _meet(self, members: list[_Member]) -> None:
         """Wait until these hosts are there."""
-        for member, actor in self._wait({each: each.future for each in members}).items():
+        actors = self._wait([(each, each.future) for each in members])
+        for member, actor in zip(members, actors, strict=True):
             member.actor = actor
 
     def _bring(self, to: dict[int, _Member]) -> None:
@@ -258,24 +281,31 @@ class Drive:
             self._client.scatter(each, workers=[member.worker], hash=False)
             for each in ([self._terms], [self._items])
         )
-        for shard, member in to.items():
-            state = None  # which is drawn, and replaced by what is fetched
-            if self._states is not None and self._number == 0:
-                state = self._states[shard].at_hand()
-            future = self._client.submit(
+        states = None  # drawn, and replaced by what is fetched
+        if self._states is not None and self._number == 0:
+            states = self._states()
+        lays = [
+            self._client.submit(
                 lay,
                 self._fit,
                 shard,
                 self._data[shard],
-                state,
+                None if states is None else states[shard].at_hand(),
                 terms[0],
                 items[0],
                 workers=[member.worker],
                 allow_other_workers=False,
                 pure=False,
             )
-            self._wait({member: future})
-            self._wait({member: member.call("take", shard, self._random_states[shard])})
+            for shard, member in to.items()
+        ]
+        self._wait(list(zip(to.values(), lays, strict=True)))
+        self._wait(
+            [
+                (member, member.call("take", shard, self._random_states[shard]))
+                for shard, member in to.items()
+            ]
+        )
 
     def balance(self) -> None:
         """Give shards to workers that have come, where others have several."""
@@ -296,7 +326,7 @@ class Drive:
         self._meet([taker])
         self._bring({shard: taker})
         self._fetch(shard, taker, [donor.address])
-        self._wait({donor: donor.call("drop", shard)})
+        self._wait([(donor, donor.call("drop", shard))])
         donor.shards.remove(shard)
         taker.shards.append(shard)
         self._members.append(taker)
@@ -305,22 +335,21 @@ class Drive:
         if self._number == 0:  # it is as it was brought
             return
         call = member.call("fetch", shard, self._number, self._piece, hosts)
-        if not self._wait({member: call})[member]:
+        (giver,) = self._wait([(member, call)])
+        if not giver:
             raise StartAgainError
 
     # ---- losses --------------------------------------------------------------------------------
 
     def _count(self, error: _LostError) -> None:
         """Give up where workers are lost again and again without a step in between."""
-        self.n_losses += 1
         self._in_a_row += 1
         allowed = dask.config.get("distributed.scheduler.allowed-failures")
         if self._in_a_row > allowed:
             raise RuntimeError(
                 f"the fit has lost workers {self._in_a_row} times without a step in between, the "
-                f"last time {', '.join(sorted(each.worker for each in error.members))}; look at "
-                "their logs (too little memory?), or raise distributed.scheduler.allowed-failures, "
-                f"which is {allowed}"
+                f"last time {error}; look at their logs (too little memory?), or raise "
+                f"distributed.scheduler.allowed-failures, which is {allowed}"
             ) from error.cause
 
     def _recover(self, error: _LostError) -> None:
@@ -363,12 +392,12 @@ class Drive:
 
     # ---- waiting -------------------------------------------------------------------------------
 
-    def _call(self, method: str, *arguments: Any) -> dict[_Member, Any]:
+    def _call(self, method: str, *arguments: Any) -> list[Any]:
         """What all hosts answer."""
-        calls, lost = {}, set()
+        calls, lost = [], set()
         for member in self._members:
             try:
-                calls[member] = member.call(method, *arguments)
+                calls.append((member, member.call(method, *arguments)))
             except _LostError:
                 lost.add(member)
         try:
@@ -379,24 +408,26 @@ class Drive:
             raise _LostError(lost)
         return answers
 
-    def _wait(self, calls: dict[_Member, Any]) -> dict[_Member, Any]:
+    def _wait(self, calls: list[tuple[_Member, Any]], *, fetch: bool = True) -> list[Any]:
         """What futures give; those of members that are lost never do.
 
         All are waited for, so that nothing of an attempt is under way when the next one begins.
+        Without `fetch` results stay on the cluster.
         """
-        answers: dict[_Member, Any] = {}
+        answers: list[Any] = [None] * len(calls)
         lost: dict[_Member, BaseException | None] = {}
         stopped: BaseException | None = None
         wrong: BaseException | None = None
-        pending = dict(calls)
+        pending = dict(enumerate(calls))
         looked = time.monotonic()
         called_off = False
         while pending:
-            for member, future in list(pending.items()):
+            for place, (member, future) in list(pending.items()):
+                was_done = future.done()
                 try:
-                    answers[member] = future.result(timeout=_LOOK)
+                    answers[place] = _result(future, fetch)
                 except (TimeoutError, asyncio.TimeoutError) as error:
-                    if not future.done():
+                    if not was_done:  # the time is over, and not a time-out that it tells of
                         break
                     wrong = error
                 except StoppedError as error:
@@ -409,28 +440,28 @@ class Drive:
                     lost[member] = error
                 except Exception as error:
                     wrong = error
-                del pending[member]
+                del pending[place]
             if time.monotonic() - looked > _LOOK or lost or stopped:
                 looked = time.monotonic()
-                alive = set(self._alive())
-                for member in list(pending):
-                    if member.worker not in alive:
+                alive = self._alive()
+                for place, (member, _) in list(pending.items()):
+                    if member.is_gone or member.worker not in alive:
                         lost[member] = None
-                        del pending[member]
+                        del pending[place]
             if (lost or stopped or wrong) and pending and not called_off:
                 called_off = True
-                self._call_off(pending)
+                self._call_off({member for member, _ in pending.values()})
         if wrong is not None and not lost:
             raise wrong
         if not (lost or stopped):
             return answers
         if not lost:
             time.sleep(_LOOK)  # the scheduler may hear of it later than the hosts
-        now = self._alive()
-        gone = {member for member in self._members if member.worker not in now}
+        alive = self._alive()
+        gone = {each for each in self._members if each.is_gone or each.worker not in alive}
         raise _LostError(gone | set(lost), stopped or next(iter(lost.values()), None))
 
-    def _call_off(self, pending: dict[_Member, Any]) -> None:
+    def _call_off(self, pending: set[_Member]) -> None:
         """Tell hosts that a step will not end, so that they wait no longer for each other."""
         self._attempt += 1
         for member in pending:
@@ -439,6 +470,8 @@ class Drive:
                     member.call("stop", self._attempt)
 
     def _alive(self) -> list[str]:
+        if self._client.status in ("closing", "closed"):
+            raise RuntimeError("the client was closed in the middle of the fit; make one, and fit")
         return [worker for worker in self._client.nthreads() if worker not in self._banned]
 
     def _free(self) -> list[str]:
@@ -461,5 +494,13 @@ class Drive:
             time.sleep(0.1)
 
 
-def _same(state: Any) -> Any:
-    return state
+def _result(future: Any, fetch: bool) -> Any:
+    """What a future gives, or its error; a TimeoutError if it takes longer than a look."""
+    if not isinstance(future, Future):  # that of a host's method
+        return future.result(timeout=_LOOK)
+    error = future.exception(timeout=_LOOK)
+    if error is not None:
+        raise error
+    if future.cancelled():
+        raise CancelledError(future.key)
+    return future.result() if fetch else None  # which takes as long as it takes to bring it

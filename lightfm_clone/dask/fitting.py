@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import reduce
 from time import perf_counter
 from typing import Any
@@ -26,24 +27,31 @@ from lightfm_clone.dask.asking import Served
 from lightfm_clone.dask.driver import Drive, StartAgainError
 from lightfm_clone.dask.host import Terms
 from lightfm_clone.dask.merging import n_merges
-from lightfm_clone.dask.shard import Piece, carry, copy_of
+from lightfm_clone.dask.shard import Piece, carry, copy_of, names_of, pick
 from lightfm_clone.dask.shards import (
     ITEM_ARRAYS,
     USER_ARRAYS,
     Dealt,
     KeptState,
     ShardData,
+    ShardState,
     Whole,
 )
 
 
 @contextmanager
 def restored_after_errors(model: Any) -> Iterator[None]:
-    """Put all back as it was when something is raised; nothing on the cluster changes anyway."""
+    """Put all back as it was when something is raised; nothing on the cluster changes anyway.
+
+    An interrupt from the keyboard alone leaves what has been trained, if anything has.
+    """
     before = dict(model.__dict__)
     try:
         yield
-    except BaseException:
+    except BaseException as error:
+        has_trained = model._served is not None and model._served is not before["_served"]
+        if has_trained and isinstance(error, KeyboardInterrupt):
+            raise
         model.__dict__.clear()
         model.__dict__.update(before)
         raise
@@ -100,10 +108,10 @@ def fit_partial(
             "or fit to_local()"
         )
     workers = list(client.nthreads())
-    before: Served | None = model._served
+    before: Served | None = None if model._served is None else model._now()
     n_shards = max(len(workers), 1)
     if before is not None:  # which worker has a shard makes no difference, how many there are does
-        n_shards = max(n_shards, len(before.dealt.data))
+        n_shards = max(n_shards, before.dealt.deal.n_wanted)
     dealt = tables.deal(
         client,
         interactions,
@@ -144,9 +152,10 @@ def train(
     is_first = before is None
     whole, n = dealt.whole, len(dealt.data)
     model.random_state = copy_of(settings["random_state"])
+    states: Callable[[], list[KeptState]] | None = None
     if before is None:
         items, shared, first = draw_items(model, dealt)
-        states, random_states = None, streams(first, n)
+        random_states = streams(first, n)
     else:
         items, shared, states, random_states = carried(model, client, before, dealt)
     learned = {
@@ -165,28 +174,40 @@ def train(
     terms = Terms(given, learned, whole, counts, candidates, shared)
     with Drive(client, dealt, terms, items, states, random_states) as drive:
 
-        def adopt(*, at_the_end: bool) -> None:
+        def adopt() -> None:
             """Let the model be what has been trained by now."""
-            states = drive.states(twice=at_the_end)
-            take_over(model, Served(given, learned, drive.items(), dealt, states))
+            kept = drive.states()
+            take_over(model, Served(given, learned, drive.items(), dealt, kept))
+            (model.random_state,) = (its[0] for its in drive.ask("streams") if 0 in its)
 
+        try:
+            found = _train(model, drive, epochs, reports, is_first, adopt)
+        except KeyboardInterrupt:
+            if drive.has_trained:
+                with suppress(StartAgainError):  # then there is nothing left to be kept
+                    drive.go_back()
+                    adopt()
+                    reports.end(model)
+            raise
         if epochs:
-            _train(model, drive, epochs, reports, is_first, adopt)
-        adopt(at_the_end=True)
-        reports.end(model)
+            reports.end(model)
         if reports.need_arrays:  # a callback may have gone back to another epoch
             model._served.secure(client)
-        (model.random_state,) = (its[0] for its in drive.ask("streams") if 0 in its)
+    for message in found:
+        warn(message, FitWarning)
 
 
 def carried(
     model: Any, client: Client, before: Served, dealt: Dealt
-) -> tuple[dict[str, Any], dict[str, Any], list[KeptState], list[np.random.RandomState]]:
+) -> tuple[
+    dict[str, Any], dict[str, Any], Callable[[], list[KeptState]], list[np.random.RandomState]
+]:
     """What was learned before, as it begins another call.
 
-    Returns the items' six arrays, those of shared features of users, the states of the shards, and
-    the streams of random numbers. What is new is drawn: items and shared features here, in the
-    order of `LightFM.resize`, and a shard's own rows where it is.
+    Returns the items' six arrays, those of shared features of users, a function that has the states
+    of the shards made, from the copies that are there by then, and the streams of random numbers.
+    What is new is drawn: items and shared features here, in the order of `LightFM.resize`, and a
+    shard's own rows where it is.
     """
     whole, old = dealt.whole, before.dealt
     stream = copy_of(model.random_state)
@@ -207,26 +228,35 @@ def carried(
     n = len(dealt.data)
     is_same = dealt.deal is old.deal or n == len(old.data) == 1
     random_states = streams(fresh.random_state, n)
-    given = before.parameters
-    states = []
-    for shard, data in enumerate(dealt.data):
+    # Users of a table who had no features become features, shard by shard (`features.py`).
+    become_features = whole.has_user_features and old.item_ids is not None
+    firsts = np.cumsum([0, *old.n_users]).tolist() if become_features else [None] * len(old.data)
+
+    def states() -> list[KeptState]:
+        names = [
+            client.submit(names_of, data, old.whole.shared, first)
+            for data, first in zip(old.data, firsts, strict=False)
+        ]
+        known = [kept.at_hand() for kept in before.states]
+        return [KeptState(carried_by(shard, names, known)) for shard in range(n)]
+
+    def carried_by(shard: int, names: list[Any], known: list[Any]) -> Any:
+        wanted = client.submit(names_of, dealt.data[shard], whole.shared, None)
         # Features move between shards as users come that have them.
-        own = is_same and not whole.has_user_features
+        own = is_same and not whole.has_user_features and not old.whole.has_user_features
         sources = [shard] if own else range(len(old.data))
-        future = client.submit(
-            carry,
-            given,
-            data,
-            whole.shared,
-            [old.data[source] for source in sources],
-            old.whole.shared,
-            [before.states[source].at_hand() for source in sources],
-            (new_shared, drawn),
-            # Streams go on where shards are the same; the first is the model's own.
-            None if is_same and shard else random_states[shard],
-        )
-        states.append(KeptState(future))
-    return items, drawn, states, random_states
+        picked = [client.submit(pick, wanted, names[at], known[at]) for at in sources]
+        if len(new_shared):
+            picked.append(client.submit(pick, wanted, new_shared, ShardState(drawn, stream)))
+        going_on: Any = random_states[shard]
+        if is_same and shard:  # the first one's is the model's own
+            going_on = client.submit(operator.attrgetter("random_state"), known[shard])
+        return client.submit(carry, before.parameters, wanted, picked, going_on)
+
+    # What a shard has of shared rows before it is brought back from another worker.
+    shape = {name: (len(whole.shared), *array.shape[1:]) for name, array in drawn.items()}
+    shared = {name: np.zeros(shape[name], np.float32) for name in USER_ARRAYS}
+    return items, shared, states, random_states
 
 
 def take_over(model: Any, served: Served) -> None:
@@ -243,15 +273,16 @@ def _train(
     epochs: int,
     reports: Reports,
     is_first: bool,
-    adopt: Callable[..., None],
-) -> None:
-    """Run epochs, from the first one again where what was trained is lost."""
+    adopt: Callable[[], None],
+) -> list[str]:
+    """Run epochs, from the first one again where what was trained is lost; what there is to say."""
     history = model.history_
     while True:
         model.history_ = [*history]
         try:
-            _epochs(model, drive, epochs, reports, is_first, adopt)
-            return
+            found = _epochs(model, drive, epochs, reports, is_first, adopt) if epochs else []
+            adopt()
+            return found
         except StartAgainError:
             drive.start_again()
 
@@ -262,8 +293,8 @@ def _epochs(
     epochs: int,
     reports: Reports,
     is_first: bool,
-    adopt: Callable[..., None],
-) -> None:
+    adopt: Callable[[], None],
+) -> list[str]:
     total: dict[int, Totals] = {}
     reports.begin(model)
     with reports.display(epochs) as display:
@@ -288,11 +319,10 @@ def _epochs(
             record = record_of(number, perf_counter() - start, settings["loss"], of_all)
             model.history_.append(record)
             if reports.need_arrays:
-                adopt(at_the_end=False)
+                adopt()
             if reports.epoch(model, record, 1, display):
                 break
-    for message in _in_common(drive.ask("advice", total, settings, is_first)):
-        warn(message, FitWarning)
+    return _in_common(drive.ask("advice", total, settings, is_first))
 
 
 def _in_common(found: list[dict[int, list[str]]]) -> list[str]:

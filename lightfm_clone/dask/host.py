@@ -34,6 +34,7 @@ from distributed.protocol.serialize import to_serialize
 
 from lightfm_clone._core import Totals
 from lightfm_clone.dask.merging import Merging
+from lightfm_clone.dask.passing import IS_THERE, Parcel
 from lightfm_clone.dask.shard import Piece, Shard, Snapshot, draw
 from lightfm_clone.dask.shards import Array, ShardData, ShardState, Whole
 
@@ -78,6 +79,7 @@ class Step(NamedTuple):
     settings: dict[str, Any]
     hosts: tuple[Address, ...]
     n_shards: int
+    shares_features: bool  # whether rows have features in common with others
 
 
 class Done(NamedTuple):
@@ -85,7 +87,7 @@ class Done(NamedTuple):
 
     totals: dict[int, Totals]  # by shard
     seconds: dict[str, float]  # "train", "merge", "keep"
-    n_bytes: dict[str, int]  # sent: "merge", "keep"
+    n_bytes: dict[str, int]  # sent: "parts", "rows", "keep"; "in_memory" of them near by
 
 
 class Terms(NamedTuple):
@@ -112,20 +114,29 @@ def lay(fit: str, shard: int, data: ShardData, state: Any, terms: Terms, items: 
     _HOSTS[get_worker().address, fit].laid[shard] = data, state, terms, items
 
 
-def collect(fit: str, shard: int) -> ShardState:
-    """What a shard has learned; a task on the worker that has it."""
+def collect(fit: str, shard: int, step: int) -> ShardState:
+    """What a shard has learned by a step; a task on the worker that has it.
+
+    Dask runs it again elsewhere when that worker is gone, where it fails: by then another host may
+    have the shard, but it has trained on.
+    """
     host = _HOSTS.get((get_worker().address, fit))
-    if host is None or not host.has(shard):
-        raise RuntimeError(
+    state = None if host is None else host.state_of(shard, step)
+    if state is None:
+        raise ForgottenError(
             f"what was trained of shard {shard} is lost with the worker that had it; load the last "
             "checkpoint, or fit again"
         )
-    return host.state_of(shard)
+    return state
 
 
-def collect_items(fit: str) -> dict[str, Array]:
-    """The item side; a task on any worker that has a host."""
-    return _HOSTS[get_worker().address, fit].items()
+def collect_items(fit: str, step: int) -> dict[str, Array]:
+    """The item side after a step; a task on any worker that has a host."""
+    host = _HOSTS.get((get_worker().address, fit))
+    items = None if host is None else host.items(step)
+    if items is None:
+        raise ForgottenError(f"{get_worker().address} has no shard")
+    return items
 
 
 # ---- the actor -----------------------------------------------------------------------------------
@@ -149,9 +160,12 @@ class Host:
         self._after = self._before
         self._kept: dict[tuple[int, int], Snapshot] = {}  # by step and shard, for other hosts
         self._inbox: dict[tuple[Any, ...], Any] = {}
-        self._arrived: asyncio.Condition | None = None
+        self._arrived = asyncio.Condition()
+        self._training = asyncio.Lock()  # held for as long as a step is under way
         self._attempt = 0
-        self._failed: str | None = None
+        self._failed: tuple[int, str] | None = None  # the attempt, and what has gone wrong in it
+        self._sent: dict[str, int] = {}
+        self._walled: set[str] = set()  # workers near by that cannot look into this one
         _HOSTS[worker.address, fit] = self
 
     async def take(self, shard: int, random_state: np.random.RandomState) -> None:
@@ -177,13 +191,21 @@ class Host:
         if not self._base:
             self._base = shard.sheets(0, shard.n_shared)
         step, _, snapshots = self._after
-        self._after = step, self._base, snapshots | {number: shard.snapshot()}
+        # There is a way back, too, where a worker is lost before the first step.
+        self._before = self._after = step, self._base, snapshots | {number: shard.snapshot()}
 
     async def step(self, step: Step) -> Done:
         """Train a slice of each shard, and merge what all have made of the shared rows."""
         if not self._shards:
             raise ForgottenError(f"{self._worker.address} has no shard")
-        self._attempt, self._failed = step.attempt, None
+        async with self._training:
+            if step.attempt < self._attempt:  # it was called off before it came
+                raise StoppedError("the step was called off")
+            return await self._step(step)
+
+    async def _step(self, step: Step) -> Done:
+        self._attempt = step.attempt
+        self._sent = dict.fromkeys(("parts", "rows", "keep", "in_memory"), 0)
         self._me = [host.worker for host in step.hosts].index(self._worker.address)
         self._before = self._after  # which has come to all, or there would be no next step
         self._kept = {key: kept for key, kept in self._kept.items() if key[0] >= step.number - 1}
@@ -192,16 +214,17 @@ class Host:
             clock = [perf_counter()]
             totals = await self._run(self._train, step)
             clock.append(perf_counter())
-            merged = await self._merge(step) if step.n_shards > 1 else 0
+            if step.n_shards > 1:
+                await self._merge(step)
             clock.append(perf_counter())
             await self._run(self._close, step)
-            kept = await self._keep(step)
+            await self._keep(step)
             clock.append(perf_counter())
         except BaseException as error:
-            self._failed = f"{type(error).__name__}: {error}"
+            self._failed = step.attempt, f"{type(error).__name__}: {error}"
             raise
         seconds = dict(zip(("train", "merge", "keep"), np.diff(clock).tolist(), strict=True))
-        return Done(totals, seconds, {"merge": merged, "keep": kept})
+        return Done(totals, seconds, dict(self._sent))
 
     def _train(self, step: Step) -> dict[int, Totals]:
         return {
@@ -221,22 +244,20 @@ class Host:
 
     # ---- merging -----------------------------------------------------------------------------
 
-    async def _merge(self, step: Step) -> int:
-        """Replace the shared rows by what all hosts have made of them; the bytes that were sent."""
-        merging = Merging(step.settings)
+    async def _merge(self, step: Step) -> None:
+        """Replace the shared rows by what all hosts have made of them."""
+        merging = Merging(step.settings, shared_features=step.shares_features)
         ranges = _ranges(len(self._base[0]), len(step.hosts))
-        sending = []
-        for number, (begin, end) in enumerate(ranges):
-            parts = await self._run(self._contributions, merging, begin, end, step.piece.done)
-            sending.append(self._send(step, number, "part", parts))
-        n_bytes: int = sum(await _all(sending))
-        parts = await self._receive(step, "part")
-        mine = ranges[self._me]
-        rows = await self._run(self._merged, merging, parts, *mine, step.piece.done)
-        sending = [self._send(step, number, "rows", rows) for number in range(len(step.hosts))]
-        n_bytes += sum(await _all(sending))
+        done = step.piece.done
+        contents = {
+            number: await self._run(self._contributions, merging, *place, done)
+            for number, place in enumerate(ranges)
+        }
+        await self._send(step, "parts", contents)
+        parts = await self._receive(step, "parts")
+        rows = await self._run(self._merged, merging, parts, *ranges[self._me], done)
+        await self._send(step, "rows", dict.fromkeys(range(len(ranges)), rows))
         await self._run(self._put, await self._receive(step, "rows"), ranges)
-        return n_bytes
 
     def _contributions(
         self, merging: Merging, begin: int, end: int, done: float
@@ -281,25 +302,53 @@ class Host:
         for shard in self._shards.values():
             shard.put(fresh)
 
-    async def _keep(self, step: Step) -> int:
+    async def _keep(self, step: Step) -> None:
         """Give the next host what it takes to go on with the shards that are here."""
-        if len(step.hosts) == 1:
-            return 0
-        number, _, snapshots = self._after
-        keeper = _keeper(step.hosts, self._me)
-        return await self._send(step, keeper, "keep", {number: snapshots})
+        if len(step.hosts) > 1:
+            number, _, snapshots = self._after
+            await self._send(step, "keep", {_keeper(step.hosts, self._me): {number: snapshots}})
 
     # ---- messages ------------------------------------------------------------------------------
 
-    async def _send(self, step: Step, to: int, kind: str, content: Any) -> int:
-        """Send to another host, and say how many bytes; to itself it is none."""
+    async def _send(self, step: Step, kind: str, contents: dict[int, Any]) -> None:
+        """Send to other hosts, or to this one, each its content."""
+        parcels: dict[int, Parcel] = {}  # one for all who get the same
+        try:
+            for to, content in contents.items():
+                if self._is_near(step.hosts[to]) and id(content) not in parcels:
+                    parcels[id(content)] = await self._run(Parcel.of, content)
+            await _all(
+                [
+                    self._send_to(step, kind, to, content, parcels.get(id(content)))
+                    for to, content in contents.items()
+                ]
+            )
+        finally:
+            for parcel in parcels.values():
+                parcel.close()
+
+    async def _send_to(
+        self, step: Step, kind: str, to: int, content: Any, parcel: Parcel | None
+    ) -> None:
+        message = step.attempt, step.number, kind, self._me
+        host, size = step.hosts[to], _size(content)
         if to == self._me:
-            await self.receive(step.attempt, step.number, kind, self._me, content)
-            return 0
-        await self._ask(
-            step.hosts[to], "receive", step.attempt, step.number, kind, self._me, content
-        )
-        return _size(content)
+            await self.receive(*message, content)
+            return
+        self._sent[kind] += size
+        if self._is_near(host) and parcel is not None:
+            if await self._answer(host, "receive", *message, parcel):
+                self._sent["in_memory"] += size
+                return
+            self._walled.add(host.worker)
+        await self._answer(host, "receive", *message, content)
+
+    def _is_near(self, host: Address) -> bool:
+        """Whether another host can map what this one has in memory, as far as is known."""
+        own = self._worker.address
+        if not IS_THERE or host.worker == own or host.worker in self._walled:
+            return False
+        return _machine(host.worker) == _machine(own)
 
     async def _ask(self, address: Address, method: str, *arguments: Any) -> Any:
         try:
@@ -312,17 +361,39 @@ class Host:
             raise answer["exception"]
         return answer["result"]
 
-    async def receive(self, attempt: int, step: int, kind: str, sender: int, content: Any) -> None:
-        """Hear from another host."""
+    async def _answer(self, address: Address, method: str, *arguments: Any) -> Any:
+        """What a host answers, for as long as it is there and nothing is called off.
+
+        A message may be large and take its time, so there is no limit to that.
+        """
+        attempt = self._attempt
+        asking = asyncio.ensure_future(self._ask(address, method, *arguments))
+        try:
+            while not (await asyncio.wait([asking], timeout=_LOOK))[0]:
+                if self._attempt != attempt:
+                    raise StoppedError("the step was called off")
+                await self._look(attempt, address)
+            return asking.result()
+        finally:
+            asking.cancel()
+
+    async def receive(self, attempt: int, step: int, kind: str, sender: int, content: Any) -> bool:
+        """Hear from another host; False where it cannot be understood."""
         if attempt < self._attempt:
-            return
+            return True
+        if isinstance(content, Parcel):
+            try:
+                content = content.opened()
+            except OSError:
+                return False
         if kind == "keep":
             for number, snapshots in content.items():
                 self._kept |= {(number, shard): kept for shard, kept in snapshots.items()}
-            return
+            return True
         self._inbox[attempt, step, kind, sender] = content
-        async with self._news():
-            self._news().notify_all()
+        async with self._arrived:
+            self._arrived.notify_all()
+        return True
 
     async def _receive(self, step: Step, kind: str) -> list[Any]:
         """What all hosts have sent, in their order."""
@@ -333,18 +404,18 @@ class Host:
             missing = [key[-1] for key in keys if key not in self._inbox]
             if not missing:
                 return [self._inbox.pop(key) for key in keys]
-            async with self._news():
+            async with self._arrived:
                 try:
-                    await asyncio.wait_for(self._news().wait(), _LOOK)
+                    await asyncio.wait_for(self._arrived.wait(), _LOOK)
                     continue
                 except (asyncio.TimeoutError, TimeoutError):
                     pass
-            await _all([self._look(step, step.hosts[number]) for number in missing])
+            await _all([self._look(step.attempt, step.hosts[number]) for number in missing])
 
-    async def _look(self, step: Step, address: Address) -> None:
+    async def _look(self, attempt: int, address: Address) -> None:
         """See that a host is there, and that its step has not failed."""
         try:
-            failed = await asyncio.wait_for(self._ask(address, "failure", step.attempt), _ANSWER)
+            failed = await asyncio.wait_for(self._ask(address, "failure", attempt), _ANSWER)
         except (asyncio.TimeoutError, TimeoutError) as error:
             raise LostError(address.worker, True) from error
         if failed:
@@ -352,12 +423,9 @@ class Host:
 
     async def failure(self, attempt: int) -> str | None:
         """What has gone wrong in this attempt."""
-        return self._failed if attempt == self._attempt else None
-
-    def _news(self) -> asyncio.Condition:
-        if self._arrived is None:  # on the loop, which older Pythons want
-            self._arrived = asyncio.Condition()
-        return self._arrived
+        if self._failed is None or self._failed[0] != attempt:
+            return None
+        return self._failed[1]
 
     def _forget(self, is_old: Any) -> None:
         for key in [key for key in self._inbox if is_old(key)]:
@@ -369,10 +437,12 @@ class Host:
     # ---- when workers come and go ----------------------------------------------------------------
 
     async def stop(self, attempt: int) -> None:
-        """Call off the step that is under way."""
+        """Call off the step that is under way, and wait until it has ended."""
         self._attempt = max(self._attempt, attempt)
-        async with self._news():
-            self._news().notify_all()
+        async with self._arrived:
+            self._arrived.notify_all()
+        async with self._training:
+            pass
 
     async def go_back(self, step: int, piece: Piece | None) -> None:
         """Be as after this step."""
@@ -394,7 +464,7 @@ class Host:
     async def fetch(self, shard: int, step: int, piece: Piece | None, hosts: list[Address]) -> str:
         """Take over a shard as it was after a step, from whichever host has its snapshot."""
         for address in hosts:
-            found = await self._ask(address, "give", shard, step)
+            found = await self._answer(address, "give", shard, step)
             if found is not None:
                 break
         else:
@@ -423,6 +493,7 @@ class Host:
         """Leave a shard to another host."""
         del self._shards[shard]
         step, base, snapshots = self._after
+        self._kept[step, shard] = snapshots[shard]  # until the other one has a keeper of its own
         rest = {number: kept for number, kept in snapshots.items() if number != shard}
         self._before = self._after = step, base, rest
 
@@ -446,15 +517,19 @@ class Host:
         """Where the random numbers of shards go on."""
         return {shard: snapshot.random_state for shard, snapshot in self._after[2].items()}
 
-    def has(self, shard: int) -> bool:
-        return shard in self._shards
+    def state_of(self, shard: int, step: int) -> ShardState | None:
+        """What a shard has learned by a step, if it is here and was trained so far."""
+        number, _, snapshots = self._after
+        if number != step or shard not in self._shards:
+            return None
+        return self._shards[shard].state(snapshots[shard])
 
-    def state_of(self, shard: int) -> ShardState:
-        return self._shards[shard].state(self._after[2][shard])
-
-    def items(self) -> dict[str, Array]:
-        shard = self._shards[self._mine[0]]
-        return shard.items(self._base)
+    def items(self, step: int) -> dict[str, Array] | None:
+        """The item side after a step, if it is here."""
+        number, base, _ = self._after
+        if number != step or not self._shards:
+            return None
+        return self._shards[self._mine[0]].items(base)
 
 
 class Rows(NamedTuple):
@@ -488,10 +563,14 @@ def _ranges(n: int, parts: int) -> list[tuple[int, int]]:
 
 def _keeper(hosts: tuple[Address, ...], me: int) -> int:
     """The next host, on another machine if there is one: machines die with all their workers."""
-    machines = [host.worker.rsplit(":", 1)[0] for host in hosts]
+    machines = [_machine(host.worker) for host in hosts]
     others = [(me + away) % len(hosts) for away in range(1, len(hosts))]
     elsewhere = [number for number in others if machines[number] != machines[me]]
     return (elsewhere or others)[0]
+
+
+def _machine(worker: str) -> str:
+    return worker.rsplit(":", 1)[0]
 
 
 async def _all(coroutines: list[Any]) -> list[Any]:

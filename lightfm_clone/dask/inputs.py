@@ -102,7 +102,7 @@ def of_partitions(
         made: list[Any] = client.compute([make(part, *args) for part in parts])
         return made
     table = table.select(columns) if hasattr(table, "select") else table[columns]
-    size = max(min(_PART, -(-len(table) // n_workers)), 1)
+    size = max(min(_PART, -(-len(table) // max(n_workers, 1))), 1)
     parts = [table[begin : begin + size] for begin in range(0, max(len(table), 1), size)]
     # Not pure: to Dask all slices of a table of pyarrow are the same.
     further = [[one] * len(parts) for one in args]
@@ -133,7 +133,9 @@ def _names(columns: list[Hashable]) -> Names:
     if unknown is not None:
         raise ValueError(
             f"{ARGUMENT} must have the columns {user!r}, {item!r} and, if there are such, 'value', "
-            f"'weight' and 'timestamp', got {unknown!r} as well; leave it out, or rename it"
+            f"'weight' and 'timestamp', got {unknown!r} as well; rename it, or leave it out, as "
+            f"interactions[[{user!r}, {item!r}]] does (of files, dask.dataframe.read_parquet(path, "
+            f"columns=[{user!r}, {item!r}]))"
         )
     given = [name if name in columns else None for name in ("value", "weight")]
     return Names(user, item, *given)
@@ -272,7 +274,7 @@ def matrix_of_users(client: Any, given: Any, n_users: int, n_workers: int) -> An
         checked = checks.check_features(given, name, n_users)
         if checked.parts is None and checked.n_rows == n_users:
             return None
-        edges = np.linspace(0, checked.n_rows, n_workers + 1).astype(np.int64)
+        edges = np.linspace(0, checked.n_rows, max(n_workers, 1) + 1).astype(np.int64)
         parts = [checked.matrix[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
         futures = client.map(features.of_matrix, parts)
     rows, shape = _below(client, futures, features, name)

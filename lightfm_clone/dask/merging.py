@@ -11,32 +11,36 @@ after its slice; contributions are added elementwise, in the order of the shards
 new sheets of the old ones and the sums. All of it goes row by row, so that ranges of rows can be
 merged by different workers, and a row that a shard has not touched contributes zeros.
 
-**The rule.** Every parameter x has a weight w whose inverse its steps are proportional to, and a
-measure T of what its gradients have told in the slice, their sum of squares. Take the loss as
-quadratic around the optimum of each shard, with the Fisher information T for its curvature. Then a
-slice brings x nearer to the optimum by a factor of e^-A, where A is T times the mean step. With
-d_j for what shard j has added to x, that says where each shard was heading; the whole, in sequence,
-would have gone from x towards their mean, weighted by T_j, by a factor of e^-A of its own::
+**The rule.** Take a parameter x, and the loss of each shard as quadratic about an optimum of its
+own. A slice brings x nearer to it by a factor of e^-A, where A is the curvature times the steps'
+lengths, summed over the slice; for the curvature stands the sum T of the squares of the gradients,
+which is its expectation where the model is right (the Fisher information). So d_j, by which shard j
+has moved x, says where the shard was heading. All interactions in sequence would have gone towards
+the mean of these optima, weighted by T_j, as far as all the gradients together lead. With w for
+what the lengths of steps are inversely proportional to at the end of the slice, that is::
 
     x' = x + sum_j w_j f(A_j) d_j / (w f(A)),    f(A) = A / (1 - e^-A),    T = sum_j T_j
 
-Where little is learned (A near 0), f is 1: the steps add up, each as long as it would have been
-after the gradients of the others. Where each shard has arrived (A large), it is the mean of the
-shards, weighted by T_j. A row that one shard alone has touched becomes that shard's row.
+Where little is learned in a slice (A near 0, f near 1) the steps add up, each as long as it would
+have been after the gradients of all others. Where each shard has arrived (A large) it is the mean
+of what they found, weighted by T_j. A row that one shard alone has touched becomes that shard's
+row. What w, T and A are, is read from what training leaves behind:
 
-============== ================================== ===================== =======================
-schedule       w                                  T                     A
-============== ================================== ===================== =======================
-adagrad        sqrt(G)                            growth of G           rate T / w
-sgd, softmax   squared length R of an embedding   growth of R^2         T / (2 rate R d)
-============== ================================== ===================== =======================
+- adagrad: w = sqrt(G), T is what G has grown by, A = rate T / w, for each parameter.
+- softmax with sgd, without shared features: scores go by directions, so gradients are orthogonal to
+  the embedding. A step lengthens it; R, the square of its length, gives R^2 <- R^2 + 2 rate^2 g^2,
+  and a step turns it by rate g / R. So R^2 is to the direction what G is to a parameter of
+  adagrad: w = R, T = growth of R^2 / (2 rate^2), A = rate T / (R no_components). Directions are
+  merged by the rule, and R^2 is the mean over the shards that have touched the row. (Added up it
+  grows too long: shards that learn the same lengthen the row for the same reason.) Biases step at
+  0.01 of the rate: w = 1, A = 0.01 rate T.
+- sgd and adadelta otherwise: nothing adds up, so T is estimated from how far shards differ. With w
+  = 1 and v the variance of d_j between the k shards that have touched the row, a mean over its
+  embedding and one for its bias, A_j = v / rate and A = k A_j. The rate of adadelta is the mean of
+  sqrt(M + epsilon) / sqrt(G + epsilon). Its states are moving averages, so their mean is taken over
+  these shards.
 
-The softmax scores directions, so its gradients are orthogonal to the embedding, and a step of
-rate g / sqrt(R) lengthens it: R^2 grows by 2 rate^2 g^2. So R^2 is to directions what G is to the
-parameters of adagrad. Its biases step at 0.01 of the rate, w = 1 and A = 0.01 T / (2 rate).
-
-Other schedules remember nothing that adds up. There the sum is divided by the root of the number
-of shards that have touched the row, and states are averaged.
+**What it costs in quality** is in docs/scale.md; `benchmarks/dealt.py` measures it, by this module.
 """
 
 from __future__ import annotations
@@ -48,12 +52,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lightfm_clone._model.losses import LOSSES
+from lightfm_clone._model.losses import LOSSES, SCHEDULES
 
 Sheet: TypeAlias = NDArray[np.float32]
 
 # What the biases of the softmax step by, in the measure of its embeddings (`softmax.hpp`).
 _BIAS_RATE = 0.01
+
+_TINY = 1e-30  # a learning rate of 0
 
 _BLOCK = 1 << 16  # numbers of a sheet that are worked on at once
 
@@ -65,16 +71,19 @@ class Merging:
     ----------
     settings : dict
         What `lightfm_clone._model.parameters.settings` returns.
+    shared_features : bool, default False
+        Whether users or items are sums of features, some of which several of them have.
     """
 
-    def __init__(self, settings: dict[str, Any]) -> None:
-        self._rate = abs(float(settings["learning_rate"]))
+    def __init__(self, settings: dict[str, Any], *, shared_features: bool = False) -> None:
+        rate = abs(float(settings["learning_rate"])) or _TINY
+        self._law: Any
         if settings["learning_schedule"] == "adagrad":
-            self._law: Any = _Adagrad(self._rate)
-        elif settings["learning_schedule"] == "sgd" and LOSSES[settings["loss"]].scores_directions:
-            self._law = _Directions(self._rate)
+            self._law = _Adagrad(rate)
+        elif _turns(settings) and not shared_features:
+            self._law = _Directions(rate)
         else:
-            self._law = _Spread(self._rate, settings["epsilon"])
+            self._law = _Spread(settings, rate)
 
     def contribution(
         self, before: list[Sheet], after: list[Sheet], done: float = 0.0
@@ -131,6 +140,10 @@ def n_merges(
 ) -> int:
     """How many times an epoch the shards are merged.
 
+    Few merges lose where a slice is long in the measure of A (above). Accumulators begin small, and
+    first steps are the longest ones, so the first epoch has more. Of the softmax with shared
+    features no state tells how far a slice has come, which takes more merges than the others.
+
     Parameters
     ----------
     settings : dict
@@ -139,15 +152,25 @@ def n_merges(
         The number of epochs that the model has been trained before this one.
     n_shards : int
     shared_features : bool
-        Whether rows of users or items share features.
+        As for `Merging`.
+
+    Returns
+    -------
+    int
+        At least 1. A shard with fewer blocks than that has empty slices.
     """
     if n_shards == 1:
         return 1
-    if settings["learning_schedule"] != "adagrad":
-        return 4
-    if epoch == 0:
-        return 16
-    return 4 if shared_features else 1
+    if _turns(settings):
+        return 16 if shared_features else 4
+    # Accumulators and averages begin at nothing, so that first steps are the longest ones.
+    return 16 if epoch == 0 and SCHEDULES[settings["learning_schedule"]] else 4
+
+
+def _turns(settings: dict[str, Any]) -> bool:
+    """Whether steps turn embeddings, and lengthen them, by a rate that is the same for all."""
+    of_loss = LOSSES[settings["loss"]]
+    return settings["learning_schedule"] == "sgd" and of_loss.scores_directions
 
 
 def _blocks(sheet: Sheet) -> list[slice]:
@@ -193,39 +216,35 @@ class _Adagrad:
 
 
 class _Directions:
-    """The softmax with sgd."""
+    """The softmax with sgd, where each row is an embedding by itself."""
 
     def __init__(self, rate: float) -> None:
         self._rate = np.float32(rate)
 
     def _factors(self, squares: Any, growth: Any, size: int, done: float) -> tuple[Any, Any]:
-        """The weights of the embeddings and of the biases, [n_rows, 1]."""
-        told = growth / (2 * self._rate * max(1 - done, 1e-3))
+        """What embeddings and biases are weighted by, [n_rows, 1]."""
+        told = np.maximum(growth, 0) / (2 * _fallen(self._rate, done))
         return squares * _f(told / (squares * size)), _f(_BIAS_RATE * told)
 
     def contribution(self, before: list[Sheet], after: list[Sheet], done: float) -> list[Any]:
-        x, y = before[0][:, :-1], after[0][:, :-1]
+        (x, x_bias), (y, y_bias) = _parts(before[0]), _parts(after[0])
         x_squares, y_squares = _dot(x, x), _dot(y, y)
         # Not the difference of two squares, in which digits would be lost.
-        growth = np.maximum(_dot(y - x, y + x), 0) * (x_squares + y_squares)
+        growth = _dot(y - x, y + x) * (x_squares + y_squares)
         of_embeddings, of_biases = self._factors(y_squares, growth, x.shape[1], done)
-        added = np.empty_like(before[0])
-        added[:, :-1] = (
-            y * _inverse_root(y_squares) - x * _inverse_root(x_squares)
-        ) * of_embeddings
-        added[:, -1:] = (after[0][:, -1:] - before[0][:, -1:]) * of_biases
-        return [added, growth]
+        turned = y * _inverse_root(y_squares) - x * _inverse_root(x_squares)
+        added = np.hstack([turned * of_embeddings, (y_bias - x_bias) * of_biases])
+        return [added, growth, np.ones_like(growth)]
 
     def merge(self, before: list[Sheet], sums: list[Any], done: float) -> list[Any]:
-        x, growth = before[0][:, :-1], sums[1]
+        (x, x_bias), (turned, bias) = _parts(before[0]), _parts(sums[0])
+        _, growth, n_touched = sums
         x_squares = _dot(x, x)
-        squares = np.sqrt(np.square(x_squares) + growth)
+        squares = np.sqrt(np.maximum(np.square(x_squares) + growth / n_touched, 0))
         of_embeddings, of_biases = self._factors(squares, growth, x.shape[1], done)
-        y = x * _inverse_root(x_squares) + sums[0][:, :-1] / of_embeddings
-        merged = np.empty_like(before[0])
-        merged[:, :-1] = y * (np.sqrt(squares) * _inverse_root(_dot(y, y)))
-        merged[:, -1:] = before[0][:, -1:] + sums[0][:, -1:] / of_biases
-        return [merged]
+        y = x * _inverse_root(x_squares) + np.where(squares > 0, turned / of_embeddings, 0)
+        y = y * (np.sqrt(squares) * _inverse_root(_dot(y, y)))
+        return [np.hstack([y, x_bias + bias / of_biases])]
 
 
 def _dot(left: Any, right: Any) -> Any:
@@ -238,37 +257,52 @@ def _inverse_root(squares: Any) -> Any:
 
 
 class _Spread:
-    """Schedules that remember nothing which adds up: A is from the variance between shards."""
+    """Schedules that remember nothing which adds up."""
 
-    def __init__(self, rate: float, epsilon: float) -> None:
-        self._rate, self._epsilon = np.float32(rate), np.float32(epsilon)
+    def __init__(self, settings: dict[str, Any], rate: float) -> None:
+        self._rates = rate, rate
+        if LOSSES[settings["loss"]].scores_directions:
+            self._rates = rate, _BIAS_RATE * rate
+        self._epsilon = np.float32(settings["epsilon"])
 
     def contribution(self, before: list[Sheet], after: list[Sheet], done: float) -> list[Any]:
-        deltas = [new - old for old, new in zip(before, after, strict=True)]
-        squares = np.hstack([_mean(np.square(part)) for part in _parts(deltas[0])])
-        return [*deltas, squares, np.ones_like(squares[:, :1])]
+        moved = [new - old for old, new in zip(before, after, strict=True)]
+        for state in moved[1:]:
+            state[np.isnan(state)] = 0  # it was infinite and is so still
+        squares = np.hstack([_mean(np.square(part)) for part in _parts(moved[0])])
+        return [*moved, squares, np.ones_like(squares[:, :1])]
 
     def merge(self, before: list[Sheet], sums: list[Any], done: float) -> list[Any]:
-        *deltas, squares, n_touched = sums
-        states = [x + d / n_touched for x, d in zip(before[1:], deltas[1:], strict=True)]
+        *moved, squares, n_touched = sums
+        states = [x + d / n_touched for x, d in zip(before[1:], moved[1:], strict=True)]
         if states:
             gradients, momentum = states
-            rates = np.sqrt((momentum + self._epsilon) / (gradients + self._epsilon))
+            local = np.sqrt((momentum + self._epsilon) / (gradients + self._epsilon))
+            rates = [_mean(part) for part in _parts(local)]
         else:
-            rates = np.full_like(before[0], self._rate * max(1 - done, 1e-3))
-        merged = np.empty_like(before[0])
-        for at, (x, moved, rate, y) in enumerate(
-            zip(*map(_parts, (before[0], deltas[0], rates, merged)), strict=True)
+            rates = [_fallen(rate, done) for rate in self._rates]
+        merged = []
+        for at, (x, sum_of, rate) in enumerate(
+            zip(_parts(before[0]), _parts(moved[0]), rates, strict=True)
         ):
-            between = squares[:, at : at + 1] - _mean(np.square(moved)) / n_touched
-            told = np.maximum(between, 0) / np.maximum(n_touched - 1, 1) / _mean(rate)
-            y[:] = x + moved * (_f(told) / _f(n_touched * told))
-        return [merged, *states]
+            # The variance among those who have touched the row; 0 where that is one alone.
+            about = squares[:, at : at + 1] - _mean(np.square(sum_of)) / n_touched
+            variance = np.maximum(about, 0) / np.maximum(n_touched - 1, 1)
+            variance[n_touched == 1] = 0
+            told = variance / rate
+            merged.append(x + sum_of * (_f(told) / _f(n_touched * told)))
+        return [np.hstack(merged), *states]
 
 
 def _parts(sheet: Any) -> tuple[Any, Any]:
+    """The embeddings and the biases, [n_rows, 1], of a sheet."""
     return sheet[:, :-1], sheet[:, -1:]
 
 
 def _mean(rows: Any) -> Any:
     return rows.mean(axis=1, keepdims=True)
+
+
+def _fallen(rate: Any, done: float) -> Any:
+    """The rate of sgd, which ends at 0, at some time of a call; not quite 0."""
+    return np.float32(rate * max(1 - done, 1e-3))

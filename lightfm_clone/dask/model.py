@@ -152,12 +152,20 @@ class DaskLightFM(LightFM):
 
     def _reset_state(self) -> None:
         super()._reset_state()
-        self._served: asking.Served | None = None
+        self._served: asking.Served | files.Away | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        served = self._served
-        kept = None if served is None else files.brought(served, self.client_)
+        kept = self._served
+        if isinstance(kept, asking.Served):
+            kept = files.brought(kept, self.client_)
+        elif kept is not None:
+            kept = kept.here()
         return self.__dict__ | {"client": None, "_served": kept}
+
+    def __setstate__(self, given: dict[str, Any]) -> None:
+        self.client = None
+        self._served = None
+        super().__setstate__(given)
 
     def _keep(self, into: Any) -> asking.Served:
         return self._now()
@@ -185,8 +193,11 @@ class DaskLightFM(LightFM):
 
     @property
     def client_(self) -> Client:
-        """The client that is used."""
-        return default_client() if self.client is None else self.client
+        """The client that is used: of a fitted model that of the fit."""
+        served = self._served
+        if isinstance(served, asking.Served):
+            return _usable(served.dealt.data[0].client, fitted=True)
+        return _usable(self.client)
 
     @staticmethod
     def _recommender_class() -> type[Recommender]:
@@ -195,10 +206,18 @@ class DaskLightFM(LightFM):
 
         return DaskRecommender
 
-    def _now(self) -> asking.Served:
+    def _known(self) -> asking.Served | files.Away:
+        """What has been learned, wherever it is."""
         if self._served is None:
             raise ValueError("the model is not fitted yet: call fit first")
         return self._served
+
+    def _now(self) -> asking.Served:
+        """What has been learned, on the cluster."""
+        known = self._known()
+        if isinstance(known, files.Away):
+            self._served = known = known.placed(self.client_)
+        return known
 
     # ---- training --------------------------------------------------------------------------------
 
@@ -475,12 +494,15 @@ class DaskLightFM(LightFM):
     @property
     def item_ids_(self) -> Any:
         """The id of each row of the item side; None where ids are row numbers."""
-        return self._now().dealt.item_ids
+        return self._known().dealt.item_ids
 
     @property
     def user_ids_(self) -> Any:
         """The ids of all users, ascending: of the rows of `to_local()`. They come to the client."""
-        return asking.all_users(self._now(), self.client_)
+        known = self._known()
+        if isinstance(known, files.Away):
+            return known.user_ids()
+        return asking.all_users(known, self.client_)
 
     def to_local(self) -> LightFM:
         """A plain model of all users and items, in the memory of the client.
@@ -491,7 +513,11 @@ class DaskLightFM(LightFM):
             Its user rows are those of `user_ids_` (with a feature matrix, of its columns), its item
             rows those of `item_ids_`.
         """
-        model = asking.to_local(self._now(), self.client_)
+        known = self._known()
+        if isinstance(known, files.Away):
+            model = known.to_local()
+        else:
+            model = asking.to_local(known, self.client_)
         model.history_ = [dict(record) for record in self.history_]
         return model
 
@@ -540,6 +566,32 @@ class DaskLightFM(LightFM):
         """
         model: Self = files.load(cls, path, mmap=mmap, client=client)
         return model
+
+
+def _usable(client: Any, *, fitted: bool = False) -> Client:
+    """The client, or for None the current one, if it can be used."""
+    if client is None:
+        try:
+            client = default_client()
+        except ValueError as error:
+            raise ValueError(
+                "client is None, and there is no current one; make one before: "
+                "client = distributed.Client(address of the scheduler)"
+            ) from error
+    if not isinstance(client, Client) or client.asynchronous:
+        kind = "an asynchronous one" if isinstance(client, Client) else type(client).__name__
+        raise ValueError(
+            f"client must be a distributed.Client that waits for results, got {kind}; make it "
+            "without asynchronous=True"
+        )
+    if client.status in ("closing", "closed"):
+        raise ValueError(
+            "the client that the model was fitted with is closed, and what was learned of users "
+            "is gone with it; load the model, or fit again"
+            if fitted
+            else "client must be open, got a closed one; make another"
+        )
+    return client
 
 
 def _are_there(**features: Any) -> None:

@@ -24,6 +24,7 @@ from lightfm_clone._model import state as state_of
 from lightfm_clone._model.examples import check_examples
 from lightfm_clone._model.fit import training_of
 from lightfm_clone._model.training import draw_seed
+from lightfm_clone.dask import blocks
 from lightfm_clone.dask.shards import (
     ITEM_ARRAYS,
     USER_ARRAYS,
@@ -274,48 +275,55 @@ def draw(
     return ShardState(arrays, stream)
 
 
+class Picked(NamedTuple):
+    """Rows of the user side that were learned before, for a shard that begins with them."""
+
+    places: Array  # int64, where they are among those of the shard
+    arrays: dict[str, Array]  # the six
+
+
+def names_of(data: ShardData, shared: Array, first: int | None) -> Array:
+    """What the rows of a shard are known by: ids of users, or columns of features of the whole.
+
+    Where `first` is given, users without a feature matrix are features of the whole from this one
+    on.
+    """
+    if data.private is not None:
+        return np.concatenate([data.private, shared])
+    return data.ids if first is None else first + np.arange(data.n_users)
+
+
+def pick(wanted: Array, names: Array, state: ShardState) -> Picked:
+    """The rows that a shard wants of what another one has learned, each known by its name."""
+    order = np.argsort(names, kind="stable")
+    places, found = blocks.places_of(wanted, names[order])
+    rows = order[places[found]]
+    return Picked(np.flatnonzero(found), {name: state.arrays[name][rows] for name in USER_ARRAYS})
+
+
 def carry(
     parameters_of_model: dict[str, Any],
-    data: ShardData,
-    shared: Array,
-    old_data: list[ShardData],
-    old_shared: Array,
-    old_states: list[ShardState],
-    fresh_shared: tuple[Array, dict[str, Array]],
-    random_state: np.random.RandomState | None,
+    wanted: Array,
+    picked: list[Picked],
+    random_state: np.random.RandomState,
 ) -> ShardState:
-    """The state of a shard that begins with what others had learned; a task.
-
-    Rows are known by the ids of users, or by the columns of a feature matrix. Shared rows that are
-    new come from `fresh_shared`, (columns, arrays); the shard's own are drawn. Without a
-    `random_state` the one of the first old state goes on.
-    """
-    sources = [(fresh_shared[0], fresh_shared[1])]
-    for old, state in zip(old_data, old_states, strict=True):
-        sources.append((_names(old, old_shared), state.arrays))
-    names = np.concatenate([of for of, _ in sources])
-    wanted = _names(data, shared)
-    order = np.argsort(names, kind="stable")
-    at = np.minimum(np.searchsorted(names, wanted, sorter=order), max(len(names) - 1, 0))
-    places = order[at] if len(names) else np.zeros(len(wanted), np.intp)
-    is_new = names[places] != wanted if len(names) else np.ones(len(wanted), bool)
-    stream = copy_of(old_states[0].random_state if random_state is None else random_state)
+    """The state of a shard that begins with rows that were learned before, and others are drawn."""
+    is_new = np.ones(len(wanted), bool)
+    for places, _ in picked:
+        is_new[places] = False
+    stream = copy_of(random_state)
     model = LightFM(**parameters_of_model | {"random_state": stream})
-    width = old_states[0].arrays["user_embeddings"].shape[1]
+    width = picked[0].arrays["user_embeddings"].shape[1]
     model._initialize(width, 0, int(np.count_nonzero(is_new)))
     arrays = {}
     for name in USER_ARRAYS:
-        all_rows = np.concatenate([of[name] for _, of in sources])
-        rows = np.empty((len(wanted), *all_rows.shape[1:]), np.float32)
-        rows[~is_new] = all_rows[places[~is_new]]
-        rows[is_new] = getattr(model, name)
+        fresh = getattr(model, name)
+        rows = np.empty((len(wanted), *fresh.shape[1:]), np.float32)
+        rows[is_new] = fresh
+        for places, known in picked:
+            rows[places] = known[name]
         arrays[name] = rows
     return ShardState(arrays, stream)
-
-
-def _names(data: ShardData, shared: Array) -> Array:
-    """What the rows of a shard are known by: ids of users, or columns of the feature matrix."""
-    return data.ids if data.private is None else np.concatenate([data.private, shared])
 
 
 def copy_of(random_state: np.random.RandomState) -> np.random.RandomState:

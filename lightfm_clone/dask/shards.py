@@ -57,7 +57,7 @@ class Dealt(NamedTuple):
 
     data: list[Any]  # a future of ShardData for each shard
     n_users: list[int]  # of each
-    n_examples: list[int]  # of each: stored interactions
+    n_examples: list[int] | None  # of each: stored interactions; None: they are not kept
     whole: Whole
     item_ids: Array | None  # what row i of the item side is called; None: its number
     deal: Any  # dealing.Deal: which shard an id belongs to
@@ -78,11 +78,29 @@ class KeptState(NamedTuple):
     first: Any
     second: Any = None
 
+    @classmethod
+    def on(cls, client: Any, state: Any, *workers: str) -> KeptState:
+        """A state on these workers, one or two, each copy the result of a task of its own.
+
+        A second replica of one result would not do, nor a copy made of what is kept: Dask's memory
+        manager drops all replicas but one, and that may be the one beside the copy.
+        """
+        return cls(
+            *(
+                client.submit(_same, state, workers=[one], allow_other_workers=True, pure=False)
+                for one in workers
+            )
+        )
+
     def at_hand(self) -> Any:
         """The future whose state is there."""
         if self.second is not None and self.first.status in ("error", "lost", "cancelled"):
             return self.second
         return self.first
+
+
+def _same(state: ShardState) -> ShardState:
+    return state
 
 
 def local_model(

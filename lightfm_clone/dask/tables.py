@@ -71,7 +71,8 @@ def deal(
     n_shards : int
         How many there shall be. There are fewer where not so many users have interactions.
     addresses : list of str
-        Workers. Shard s is made by number s % len(addresses) if it can be.
+        Workers. Shard s is made by number s % len(addresses) if it can be, and by any if there are
+        none here.
     known : Dealt, optional
         What an earlier call returned, which this one goes on from: the same items have the same
         numbers, the same users the same shard (if there are as many shards), and all of them stay.
@@ -101,7 +102,7 @@ def deal(
     items = _number_items(client, read, counts, item_features, known)
     if known is not None:
         _check_side("item", items.n, items.n_columns, items.told, known, resize)
-    if known is not None and known.deal.n_shards == n_shards:
+    if known is not None and known.deal.n_wanted == n_shards:
         dealt: Deal = known.deal
     else:
         dealt = deal_out(merged.buckets, n_shards, merged.user_kind or "whole numbers")
@@ -246,7 +247,7 @@ def _number_items(
     numbered = inputs.submit(client, blocks_of.numbered, counts, known_ids, told_ids)
     numbering = client.submit(blocks_of.numbering, numbered)
     ids: Array = numbered.result()
-    if not len(ids):
+    if known is None and not merged.item_counts.any():
         raise ValueError(f"{ARGUMENT} must have rows, got none; look at the paths or filters")
     item_counts = np.zeros(len(ids), np.int64)
     assert merged.items is not None
@@ -363,14 +364,11 @@ def _check_side(
 ) -> None:
     """Check how many users or items there are, and of how many features."""
     if side == "user":
-        n_known, n_fitted, was_told = (
-            sum(known.n_users),
-            known.whole.n_user_features,
-            known.users_told,
-        )
+        n_known, was_told = sum(known.n_users), known.users_told
+        n_fitted = known.whole.n_user_features
     else:
-        n_known = known.whole.n_items
-        n_fitted, was_told = _n_columns(n_known, known.whole.item_features), known.items_told
+        n_known, was_told = known.whole.n_items, known.items_told
+        n_fitted = _n_columns(n_known, known.whole.item_features)
     if known.item_ids is not None and n > n_known and not resize:
         raise ValueError(
             f"{ARGUMENT} must have the {n_known} {side}s that the model was fitted with, got {n}; "
@@ -405,16 +403,14 @@ class _Shares:
 
     def made(self, function: Any, *of_shards: Sequence[Any], **given: Any) -> list[Any]:
         """What a function makes of what each shard has, near where the shard shall be."""
-        return [
-            self.client.submit(
-                function,
-                *of_shard,
-                **given,
-                workers=[self._addresses[shard % len(self._addresses)]],
-                allow_other_workers=True,
-            )
-            for shard, of_shard in enumerate(zip(*of_shards, strict=True))
-        ]
+        made = []
+        for shard, of_shard in enumerate(zip(*of_shards, strict=True)):
+            where: dict[str, Any] = {}
+            if self._addresses:
+                address = self._addresses[shard % len(self._addresses)]
+                where = {"workers": [address], "allow_other_workers": True}
+            made.append(self.client.submit(function, *of_shard, **given, **where))
+        return made
 
 
 def _counted(client: Any, read: Blocks, n: int) -> Any:

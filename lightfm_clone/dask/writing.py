@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fsspec.core import url_to_fs  # type: ignore[import-untyped]
+from fsspec.core import url_to_fs
 
 from lightfm_clone import _checks as checks
 from lightfm_clone.dask.asking import (
@@ -209,7 +209,7 @@ def write_part(folder: str, name: str, schema: pa.Schema, tables: Iterable[pa.Ta
 
 
 def _put_in_place(folder: str, parts: dict[str, str]) -> None:
-    """Let parts take their places, and remove those of an earlier call that are left then."""
+    """Let parts take their places, and remove what is left of an earlier call or a dead worker."""
     files, root = url_to_fs(folder)
     missing = parts.keys() - {*_names(files, root)}
     if missing:
@@ -224,10 +224,11 @@ def _put_in_place(folder: str, parts: dict[str, str]) -> None:
     for name in {*_names(files, root)}.difference(parts.values()):
         if _PART.fullmatch(name):
             files.rm(f"{root}/{name}")
+    _clear(folder)
 
 
 def _clear(folder: str) -> None:
-    """Remove what calls that failed have left."""
+    """Remove what calls that failed and workers that died have left."""
     files, root = url_to_fs(folder)
     for name in _names(files, root):
         if _TEMPORARY.fullmatch(name):

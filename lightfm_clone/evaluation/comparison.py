@@ -11,7 +11,7 @@ from lightfm_clone._checks import is_real
 from lightfm_clone._printed import Printed
 from lightfm_clone._tables import make
 from lightfm_clone.evaluation.intervals import bootstrap
-from lightfm_clone.evaluation.results import Evaluation, parts
+from lightfm_clone.evaluation.results import Evaluation, Means, parts
 from lightfm_clone.typing import Id, Seed, Table
 
 
@@ -278,6 +278,11 @@ def _check_alike(evaluations: Mapping[str, Evaluation]) -> None:
             f"one at least, got {evaluations!r}"
         )
     for name, one in evaluations.items():
+        if isinstance(one, Means) and not isinstance(one, Evaluation):
+            raise TypeError(
+                f"evaluations[{name!r}] must have the values of single users, which are on a "
+                "cluster; evaluate the model that to_local() gives"
+            )
         if not isinstance(one, Evaluation):
             raise TypeError(
                 f"evaluations[{name!r}] must be what evaluate returned, an Evaluation, got "

@@ -55,8 +55,6 @@ class Means(Mapping[str, float]):
     groups: Mapping[Id, Means]
     _means: Mapping[str, float]
 
-    __module__ = "lightfm_clone.evaluation"
-
     @property
     @abstractmethod
     def n_users(self) -> int: ...

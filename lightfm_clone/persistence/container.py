@@ -34,6 +34,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 Header = dict[str, Any]
 
 FORMAT_VERSION = 1
+MAIN_FILE = "model.lfm"  # of a folder that `DaskLightFM.save` makes
 
 _SIGNATURE = b"\x89LFM\r\n\x1a\n"
 _PREAMBLE = struct.Struct("<8sIIQ")
@@ -69,6 +70,8 @@ def read(path: str, kind: str, *, mmap: bool = False) -> tuple[Header, Arrays]:
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise ValueError("it is not a regular file")  # opening a pipe would wait for ever
+    if os.path.exists(os.path.join(path, MAIN_FILE)):
+        raise ValueError("it is a folder that holds a DaskLightFM; call DaskLightFM.load")
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         header, end = _read_header(file, size)

@@ -29,7 +29,7 @@ def model_to_parts(model: Any) -> tuple[Header, Arrays]:
     """What a file holds of a model."""
     given = parameters.of(model) | model.get_params()
     checked = parameters.check(given, least_max_sampled=0)
-    random_state = _random_state_to_plain(checked.pop("random_state"))
+    random_state = random_state_to_plain(checked.pop("random_state"))
     chosen = parameters.chosen_defaults(checked)
     plain = {
         name: to_plain(parameters.unmarked(value), f"the parameter {name}")
@@ -92,7 +92,7 @@ def _to_state(defaults: dict[str, Any], header: Header, arrays: Arrays) -> dict[
     }
     saved = from_plain(header["parameters"])
     given |= {name: value for name, value in saved.items() if name in defaults}
-    given["random_state"] = _random_state_from_plain(header["random_state"])
+    given["random_state"] = random_state_from_plain(header["random_state"])
     state = parameters.check(given, least_max_sampled=0)
     parameters.mark_defaults(state, header.get("chosen", []))
     state["_marks_defaults"] = True
@@ -123,7 +123,8 @@ def _check_arrays(arrays: Arrays) -> None:
                 )
 
 
-def _random_state_to_plain(random_state: np.random.RandomState) -> dict[str, Any]:
+def random_state_to_plain(random_state: np.random.RandomState) -> dict[str, Any]:
+    """A stream of random numbers in terms of JSON."""
     state = random_state.get_state(legacy=False)
     if state["bit_generator"] != "MT19937":
         raise TypeError(
@@ -143,7 +144,8 @@ def _random_state_to_plain(random_state: np.random.RandomState) -> dict[str, Any
     return plain
 
 
-def _random_state_from_plain(plain: Any) -> np.random.RandomState:
+def random_state_from_plain(plain: Any) -> np.random.RandomState:
+    """The stream of `random_state_to_plain`."""
     state = from_plain(plain)
     key, position, gauss = state["key"], state["pos"], state["gauss"]
     holds = (

@@ -1,0 +1,349 @@
+"""Quality of training on shards of users whose shared rows are merged, beside one machine's.
+
+    python benchmarks/dealt.py RUNS.jsonl                 # all that RUNS.jsonl has not
+    python benchmarks/dealt.py RUNS.jsonl --only warp ml --shards 8 --seeds 1
+    python benchmarks/dealt.py RUNS.jsonl --table         # what it has, as Markdown
+
+A simulation in one process: shards train one after the other, by the training loop, the rule and
+the number of merges that a cluster uses (`lightfm_clone.dask.merging`). No time means anything.
+MovieLens 1M by the third-party split, Last.fm by the suggested warm test; d=32, 15 epochs, a thread
+a shard. One row of the file is one fit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+import workloads
+from harness import markdown_table
+
+from lightfm_clone import LightFM
+from lightfm_clone._checks import check_features
+from lightfm_clone._model import parameters, state
+from lightfm_clone._model.examples import check_examples
+from lightfm_clone._model.training import TrainedSide, Training, draw_seed
+from lightfm_clone.dask.merging import Merging, Sheet, n_merges
+from lightfm_clone.evaluation import evaluate
+
+NO_COMPONENTS, EPOCHS = 32, 15
+DEALING = 1000  # what seeds of the dealing of users start at
+LIKED = 4
+
+
+# ---- cases ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model; learning rates were chosen on one machine."""
+
+    name: str
+    loss: str
+    has_features: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
+    of_data: dict[str, dict[str, Any]] = field(default_factory=dict)  # more, by data set
+    measure: str = "ndcg@10"
+
+    def of(self, data: str) -> dict[str, Any]:
+        return {"loss": self.loss, **self.settings, **self.of_data.get(data, {})}
+
+
+TEMPERATURES = {"ml": {"temperature": 0.2}, "fm": {"temperature": 0.1}}
+SGD, ADADELTA = {"learning_schedule": "sgd"}, {"learning_schedule": "adadelta"}
+L2 = {"item_alpha": 1e-5, "user_alpha": 1e-5}
+CASES = [
+    *(Case(loss, loss) for loss in ("warp", "bpr", "warp-kos", "logistic")),
+    Case("mse", "mse", measure="rmse"),
+    Case("softmax", "softmax", of_data=TEMPERATURES),
+    *(Case(f"{loss}, features", loss, True) for loss in ("warp", "warp-kos")),
+    # Items that nobody has, with tags that many have, come first here: lists are worth nothing.
+    *(Case(f"{loss}, features", loss, True, measure="auc") for loss in ("bpr", "logistic")),
+    Case("mse, features", "mse", True, measure="rmse"),
+    Case("softmax, features", "softmax", True, of_data=TEMPERATURES),
+    Case("warp, sgd", "warp", settings=SGD | {"learning_rate": 0.01}),
+    Case(
+        "bpr, sgd",
+        "bpr",
+        settings=SGD,
+        of_data={"ml": {"learning_rate": 0.02}, "fm": {"learning_rate": 0.05}},
+    ),
+    Case("warp, adadelta", "warp", settings=ADADELTA),
+    Case("bpr, adadelta", "bpr", settings=ADADELTA),
+    Case("warp, L2", "warp", settings=L2),
+    Case("softmax, L2", "softmax", settings=L2, of_data=TEMPERATURES),
+]
+
+
+# ---- data -------------------------------------------------------------------------------------
+
+
+class Data(NamedTuple):
+    train: sp.coo_matrix
+    test: sp.coo_matrix
+    known: sp.coo_matrix  # what is masked
+    item_tags: sp.csr_matrix
+    user_columns: sp.csr_matrix | None
+
+
+@lru_cache
+def data_of(name: str, loss: str) -> Data:
+    archive = np.load(workloads.DATA / {"ml": "ml-1m.npz", "fm": "lastfm-hetrec2011.npz"}[name])
+    users, items = archive["all_user"], archive["all_item"]
+    if name == "ml":
+        rated, items = np.unique(items, return_inverse=True)
+        shape = int(archive["n_users"]), len(rated)
+        values, of = archive["all_rating"].astype(np.float32), archive["all_split"]
+        tags = workloads.csr(archive, "item_genre")[rated]
+        columns = workloads.csr(archive, "user_feature")
+    else:
+        shape = int(archive["n_users"]), int(archive["n_items"])
+        values = np.log1p(archive["all_weight"]).astype(np.float32)
+        of = 2 * archive["suggested_warm_test"].astype(int)
+        tags, columns = workloads.csr(archive, "item_tag"), None
+    is_test = of == 2
+    if loss == "logistic" and name == "ml":
+        is_test &= values >= LIKED
+        values = np.where(values >= LIKED, 1, -1).astype(np.float32)
+    elif loss != "mse":
+        values = np.ones_like(values)
+
+    def part(chosen: np.ndarray) -> sp.coo_matrix:
+        return sp.coo_matrix((values[chosen], (users[chosen], items[chosen])), shape)
+
+    return Data(part(of == 0), part(is_test), part(of != 2), tags, columns)
+
+
+def with_identity(columns: sp.csr_matrix) -> sp.csr_matrix:
+    """A feature of its own and its columns for each row, which sum to 1, as `Dataset` has them."""
+    matrix = sp.hstack([sp.identity(columns.shape[0]), columns > 0], format="csr")
+    return sp.csr_matrix(sp.diags(1 / matrix.sum(axis=1).A1) @ matrix, dtype=np.float32)
+
+
+# ---- shards -----------------------------------------------------------------------------------
+
+
+class Shard:
+    """Some users' rows and interactions, and a copy of the rows that are shared."""
+
+    def __init__(self, model: LightFM, train: sp.coo_matrix, users: np.ndarray, features: Any):
+        schedule = parameters.settings(model)["learning_schedule"]
+        self.users = users
+        numbers = np.full(train.shape[0], -1, np.int32)
+        numbers[users] = np.arange(len(users))
+        mine = numbers[train.row] >= 0
+        entries = train.data[mine], (numbers[train.row[mine]], train.col[mine])
+        interactions = sp.coo_matrix(entries, (len(users), train.shape[1]))
+        user_features, item_features = features
+        # Rows of users alone come first; those of features that they share are behind them.
+        self._n_own = len(users)
+        kept = np.r_[users, train.shape[0] : len(model.user_biases)]
+        self._items, self._users = (
+            [[array[rows].copy() for array in arrays] for arrays in arrays_of]
+            for rows, arrays_of in (
+                (slice(None), state.with_states(model, "item", schedule)),
+                (kept, state.with_states(model, "user", schedule)),
+            )
+        )
+        user_parts = None
+        if user_features is not None:
+            user_parts = check_features(
+                user_features[users][:, kept], "user_features", len(users)
+            ).parts
+        self.training = Training(
+            check_examples(interactions, None, parameters.loss_of(model)),
+            TrainedSide(*self._users, user_parts),
+            TrainedSide(
+                *self._items, check_features(item_features, "item_features", train.shape[1]).parts
+            ),
+            train.shape[1],
+            schedule,
+            mean=model.global_mean_,
+            item_counts=np.bincount(train.col, minlength=train.shape[1]).astype(np.int64),
+            candidates=np.unique(train.col),
+        )
+
+    def position(self, share: float) -> int:
+        """Where a slice of an epoch begins or ends."""
+        n = self.training.n_examples
+        return n if share == 1 else min(round(n * share / self.cut) * self.cut, n)
+
+    def sheets(self) -> list[Sheet]:
+        """The shared rows: those of items, then those of users' features."""
+        self.training.settle()
+        self.training.write()
+        sheets = []
+        for items, item_biases, users, user_biases in zip(*self._items, *self._users, strict=True):
+            shared = slice(self._n_own, None)
+            biases = np.concatenate([item_biases, user_biases[shared]])
+            sheets.append(np.column_stack([np.concatenate([items, users[shared]]), biases]))
+        return sheets
+
+    def take(self, sheets: list[Sheet]) -> None:
+        for at, sheet in enumerate(sheets):
+            items, users = np.split(sheet, [len(self._items[1][at])])
+            self._items[0][at][:], self._items[1][at][:] = items[:, :-1], items[:, -1]
+            shared = slice(self._n_own, None)
+            self._users[0][at][shared], self._users[1][at][shared] = users[:, :-1], users[:, -1]
+        self.training.read()
+
+    def put_into(self, model: LightFM, sheet: Sheet) -> None:
+        items, users = np.split(sheet, [len(model.item_biases)])
+        model.item_embeddings[:], model.item_biases[:] = items[:, :-1], items[:, -1]
+        for array, own in (
+            (model.user_embeddings, self._users[0][0]),
+            (model.user_biases, self._users[1][0]),
+        ):
+            array[self.users] = own[: self._n_own]
+        if len(users):
+            model.user_embeddings[-len(users) :] = users[:, :-1]
+            model.user_biases[-len(users) :] = users[:, -1]
+
+
+def train_dealt(
+    model: LightFM, train: sp.coo_matrix, features: tuple[Any, Any], n_shards: int, seed: int
+) -> None:
+    """Train a model whose parameters are drawn, on users dealt to shards."""
+    settings = parameters.settings(model)
+    shared_features = any(matrix is not None for matrix in features)
+    dealt = np.random.RandomState(DEALING + seed).permutation(train.shape[0])
+    shards = [
+        Shard(model, train, np.sort(dealt[shard::n_shards]), features) for shard in range(n_shards)
+    ]
+    states = [np.random.RandomState([seed, shard]) for shard in range(n_shards)]
+    merging = Merging(settings, shared_features=shared_features)
+    sheets = shards[0].sheets()
+    for epoch in range(EPOCHS):
+        for shard, random_state in zip(shards, states, strict=True):
+            shard.cut = shard.training.shuffle(draw_seed(random_state), 1)
+        n = n_merges(settings, epoch, n_shards, shared_features=shared_features)
+        for slice_ in range(n):
+            done = (epoch + (slice_ + 0.5) / n) / EPOCHS
+            sums: list[Any] = []
+            for shard in shards:
+                begin, end = shard.position(slice_ / n), shard.position((slice_ + 1) / n)
+                shares = epoch / EPOCHS, (epoch + 1) / EPOCHS
+                shard.training.part(settings, begin, end, *shares)
+                added = merging.contribution(sheets, shard.sheets(), done)
+                sums = [a + b for a, b in zip(sums, added, strict=True)] if sums else added
+            sheets = merging.merge(sheets, sums, done)
+            for shard in shards:
+                shard.take(sheets)
+    for shard in shards:
+        shard.put_into(model, sheets[0])
+
+
+def fit(case: Case, name: str, n_shards: int, seed: int) -> dict[str, float]:
+    data = data_of(name, case.loss)
+    features: tuple[Any, Any] = None, None
+    if case.has_features:
+        columns = data.user_columns
+        features = (
+            None if columns is None else with_identity(columns),
+            with_identity(data.item_tags),
+        )
+    model = LightFM(NO_COMPONENTS, random_state=seed, **case.of(name))
+    model.fit(data.train, *features, epochs=0 if n_shards > 1 else EPOCHS)
+    if n_shards > 1:
+        if case.loss == "mse":
+            model.global_mean_ = float(data.train.data.mean())
+        train_dealt(model, data.train, features, n_shards, seed)
+    named = dict(zip(("user_features", "item_features"), features, strict=True))
+    metrics = "ndcg@10", "auc"
+    found = evaluate(model, data.test, data.known, metrics=metrics, **named)
+    row = {name: float(found[name]) for name in metrics}
+    if case.measure == "rmse":
+        errors = model.predict(data.test.row, data.test.col, **named) - data.test.data
+        row["rmse"] = float(np.sqrt(np.square(errors).mean()))
+    return row
+
+
+# ---- results ----------------------------------------------------------------------------------
+
+
+def saved(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def key_of(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("case", "data", "shards", "seed"))
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Means over seeds, and the difference to one machine's in percent with its standard error."""
+    values: dict[tuple[str, str, int], dict[int, float]] = defaultdict(dict)
+    measures = {case.name: case.measure for case in CASES}
+    for row in rows:
+        value = row[measures[row["case"]]]
+        values[row["case"], row["data"], row["shards"]][row["seed"]] = value
+    shards = sorted({row["shards"] for row in rows} - {1})
+    lines = []
+    for case in CASES:
+        for data in ("ml", "fm"):
+            alone = list(values[case.name, data, 1].values())
+            if not alone:
+                continue
+            cells = [f"{statistics.mean(alone):.4f}"]
+            for n in shards:
+                cells.append(_difference(alone, list(values[case.name, data, n].values())))
+            name = {"ml": "ML-1M", "fm": "Last.fm"}[data]
+            lines.append([case.name, name, case.measure, *cells])
+    columns = ["model", "data", "measure", "one machine", *(f"{n} shards" for n in shards)]
+    return markdown_table(columns, lines)
+
+
+def _difference(alone: list[float], dealt: list[float]) -> str:
+    if not dealt:
+        return ""
+    mean = statistics.mean(alone)
+    difference = f"{100 * (statistics.mean(dealt) / mean - 1):+.1f}"
+    if len(dealt) == 1 or len(alone) == 1:
+        return f"{difference} (1 seed)"
+    error = (
+        statistics.variance(alone) / len(alone) + statistics.variance(dealt) / len(dealt)
+    ) ** 0.5
+    seeds = "" if len(dealt) == 4 else f" ({len(dealt)} seeds)"
+    return f"{difference} ± {100 * error / mean:.1f}{seeds}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--only", nargs="*", default=[], help="names of cases and data sets")
+    parser.add_argument("--shards", type=int, nargs="*", default=[1, 8, 32, 2])
+    parser.add_argument("--seeds", type=int, default=4)
+    arguments = parser.parse_args()
+    if arguments.table:
+        print(table(saved(arguments.runs)))
+        return
+    chosen = set(arguments.only)
+    done = {key_of(row) for row in saved(arguments.runs)}
+    for seed in range(arguments.seeds):
+        for n_shards in arguments.shards:
+            for case in CASES:
+                for data in ("fm", "ml"):
+                    names = chosen & {each.name for each in CASES}, chosen & {"fm", "ml"}
+                    if (names[0] and case.name not in names[0]) or (
+                        names[1] and data not in names[1]
+                    ):
+                        continue
+                    row = {"case": case.name, "data": data, "shards": n_shards, "seed": seed}
+                    if key_of(row) in done:
+                        continue
+                    row |= case.of(data) | fit(case, data, n_shards, seed)
+                    with arguments.runs.open("a") as file:
+                        file.write(json.dumps(row) + "\n")
+                    print(*row.values(), flush=True)
+
+
+if __name__ == "__main__":
+    main()

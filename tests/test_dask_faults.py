@@ -1,0 +1,455 @@
+"""Whatever dies while a model is trained on a cluster, it is the model of an undisturbed run.
+
+LIGHTFM_CLONE_FAULTS=long kills as often as docs/inside/reliability.md says; otherwise a few times.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+
+import numpy as np
+import pytest
+from clusters import assert_same, cluster, within
+
+pytest.importorskip("distributed")
+
+import dask
+from distributed import Client, LocalCluster
+
+from lightfm_clone.cross_validation import random_train_test_split
+from lightfm_clone.dask import driver, fitting, host, tables
+from lightfm_clone.dask.model import DaskLightFM
+from lightfm_clone.datasets import synthetic_catalogue
+
+LONG = os.environ.get("LIGHTFM_CLONE_FAULTS") == "long"
+N_KILLS = 50 if LONG else 3
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="signals of POSIX")
+
+EPOCHS = 4
+TRAIN, TEST = random_train_test_split(
+    synthetic_catalogue(300, 120, 6000, random_state=0).interactions, random_state=0
+)
+
+
+@pytest.fixture(autouse=True)
+def _limit():
+    with within(3000 if LONG else 120):
+        yield
+
+
+@contextmanager
+def by_hand(n_workers, *options):
+    """A client, and a function that starts another worker; nobody comes back unless with "--nanny".
+
+    The cluster is of this process alone, its workers are programs.
+    """
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1"]
+    options = options or ("--no-nanny",)
+    with (
+        ExitStack() as running,
+        LocalCluster(n_workers=0, dashboard_address=":0") as scheduler,
+        Client(scheduler) as client,
+    ):
+
+        def start():
+            worker = subprocess.Popen([*command, *options, scheduler.scheduler_address])
+            running.callback(worker.wait)
+            running.callback(worker.terminate)
+
+        for _ in range(n_workers):
+            start()
+        client.wait_for_workers(n_workers, 60)
+        yield client, start
+
+
+class Herd:
+    """Clusters of so many workers, where a new one takes the place of one that lacks workers."""
+
+    def __init__(self, n_workers, **further):
+        self._n, self._further = n_workers, further
+        self._open = ExitStack()
+        self._client = None
+        self._n_asked = 0
+
+    def client(self):
+        """A client of a cluster with all its workers."""
+        self._n_asked += 1
+        if self._client is not None and self._n_asked % 8:
+            with suppress(TimeoutError):
+                self._client.wait_for_workers(self._n, 15)
+                return self._client
+        self.close()
+        self._client = self._open.enter_context(cluster(self._n, **self._further))
+        return self._client
+
+    def close(self):
+        self._open.close()
+
+
+@pytest.fixture(scope="module", params=[2, 3])
+def herd(request):
+    herd = Herd(request.param)
+    yield herd
+    herd.close()
+
+
+@pytest.fixture(scope="module")
+def pair():
+    herd = Herd(2)
+    yield herd
+    herd.close()
+
+
+def model_on(client, **parameters):
+    return DaskLightFM(
+        **({"loss": "warp", "no_components": 8, "random_state": 3} | parameters), client=client
+    )
+
+
+def fitted(client, **further):
+    return model_on(client).fit(TRAIN, epochs=EPOCHS, **further)
+
+
+def processes(client):
+    """The process of each worker, by address."""
+    return client.run(os.getpid)
+
+
+def kill(*numbers, by=signal.SIGKILL):
+    for number in numbers:
+        with suppress(ProcessLookupError):
+            os.kill(number, by)
+
+
+@contextmanager
+def at(method, moment, do, *, of=driver.Drive, after=False):
+    """Do something when a method is called the n-th time, or when it has come back then.
+
+    It is done once, and has to be. The method is one of the client's; those of hosts count as
+    "step", "check", "streams", ... of which each is asked of all hosts at once.
+    """
+    n_calls = 0
+    of_hosts = of is driver.Drive and not hasattr(of, method)
+    name = "_call" if of_hosts else method
+    original = getattr(of, name)
+
+    def call(self, *arguments, **further):
+        nonlocal n_calls
+        counts = not of_hosts or arguments[0] == method
+        is_now = counts and n_calls == moment
+        n_calls += counts
+        if is_now and not after:
+            do()
+        answers = original(self, *arguments, **further)
+        if is_now and after:
+            do()
+        return answers
+
+    setattr(of, name, call)
+    try:
+        yield
+    finally:
+        setattr(of, name, original)
+    assert n_calls > moment, "it was never done"
+
+
+def soon(seconds, do, *arguments):
+    """Do it in a while, as others die: in the middle of something."""
+    threading.Timer(seconds, do, arguments).start()
+
+
+REFERENCES = {}
+
+
+def reference(client):
+    """What an undisturbed run learns, which depends on the number of shards alone."""
+    n = len(client.nthreads())
+    if n not in REFERENCES:
+        n_waits = 0
+
+        def count():
+            nonlocal n_waits
+            n_waits += 1
+
+        fitted(client)  # all is imported now
+        begin = time.perf_counter()
+        with every("_wait", count):
+            model = fitted(client)
+        REFERENCES[n] = kept = model.to_local()
+        kept.seconds = time.perf_counter() - begin
+        kept.n_waits = n_waits
+    return REFERENCES[n]
+
+
+@contextmanager
+def every(method, do, when=lambda drive: True):
+    """Do something whenever a method of the driver is called."""
+    original = getattr(driver.Drive, method)
+
+    def call(self, *arguments, **further):
+        if when(self):
+            do()
+        return original(self, *arguments, **further)
+
+    setattr(driver.Drive, method, call)
+    try:
+        yield
+    finally:
+        setattr(driver.Drive, method, original)
+
+
+# ---- at any moment -------------------------------------------------------------------------------
+
+
+def test_killed_at_any_moment_a_fit_ends_with_the_same_model(herd):
+    moments = random.Random(herd._n)
+    for number in range(N_KILLS):
+        client = herd.client()
+        undisturbed = reference(client)
+        victim = moments.choice(sorted(processes(client).values()))
+        begin = time.perf_counter()
+        if number % 3:  # while the client waits for hosts
+            moment = moments.randrange(undisturbed.n_waits)
+            after = 0.05 * moments.random() ** 2
+            with at("_wait", moment, partial(soon, after, kill, victim)):
+                model = fitted(client)
+        else:  # while interactions are dealt, or when the fit is over, too
+            moment, after = "start", moments.random() * 1.1 * undisturbed.seconds
+            soon(after, kill, victim)
+            model = fitted(client)
+        seconds = time.perf_counter() - begin
+        print(f"{number}: killed {after:.2f} s after {moment}, {seconds:.1f} s")
+        assert_same(model, undisturbed)
+
+
+# ---- at moments of which each is another case ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "method, moment",
+    [
+        ("_meet", 0),
+        ("_bring", 0),
+        ("step", 0),
+        ("step", 5),
+        ("check", 1),
+        ("advice", 0),
+        ("states", 0),
+        ("items", 0),
+        ("streams", 0),
+    ],
+)
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_worker_dies_at_each_stage(pair, method, moment, after):
+    client = pair.client()
+    undisturbed = reference(client)
+    victim = max(processes(client).values())
+    with at(method, moment, lambda: kill(victim), after=after):
+        model = fitted(client)
+    assert_same(model, undisturbed)
+
+
+@pytest.mark.parametrize("stage", ["deal", "_judged"])
+def test_a_worker_dies_while_interactions_are_dealt(pair, stage, monkeypatch):
+    client = pair.client()
+    undisturbed = reference(client)
+    victim = min(processes(client).values())
+    module = fitting if stage == "_judged" else tables
+    original = getattr(module, stage)
+
+    def disturbed(*given, **further):
+        soon(0.02, kill, victim)
+        found = original(*given, **further)
+        kill(victim)
+        return found
+
+    monkeypatch.setattr(module, stage, disturbed)
+    assert_same(fitted(client), undisturbed)
+
+
+def test_all_workers_die_at_once(pair):
+    client = pair.client()
+    undisturbed = reference(client)
+    victims = processes(client).values()
+    with at("step", 4, lambda: kill(*victims)):
+        model = fitted(client)
+    assert_same(model, undisturbed)
+
+
+def test_the_only_worker_dies():
+    with cluster(1) as client:
+        undisturbed = reference(client)
+        for method, moment in (("step", 1), ("states", 0)):
+            (victim,) = processes(client).values()
+            with at(method, moment, lambda victim=victim: kill(victim)):
+                model = fitted(client)
+            assert_same(model, undisturbed)
+
+
+def test_two_of_three_die_at_once():
+    with cluster(3) as client:
+        undisturbed = reference(client)
+        victims = sorted(processes(client).values())[:2]
+        with at("step", 6, lambda: kill(*victims)):
+            model = fitted(client)
+        assert_same(model, undisturbed)
+
+
+def test_a_worker_dies_after_the_fit_and_the_model_is_whole(pair, tmp_path):
+    client = pair.client()
+    undisturbed = reference(client)
+    model = fitted(client)
+    kill(min(processes(client).values()))
+    np.testing.assert_array_equal(
+        model.recommend(k=5)[0], undisturbed.recommend(np.arange(300), k=5)[0]
+    )
+    assert_same(model, undisturbed)
+    assert model.evaluate(TEST)["ndcg@10"] > 0
+    client.wait_for_workers(2, 30)
+    again = model.fit_partial(TRAIN, epochs=1)
+    assert len(again.history_) == EPOCHS + 1
+
+
+# ---- who goes, comes and does not answer ---------------------------------------------------------
+
+
+def test_nobody_comes_back_and_somebody_comes_late(monkeypatch):
+    """Without nannies what dies is gone; shards go to who is left, and back to who comes."""
+    monkeypatch.setattr(driver, "_COMEBACK", 0.5)
+    handed = []
+    with by_hand(3) as (client, start), every("_hand_over", lambda: handed.append(1)):
+        undisturbed = reference(client)
+        victims = sorted(processes(client).values())
+        with (
+            at("step", 2, lambda: kill(victims[0])),
+            at("step", 4, lambda: kill(victims[1])),
+            at("step", 18, lambda: (start(), client.wait_for_workers(2))),
+        ):
+            model = fitted(client)
+        assert_same(model, undisturbed)
+        assert len(client.nthreads()) == 2
+        assert handed
+        with at("_hand_over", 0, lambda: kill(victims[2])), at("check", 0, start):
+            client_of_two = fitted(client)
+        assert_same(client_of_two, fitted(client))
+
+
+def test_a_worker_comes_back_at_the_same_address():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    with by_hand(1, "--nanny", "--worker-port", str(port)) as (client, _):
+        undisturbed = reference(client)
+        ((address, victim),) = processes(client).items()
+        with at("step", 3, lambda: kill(victim)):
+            model = fitted(client)
+        assert_same(model, undisturbed)
+        assert [*processes(client)] == [address]
+
+
+def test_workers_are_retired_scaled_away_and_added():
+    with cluster(2) as client:
+        undisturbed = reference(client)
+        first = min(client.nthreads())
+        with (
+            at("step", 2, lambda: soon(0, client.retire_workers, [first])),
+            at("check", 0, lambda: client.cluster.scale(3)),
+        ):
+            model = fitted(client)
+        assert_same(model, undisturbed)
+        client.wait_for_workers(2, 30)
+        client.cluster.scale(2)
+        while len(client.nthreads()) > 2:
+            time.sleep(0.1)
+        with at("step", 6, lambda: client.cluster.scale(1)):
+            model = fitted(client)
+        assert_same(model, undisturbed)
+
+
+@pytest.mark.parametrize("is_heard_of_again", [False, True])
+def test_a_worker_that_does_not_answer_is_left_behind(is_heard_of_again):
+    with cluster(2) as client:
+        undisturbed = reference(client)
+        client.run(setattr, host, "_ANSWER", 2.0)
+        client.run(setattr, host, "_LOOK", 0.5)
+        victim = max(processes(client).values())
+        with at("step", 3, lambda: kill(victim, by=signal.SIGSTOP)):
+            if is_heard_of_again:
+                soon(8, kill, victim, by=signal.SIGCONT)
+            model = fitted(client)
+        kill(victim, by=signal.SIGCONT)
+        assert_same(model, undisturbed)
+        client.wait_for_workers(2, 30)
+        assert_same(fitted(client), undisturbed)
+
+
+def test_the_only_worker_does_not_answer():
+    """The scheduler has it restarted after a while."""
+    with dask.config.set({"distributed.scheduler.worker-ttl": "2s"}), cluster(1) as client:
+        undisturbed = reference(client)
+        (victim,) = processes(client).values()
+        with at("step", 3, lambda: kill(victim, by=signal.SIGSTOP)):
+            model = fitted(client)
+        assert_same(model, undisturbed)
+
+
+def test_workers_that_die_again_and_again_are_named(pair):
+    client = pair.client()
+    reference(client)
+    model = fitted(client)
+    before = model.__dict__.copy()
+
+    def kill_one():
+        kill(max(processes(client).values()))
+
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        pytest.raises(RuntimeError, match=r"lost workers 2 times.*tcp://.*logs.*allowed-failures"),
+        every("_wait", kill_one, when=lambda drive: drive.has_trained),
+    ):
+        model.fit(TRAIN, epochs=EPOCHS)
+    assert model.__dict__ == before
+
+
+# ---- the client ----------------------------------------------------------------------------------
+
+
+def n_hosts():
+    gc.collect()
+    return len(host._HOSTS)
+
+
+def test_a_client_that_closes_in_the_middle_gets_an_error(pair):
+    shared = pair.client()
+    undisturbed = reference(shared)
+    errors = []
+    with Client(shared.cluster, set_as_default=False) as client:
+
+        def fit():
+            try:
+                fitted(client)
+            except Exception as error:
+                errors.append(error)
+
+        fitting_it = threading.Thread(target=fit)
+        with at("step", 5, lambda: soon(0, client.close)):
+            fitting_it.start()
+            fitting_it.join(60)
+        assert not fitting_it.is_alive()
+    assert len(errors) == 1 and "client was closed" in str(errors[0])
+    assert_same(fitted(shared), undisturbed)
+    end = time.monotonic() + 20
+    while any(shared.run(n_hosts).values()) and time.monotonic() < end:
+        time.sleep(0.2)
+    assert not any(shared.run(n_hosts).values())
