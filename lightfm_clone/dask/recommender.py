@@ -66,7 +66,16 @@ class DaskRecommender(Recommender):
     _shards: list[Any] | None
 
     def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"_shards": None}
+        if hasattr(self, "_front"):
+            raise UnsupportedError(
+                "a recommender on a cluster cannot be pickled once it is fitted; pickle to_local()"
+            )
+        return super().__getstate__()
+
+    def __copy__(self) -> Any:
+        made = object.__new__(type(self))
+        made.__dict__.update(super().__getstate__())
+        return made
 
     def _now(self) -> NoReturn:
         self._fitted()

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import CancelledError
 from functools import cached_property, partial
 from itertools import accumulate, chain
 from typing import Any, NamedTuple
@@ -608,7 +607,7 @@ def ask(
         except BaseException as error:
             client.cancel(futures)
             # A worker may have died with what was made of the shard.
-            if not isinstance(error, CancelledError) or _shards(shop) is shards:
+            if not isinstance(error, Exception) or _shards(shop) is shards:
                 raise
 
 
