@@ -39,7 +39,7 @@ from lightfm_clone.evaluation import evaluate
 
 SAVED = harness.RESULTS / "scale" / "rotation.json"
 EPOCHS, NO_COMPONENTS = 15, 32
-# The best at 15 epochs on one machine of the settings in losses.py.
+# Near the settings in losses.py, and the same with a rotation as on one machine.
 LOSSES: dict[str, dict[str, dict[str, Any]]] = {
     "ML-1M": {
         "WARP": {"loss": "warp", "learning_rate": 0.02, "max_sampled": 50},

@@ -119,7 +119,8 @@ def model(
     Rows are held packed, as arrays, and in copies to go back to. Of users these are the last two
     snapshots, and two of another worker's users. Of items: the merged rows before and after the
     step, and what is sent and has arrived. While items rotate, a worker has one block packed and
-    as arrays, and another on its way.
+    as arrays, another on its way, and two as they were when the epoch began: its own first one,
+    and another worker's.
     """
     c = constants
     schedule, sheets = ("sgd", 1) if loss == "softmax" else ("adagrad", 2)  # values and states
@@ -148,6 +149,7 @@ def model(
         }
     grouping = Phase(entries * c.prepare_ns * all_cores)
     handing_on = _sending(of_items / workers * (workers > 1), link)
+    keeping = _sending((of_users + of_items / workers) * (workers > 1), link)
     return {
         "a fit: Parquet read": Phase(entries * c.read_ns * all_cores),
         "a fit: ids to numbers": Phase(2 * entries * c.number_ns * all_cores),
@@ -160,12 +162,15 @@ def model(
         "an epoch: training": train,
         **merge,
         "an epoch": _sum(train, *merges * [*merge.values()]),
-        "rotation, a fit: item rows": Phase(0.0, held=2 * of_items / workers * (PACKED + 1)),
+        "rotation, a fit: item rows": Phase(0.0, held=of_items / workers * (2 * (PACKED + 1) + 2)),
         "rotation, an epoch: interactions grouped by block": grouping,
         "rotation, a sub-epoch: a block to the next worker": handing_on,
         "rotation, a round more in an epoch": _sum(*workers * [handing_on]),
+        "rotation, an epoch: user rows and a block to a keeper": keeping,
         # The last one deals the items anew.
-        "rotation, an epoch of one round": _sum(train, grouping, *(workers + 1) * [handing_on]),
+        "rotation, an epoch of one round": _sum(
+            train, grouping, keeping, *(workers + 1) * [handing_on]
+        ),
         f"lists of {TOP} for all users": Phase(
             users / workers * items * c.score_ns * d / D * all_cores
         ),
