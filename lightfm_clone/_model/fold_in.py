@@ -139,8 +139,13 @@ def _counts_with_catalogue(examples: Examples, drawn: Any) -> Any:
 def _fill_with_median(states: Any, learned: Any) -> None:
     """Give all rows the median row of what is learned."""
     if len(learned):
-        median = np.median(learned[:: max(len(learned) // _SAMPLED_STATES, 1)], axis=0)
+        median = np.median(learned[:: sampled_step(len(learned))], axis=0)
         np.copyto(states, median, where=np.isfinite(median), casting="same_kind")
+
+
+def sampled_step(n: int) -> int:
+    """From how many rows on each is looked at for the median."""
+    return max(n // _SAMPLED_STATES, 1)
 
 
 def _start_at_means(users: Any, examples: Examples, items: Any) -> None:

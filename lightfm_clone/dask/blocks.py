@@ -23,6 +23,8 @@ from lightfm_clone.data.columns import Column
 from lightfm_clone.data.rows import shown
 from lightfm_clone.data.rules import finite
 
+_OF_ENTRIES = ("rows", "cols", "values", "weights", "kinds", "times")  # arrays of a block
+
 # What messages call interactions.
 ARGUMENT = "interactions"
 
@@ -46,6 +48,8 @@ class Block(NamedTuple):
     values: Array | None  # float32; None where all are 1
     weights: Array | None  # float32; None where all are 1
     n_items: int  # cols are below it; -1 stands for an item that is not known
+    kinds: Array | None = None  # uint8; None where events have no kinds
+    times: Array | None = None  # float64, seconds since 1970; None where events have no times
 
 
 class Counts(NamedTuple):
@@ -155,6 +159,11 @@ def ids_of(column: Column, role: str) -> tuple[Array, Array]:
         codes, values = tables.ids_of(column, role)
     except TypeError as error:
         raise ValueError(str(error)) from None
+    return as_ids(values, role, column.label, column.dtype), codes.astype(np.int32)
+
+
+def as_ids(values: list[Any], role: str, label: str, dtype: str = "objects") -> Array:
+    """Distinct ids as int64 or str; a ValueError where they are neither."""
     kinds = set(map(type, values))
     ids: Array
     if kinds <= {str}:
@@ -165,7 +174,7 @@ def ids_of(column: Column, role: str) -> tuple[Array, Array]:
             ids = np.array(values, np.int64)
         except OverflowError:
             raise ValueError(
-                f"{column.label} must hold {role} ids that fit 64 bits with a sign, got "
+                f"{label} must hold {role} ids that fit 64 bits with a sign, got "
                 f"{max(values)}; convert it with astype(str)"
             ) from None
     else:
@@ -176,10 +185,10 @@ def ids_of(column: Column, role: str) -> tuple[Array, Array]:
         elif kinds == {float} and all(map(float.is_integer, values)):
             remedy = "astype('int64')"
         raise ValueError(
-            f"{column.label} must hold {role} ids of one kind, whole numbers or texts, got "
-            f"{column.dtype} with {what}; convert it with {remedy}"
+            f"{label} must hold {role} ids of one kind, whole numbers or texts, got {dtype} with "
+            f"{what}; convert it with {remedy}"
         )
-    return ids, codes.astype(np.int32)
+    return ids
 
 
 def _numbers(columns: dict[Hashable, Column], name: Hashable | None, role: str) -> Array | None:
@@ -307,27 +316,14 @@ def split(block: Block, deal: Deal, items: Numbering | None) -> tuple[Block, ...
     places = np.empty(len(users), np.int32)  # of users among those of their shard
     places[users] = np.arange(len(users)) - first_users[shards[users]]
     entries, first_entries = _grouped(shards[block.rows], deal.n_shards)
-    rows, cols = places[block.rows[entries]], cols[entries]
-    values = None if block.values is None else block.values[entries]
-    weights = None if block.weights is None else block.weights[entries]
-    ids = block.users[users]
-    pieces = []
-    for shard in range(deal.n_shards):
-        of_users = slice(first_users[shard], first_users[shard + 1])
-        own = slice(first_entries[shard], first_entries[shard + 1])
-        # Copies, so that a piece that travels or waits does not keep the others.
-        pieces.append(
-            Block(
-                ids[of_users].copy(),
-                rows[own].copy(),
-                None,
-                cols[own].copy(),
-                None if values is None else values[own].copy(),
-                None if weights is None else weights[own].copy(),
-                n_items,
-            )
+    block = block._replace(rows=places[block.rows], items=None, cols=cols, n_items=n_items)
+    # Copies, so that a piece that travels or waits does not keep the others.
+    return tuple(
+        _entries(block, entries[first_entries[shard] : first_entries[shard + 1]])._replace(
+            users=block.users[users[first_users[shard] : first_users[shard + 1]]]
         )
-    return tuple(pieces)
+        for shard in range(deal.n_shards)
+    )
 
 
 def _grouped(shards: Array, n_shards: int) -> tuple[Array, Array]:
@@ -338,10 +334,10 @@ def _grouped(shards: Array, n_shards: int) -> tuple[Array, Array]:
     return np.argsort(small, kind="stable"), np.append(0, np.cumsum(sizes))
 
 
-def join(pieces: Sequence[Block], n_items: int) -> ShardData:
-    """The pieces of a shard as one, its users ascending."""
+def join(pieces: Sequence[Block], n_items: int, make: Any = None) -> ShardData:
+    """The pieces of a shard as one, its users ascending; for `make` see `joined`."""
     ids = union([piece.users for piece in pieces])
-    return joined(pieces, ids, n_items)
+    return joined(pieces, ids, n_items, make)
 
 
 def join_known(pieces: Sequence[Block], like: ShardData) -> tuple[ShardData, tuple[int, int]]:
@@ -363,25 +359,25 @@ def join_known(pieces: Sequence[Block], like: ShardData) -> tuple[ShardData, tup
     return joined(kept, like.ids, like.interactions.shape[1]), (n_strangers, n_strange)
 
 
-def _entries(block: Block, keep: Array) -> Block:
+def _entries(block: Block, at: Array) -> Block:
+    """Some of the interactions: a mask, or places."""
+    arrays = {name: getattr(block, name) for name in _OF_ENTRIES}
     return block._replace(
-        rows=block.rows[keep],
-        cols=block.cols[keep],
-        values=None if block.values is None else block.values[keep],
-        weights=None if block.weights is None else block.weights[keep],
+        **{name: array[at] for name, array in arrays.items() if array is not None}
     )
 
 
-def joined(pieces: Sequence[Block], ids: Array, n_items: int) -> ShardData:
-    """The interactions of pieces, sorted, however they lay in blocks; `ids` has all users."""
+def joined(pieces: Sequence[Block], ids: Array, n_items: int, make: Any = None) -> ShardData:
+    """The interactions of pieces, sorted, however they lay in blocks; `ids` has all users.
+
+    With ``make(pieces, ids, rows, cols, n_items)`` what that makes of them, where `rows` and `cols`
+    are of all pieces, one after the other.
+    """
     pieces = [piece for piece in pieces if len(piece.rows)]
-    none = np.empty(0, np.int32)
-    users = np.concatenate([piece.users for piece in pieces] or [ids[:0]])
-    places = places_of(users, ids)[0].astype(np.int32)
-    firsts = accumulate((len(piece.users) for piece in pieces), initial=0)
-    parts = [places[first:][piece.rows] for first, piece in zip(firsts, pieces, strict=False)]
-    rows = np.concatenate([none, *parts])
-    cols = np.concatenate([none, *(piece.cols for piece in pieces)])
+    rows, cols = entries_of(pieces, ids)
+    if make is not None:
+        made: ShardData = make(pieces, ids, rows, cols, n_items)
+        return made
     values, weights = _filled(pieces, "values"), _filled(pieces, "weights")
     order = _order(rows, cols, values, weights, (len(ids), n_items))
     data = np.ones(len(rows), np.float32) if values is None else values[order]
@@ -390,6 +386,17 @@ def joined(pieces: Sequence[Block], ids: Array, n_items: int) -> ShardData:
     if weights is not None:
         weights = _unless_ones(weights[order])
     return ShardData(ids, interactions, weights, None, None)
+
+
+def entries_of(pieces: Sequence[Block], ids: Array) -> tuple[Array, Array]:
+    """The rows, places in `ids`, and the columns of all pieces, one after the other."""
+    none = np.empty(0, np.int32)
+    users = np.concatenate([piece.users for piece in pieces] or [ids[:0]])
+    places = places_of(users, ids)[0].astype(np.int32)
+    firsts = accumulate((len(piece.users) for piece in pieces), initial=0)
+    parts = [places[first:][piece.rows] for first, piece in zip(firsts, pieces, strict=False)]
+    rows = np.concatenate([none, *parts])
+    return rows, np.concatenate([none, *(piece.cols for piece in pieces)])
 
 
 def _filled(pieces: Sequence[Block], name: str) -> Array | None:

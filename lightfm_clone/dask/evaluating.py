@@ -119,12 +119,12 @@ def evaluate(
         labels = groups_of.LABELS[groups]
         if groups == "activity":
             histories = [client.submit(_histories, data, pure=False) for data in known]
-            bounds = groups_of.quartiles(*_together(served.results(client, histories)))
+            bounds = groups_of.quartiles(*together(served.results(client, histories)))
     further = (names, groups, bounds, num_threads, check_intersections)
     each = ((shard, (test[shard], known[shard], *further)) for shard in range(len(test)))
     tallies: list[_Tally] = served.ask(client, _tally, each)
     parts = {
-        label: _merged([tally[label] for tally in tallies if label in tally])
+        label: merged([tally[label] for tally in tallies if label in tally])
         for label in (None, *labels)
         if any(label in tally for tally in tallies)
     }
@@ -135,12 +135,12 @@ def evaluate(
     return Evaluation(whole, of_groups, left_out)
 
 
-def _merged(parts: list[dict[str, Sums]]) -> dict[str, Sums]:
+def merged(parts: list[dict[str, Sums]]) -> dict[str, Sums]:
     """Sums by metric of all parts together."""
     return {name: Sums.merged(part[name] for part in parts) for name in parts[0]}
 
 
-def _together(histories: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+def together(histories: list[tuple[Array, Array]]) -> tuple[Array, Array]:
     """What `groups.counted` gives for all shards together."""
     counts, inverse = np.unique(
         np.concatenate([counts for counts, _ in histories]), return_inverse=True
@@ -189,7 +189,7 @@ def _tally(
         num_threads=threads_of(num_threads),
         check_intersections=check_intersections,
     )
-    return {None: _sums(found), **{label: _sums(part) for label, part in found.groups.items()}}
+    return {None: sums_of(found), **{label: sums_of(part) for label, part in found.groups.items()}}
 
 
 def _once(interactions: Any) -> Any:
@@ -206,5 +206,5 @@ def _n_entries(interactions: Any) -> Array:
     return n_entries
 
 
-def _sums(found: evaluation.Evaluation) -> dict[str, Sums]:
+def sums_of(found: evaluation.Evaluation) -> dict[str, Sums]:
     return {name: Sums.of(values) for name, values in found.per_user.items()}

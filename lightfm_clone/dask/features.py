@@ -94,7 +94,11 @@ def encode(
         encoder = copy.copy(encoder)
         encoder.grow(table)
         encoded = encoder.transform(table)
-    return Encoded(_new(ids, encoded[last]), encoder, column, encoder.is_told_by({*columns}))
+    return Encoded(new(ids, encoded[last]), encoder, column, encoder.is_told_by({*columns}))
+
+
+def same(encoded: Encoded) -> Encoded:
+    return encoded
 
 
 def ids_of(encoded: Encoded) -> Array:
@@ -104,7 +108,7 @@ def ids_of(encoded: Encoded) -> Array:
 def of_matrix(matrix: Any) -> Rows:
     """Some rows of a matrix of the features of users."""
     csr = checks.as_csr(matrix, "user_features")
-    return _new(np.arange(csr.shape[0]), csr)
+    return new(np.arange(csr.shape[0]), csr)
 
 
 def shape_of(rows: Rows) -> tuple[int, int]:
@@ -123,7 +127,7 @@ def of_identity(data: ShardData, n_before: int) -> Rows:
     return Rows(data.ids, empty_rows(n, 0), n_before + np.arange(n), np.ones(n, bool))
 
 
-def _new(ids: Array, matrix: Any) -> Rows:
+def new(ids: Array, matrix: Any) -> Rows:
     n = len(ids)
     return Rows(ids, matrix, np.full(n, -1, np.int64), np.zeros(n, bool))
 
@@ -223,11 +227,15 @@ def join(
     new: Sequence[Rows],
     is_told: Array,
     n_items: int,
+    make: Any = None,
 ) -> Joined:
-    """The pieces of a shard as one, and what is told of all users in them or in the rows."""
+    """The pieces of a shard as one, and what is told of all users in them or in the rows.
+
+    For `make` see `blocks.joined`.
+    """
     rows = [*before, *new]
     ids = blocks_of.union([*(piece.users for piece in pieces), *(part.ids for part in rows)])
-    return Joined(blocks_of.joined(pieces, ids, n_items), _over(before, new, ids, is_told))
+    return Joined(blocks_of.joined(pieces, ids, n_items, make), _over(before, new, ids, is_told))
 
 
 def sizes(joined: Joined) -> tuple[int, int, int]:

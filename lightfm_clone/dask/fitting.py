@@ -99,9 +99,9 @@ def fit_partial(
     known_interactions: Any,
 ) -> None:
     """See `DaskLightFM.fit_partial`."""
-    epochs = checks.check_epochs(epochs)
+    checks.check_epochs(epochs)
     checks.check_num_threads(num_threads)
-    settings = parameters.settings(model)  # checks them
+    parameters.settings(model)  # which checks them, before anything is read
     if known_interactions is not None:
         raise checks.UnsupportedError(
             "known_interactions must be None on a cluster; pass interactions of all that is known, "
@@ -123,6 +123,31 @@ def fit_partial(
         known=None if before is None else before.dealt,
         resize=resize,
     )
+    train(
+        model,
+        client,
+        dealt,
+        epochs=epochs,
+        verbose=verbose,
+        validation=validation,
+        callbacks=callbacks,
+    )
+
+
+def train(
+    model: Any,
+    client: Client,
+    dealt: Dealt,
+    *,
+    epochs: int,
+    verbose: bool,
+    validation: Any = None,
+    callbacks: Any = (),
+) -> None:
+    """Train a model on what is dealt, from what it has learned before if it has."""
+    epochs = checks.check_epochs(epochs)
+    settings = parameters.settings(model)  # checks them
+    before: Served | None = model._served
     reports = Reports(*_judged(client, dealt, callbacks, validation), verbose)
     is_first = before is None
     whole, n = dealt.whole, len(dealt.data)

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
+import dask
 import dask.array
 import dask.dataframe
 import numpy as np
@@ -41,14 +42,15 @@ class Blocks(NamedTuple):
 
 def read(client: Any, interactions: Any, sample_weight: Any, n_workers: int) -> Blocks:
     """Interactions of any kind, as `tables.deal` takes them, as blocks that are being read."""
-    interactions = _opened(interactions, ARGUMENT)
+    interactions = opened(interactions, ARGUMENT)
     is_list = isinstance(interactions, list | tuple) and len(interactions) > 0
-    if isinstance(interactions, dask.dataframe.DataFrame):
-        names, frame = _names(list(interactions.columns)), interactions
+    columns = columns_of_table(interactions)
+    if columns is not None:
+        names = _names(columns)
         _refuse_weights(sample_weight)
-        parts = frame[[name for name in names if name is not None]].to_delayed()
-        read = delayed(blocks_of.of_table, pure=True)
-        return Blocks(client.compute([read(part, names) for part in parts]), None, names)
+        taken = [name for name in names if name is not None]
+        futures = of_partitions(client, interactions, taken, n_workers, blocks_of.of_table, names)
+        return Blocks(futures, None, names)
     if isinstance(interactions, dask.array.Array):
         parts = _whole_rows(interactions, ARGUMENT)
         weights = None
@@ -74,17 +76,38 @@ def read(client: Any, interactions: Any, sample_weight: Any, n_workers: int) -> 
         _check_as_many(parts, weights)
         futures = client.map(blocks_of.of_matrix, parts, weights or [None] * len(parts))
         return _in_rows(client, futures)
-    if columns_of.library(interactions) and columns_of.split(interactions):
-        names = _names(list(columns_of.by_name(interactions, ARGUMENT)))
-        _refuse_weights(sample_weight)
-        size = max(min(_PART, -(-len(interactions) // max(n_workers, 1))), 1)
-        begins = range(0, max(len(interactions), 1), size)
-        parts = [interactions[begin : begin + size] for begin in begins]
-        # Not pure: to Dask all slices of a table of pyarrow are the same.
-        futures = client.map(blocks_of.of_table, parts, names=names, pure=False)
-        return Blocks(futures, None, names)
     kind = f"{type(interactions).__module__}.{type(interactions).__qualname__}"
     raise ValueError(f"{ARGUMENT} must be {_KINDS}, got {kind}")
+
+
+def columns_of_table(given: Any) -> list[Hashable] | None:
+    """The columns of a dask DataFrame, or a table of the client; None of anything else."""
+    if isinstance(given, dask.dataframe.DataFrame):
+        return list(given.columns)
+    if columns_of.library(given) and columns_of.split(given):
+        return list(columns_of.by_name(given, ARGUMENT))
+    return None
+
+
+def of_partitions(
+    client: Any, table: Any, columns: list[Any], n_workers: int, function: Any, *args: Any
+) -> list[Any]:
+    """What a function makes of each partition of a table, with these columns; futures.
+
+    A table of the client is cut into parts.
+    """
+    if isinstance(table, dask.dataframe.DataFrame):
+        make = delayed(function, pure=True)
+        parts = table[columns].to_delayed()
+        made: list[Any] = client.compute([make(part, *args) for part in parts])
+        return made
+    table = table.select(columns) if hasattr(table, "select") else table[columns]
+    size = max(min(_PART, -(-len(table) // max(n_workers, 1))), 1)
+    parts = [table[begin : begin + size] for begin in range(0, max(len(table), 1), size)]
+    # Not pure: to Dask all slices of a table of pyarrow are the same.
+    further = [[one] * len(parts) for one in args]
+    made = client.map(function, parts, *further, pure=False)
+    return made
 
 
 def _names(columns: list[Hashable]) -> Names:
@@ -210,8 +233,10 @@ def _below(client: Any, futures: list[Any], of: Any, name: str) -> tuple[list[An
 
 def encoded(client: Any, given: Any, side: str, told: Told | None) -> Any:
     """A future of a table of features, encoded on a worker; `told` is what was told before."""
+    if isinstance(given, features.Encoded):  # by a recommender
+        return submit(client, features.same, given)
     name = f"{side}_features"
-    table = _opened(given, name)
+    table = opened(given, name)
     if isinstance(table, dask.dataframe.DataFrame):
         table = client.compute(table)
     elif columns_of.split(table) is None:
@@ -261,7 +286,13 @@ def matrix_of_users(client: Any, given: Any, n_users: int, n_workers: int) -> An
     return rows, shape
 
 
-def _opened(given: Any, name: str) -> Any:
+def submit(client: Any, function: Any, *args: Any) -> Any:
+    """A task that holds ids of items, or a table, which may be large."""
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
+        return client.submit(function, *args)
+
+
+def opened(given: Any, name: str) -> Any:
     """A dask DataFrame of paths of Parquet files; what is no path as it is."""
     paths = [given] if isinstance(given, str | os.PathLike) else given
     if not isinstance(paths, list | tuple) or not paths:

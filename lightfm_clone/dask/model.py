@@ -19,6 +19,7 @@ from lightfm_clone.dask import asking, evaluating, files, fitting, tables, writi
 from lightfm_clone.dask.documented import adapted, as_in
 from lightfm_clone.evaluation.results import METRICS
 from lightfm_clone.lightfm import LightFM
+from lightfm_clone.recommender import Recommender
 from lightfm_clone.typing import Callback, Floats, Path, RankedLists, Representations, Seed
 
 if TYPE_CHECKING:
@@ -197,6 +198,13 @@ class DaskLightFM(LightFM):
         if isinstance(served, asking.Served):
             return _usable(served.dealt.data[0].client, fitted=True)
         return _usable(self.client)
+
+    @staticmethod
+    def _recommender_class() -> type[Recommender]:
+        """The class of what ``Recommender(DaskLightFM(...))`` makes."""
+        from lightfm_clone.dask.recommender import DaskRecommender
+
+        return DaskRecommender
 
     def _known(self) -> asking.Served | files.Away:
         """What has been learned, wherever it is."""

@@ -29,6 +29,7 @@ class ShardData(NamedTuple):
     weights: Array | None  # float32, one for each stored interaction; None where all are 1
     user_features: Any  # CSR float32 [n_users, n_private + n_shared]; None is the identity
     private: Array | None  # int64 [n_private], their columns in the whole; None with the identity
+    counted: Any = None  # logs.Counted, what a recommender knows of them
 
     @property
     def n_users(self) -> int:

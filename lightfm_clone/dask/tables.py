@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-import dask
 import numpy as np
 
 from lightfm_clone import _checks as checks
@@ -40,6 +39,7 @@ def deal(
     addresses: Sequence[str],
     known: Dealt | None = None,
     resize: bool = False,
+    make: Any = None,
 ) -> Dealt:
     """Deal what a fit is given to shards, and wait until all is read, checked and dealt.
 
@@ -56,6 +56,8 @@ def deal(
         Or a matrix [n_users, n_items], whose ids are its row and column numbers: a dask array whose
         chunks are whole rows and sparse matrices of SciPy, a list of such matrices as delayed
         objects, or one sparse matrix.
+
+        Or `Blocks` that are read already.
     user_features, item_features
         Of a matrix of interactions: a sparse matrix [n_users or n_items, n_features], for users
         also a dask array as above. It is taken as it is.
@@ -76,6 +78,8 @@ def deal(
         numbers, the same users the same shard (if there are as many shards), and all of them stay.
     resize : bool, default False
         Whether there may be more users or items than are known.
+    make : callable, optional
+        What makes the data of a shard of its interactions; see `blocks.joined`.
 
     Returns
     -------
@@ -87,7 +91,10 @@ def deal(
     ValueError
         If something given is not as described above.
     """
-    read = inputs.read(client, interactions, sample_weight, len(addresses))
+    if isinstance(interactions, Blocks):
+        read = interactions
+    else:
+        read = inputs.read(client, interactions, sample_weight, len(addresses))
     if known is not None:
         _check_kind(read, known)
     counts = _counted(client, read, n_buckets(n_shards))
@@ -105,14 +112,20 @@ def deal(
         old = [] if known is None or read.shape is not None else known.data
         parts = [*read.futures, *client.map(blocks_of.of_users, old)]
         pieces = shares.of(blocks_of.split, parts, items=items.numbering)
-        shards = shares.made(blocks_of.join, pieces, n_items=items.n)
+        shards = shares.made(blocks_of.join, pieces, n_items=items.n, make=make)
         sizes = client.gather(client.map(blocks_of.sizes, shards))
         told, shared, n_columns = None, np.empty(0, np.int64), sum(n for n, _ in sizes)
     else:
         pieces = shares.of(blocks_of.split, read.futures, items=items.numbering)
         before, new = (shares.of(features.split, rows) for rows in (users.before, users.new))
         joined = shares.made(
-            features.join, pieces, before, new, is_told=users.is_told, n_items=items.n
+            features.join,
+            pieces,
+            before,
+            new,
+            is_told=users.is_told,
+            n_items=items.n,
+            make=make,
         )
         sizes = client.gather(client.map(features.sizes, joined))
         shards, told, shared, n_columns = _with_features(shares, users, joined, sizes, known)
@@ -126,13 +139,14 @@ def deal(
 
 def deal_like(
     client: Any, interactions: Any, dealt: Dealt, *, addresses: Sequence[str]
-) -> tuple[list[Any], dict[str, int]]:
+) -> DealtLike:
     """Deal other interactions to the same shards: of the same users with the same items.
 
     Parameters
     ----------
     interactions
-        As `deal` takes them. A matrix has the shape of the fit's.
+        As `deal` takes them. A matrix has the shape of the fit's. What this function has returned
+        is returned as it is.
     dealt : Dealt
         What `deal` returned.
 
@@ -142,23 +156,49 @@ def deal_like(
     left_out : dict of str to int
         How many interactions are left out, as their users or items are not known.
     """
+    if isinstance(interactions, DealtLike):
+        return interactions
     read = inputs.read(client, interactions, None, len(addresses))
     _check_kind(read, dealt)
-    numbering = None
-    if read.shape is None:
-        numbering = _submit(client, blocks_of.numbering, dealt.item_ids)
-    elif read.shape != (sum(dealt.n_users), dealt.whole.n_items):
+    if read.shape is not None and read.shape != (sum(dealt.n_users), dealt.whole.n_items):
         raise ValueError(
             f"{ARGUMENT} must have the shape of those of the fit, "
             f"{(sum(dealt.n_users), dealt.whole.n_items)}, got {read.shape}"
         )
-    shares = _Shares(client, dealt.deal, addresses)
-    pieces = shares.of(blocks_of.split, read.futures, items=numbering)
-    both = shares.made(blocks_of.join_known, pieces, dealt.data)
+    both = made_of(client, read, dealt, blocks_of.join_known, dealt.data, addresses=addresses)
     shards, left_out = (client.map(operator.itemgetter(place), both) for place in range(2))
     sums = np.sum(client.gather(left_out), axis=0).tolist()
     whats = [f"{ARGUMENT} with {side}s that are not known" for side in ("user", "item")]
-    return shards, dict(zip(whats, sums, strict=True))
+    return DealtLike(shards, dict(zip(whats, sums, strict=True)))
+
+
+class DealtLike(NamedTuple):
+    """See `deal_like`."""
+
+    data: list[Any]
+    left_out: dict[str, int]
+
+
+def made_of(
+    client: Any,
+    read: Blocks,
+    dealt: Dealt,
+    function: Any,
+    *of_shards: Sequence[Any],
+    addresses: Sequence[str],
+    **given: Any,
+) -> list[Any]:
+    """What a function makes of the pieces of blocks that belong to each shard; futures.
+
+    It is called as ``function(pieces, *of_shard, **given)``. The columns of a piece are numbers of
+    items of the fit, -1 where one is not known.
+    """
+    numbering = None
+    if read.shape is None:
+        numbering = inputs.submit(client, blocks_of.numbering, dealt.item_ids)
+    shares = _Shares(client, dealt.deal, addresses)
+    pieces = shares.of(blocks_of.split, read.futures, items=numbering)
+    return shares.made(function, pieces, *of_shards, **given)
 
 
 # ---- the item side -------------------------------------------------------------------------------
@@ -204,7 +244,7 @@ def _number_items(
     if given is not None:
         encoded = inputs.encoded(client, given, "item", told)
         told_ids = client.submit(features.ids_of, encoded)
-    numbered = _submit(client, blocks_of.numbered, counts, known_ids, told_ids)
+    numbered = inputs.submit(client, blocks_of.numbered, counts, known_ids, told_ids)
     numbering = client.submit(blocks_of.numbering, numbered)
     ids: Array = numbered.result()
     if known is None and not merged.item_counts.any():
@@ -214,7 +254,7 @@ def _number_items(
     item_counts[blocks_of.numbering(ids).of(merged.items)] = merged.item_counts
     matrix = None
     if encoded is not None or told is not None:
-        made = _submit(
+        made = inputs.submit(
             client, features.of_items, encoded, told, known_ids, n_columns, numbered, item_counts
         )
         told, matrix = made.result()
@@ -279,7 +319,7 @@ def _with_features(
         n_before = 0 if known is None else known.whole.n_user_features
         *firsts, n_owned = accumulate((n for _, _, n in sizes), initial=n_before)
         known_places = None if told is None else told.places
-        places = _submit(client, features.grown, known_places, n_told, n_owned)
+        places = inputs.submit(client, features.grown, known_places, n_told, n_owned)
         columns = places.result()
         n_columns = n_owned + n_told - (0 if known_places is None else len(known_places))
         shared = np.sort(columns[shared])
@@ -381,9 +421,3 @@ def _counted(client: Any, read: Blocks, n: int) -> Any:
         counts = client.map(blocks_of.merge, groups, names=read.names)
         if len(counts) == 1:
             return counts[0]
-
-
-def _submit(client: Any, function: Any, *args: Any) -> Any:
-    """A task that holds ids of items, which are many where a catalogue is large."""
-    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
-        return client.submit(function, *args)

@@ -9,7 +9,7 @@ import errno
 import os
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -83,18 +83,32 @@ def write_lists(
     check_threads(num_threads)
     candidates = candidates_of(served, items)
     left_out = chosen(served, exclude, "exclude")
+
+    def write(folder: str, names: list[str]) -> list[str]:
+        each = (
+            (shard, (folder, name, k, left_out[shard], candidates, num_threads))
+            for shard, name in enumerate(names)
+        )
+        return served.ask(client, _write, each)
+
+    into_folder(served, client, path, write)
+
+
+def into_folder(
+    served: Served, client: Any, path: Path, write: Callable[[str, list[str]], list[str]]
+) -> None:
+    """Let tasks write the parts of a folder, one for each shard, and put them in place.
+
+    `write` gets the folder and the names of the parts. It returns what `write_part` returned.
+    """
     folder = os.fspath(path)
     if "://" not in folder:
         folder = os.path.abspath(folder)  # workers may be in other folders
     n = len(served.states)
     names = [f"part-{shard:05d}-of-{n:05d}.parquet" for shard in range(n)]
     _on_a_worker(served, client, _open_folder, folder)
-    each = (
-        (shard, (folder, names[shard], k, left_out[shard], candidates, num_threads))
-        for shard in range(n)
-    )
     try:
-        written = served.ask(client, _write, each)
+        written = write(folder, names)
         _on_a_worker(served, client, _put_in_place, folder, dict(zip(written, names, strict=True)))
     except BaseException:
         with suppress(Exception):  # what is left in spite of it, the next call clears away
@@ -143,32 +157,47 @@ def _write(
 ) -> str:
     """Write the lists of a shard, and return the name of the file, in which it is no part yet."""
     best = lists_of(side, data, state, k, exclude, candidates, num_threads)
-    items = _column(np.arange(side.n_items) if side.ids is None else side.ids)
-    schema = pa.schema(
+    items = column_of(np.arange(side.n_items) if side.ids is None else side.ids)
+    schema = schema_of(data.ids, items)
+
+    def tables() -> Iterator[pa.Table]:
+        for first in range(0, data.n_users, block):
+            rows = np.arange(first, min(first + block, data.n_users), dtype=np.int32)
+            ids, scores = best(rows)
+            filled = ids >= 0
+            columns = (
+                column_of(data.ids[rows]).take(pa.array(np.nonzero(filled)[0])),
+                pa.array(np.nonzero(filled)[1] + 1),
+                items.take(pa.array(ids[filled])),
+                pa.array(scores[filled]),
+            )
+            yield pa.table(columns, schema=schema)
+
+    return write_part(folder, name, schema, tables())
+
+
+def schema_of(users: Array, items: pa.Array) -> pa.Schema:
+    """The columns of lists of these users."""
+    return pa.schema(
         {
-            "user": _column(data.ids[:0]).type,
+            "user": column_of(users[:0]).type,
             "rank": pa.int64(),
             "item": items.type,
             "score": pa.float32(),
         }
     )
+
+
+def write_part(folder: str, name: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> str:
+    """Write tables, a row group each, and return the name of the file, in which it is no part."""
     files, root = url_to_fs(folder)
     temporary = f".{name}.{secrets.token_hex(8)}"
     place = f"{root}/{temporary}"
     try:
         with files.open(place, "wb") as file:
             with pq.ParquetWriter(file, schema) as writer:
-                for first in range(0, data.n_users, block):
-                    rows = np.arange(first, min(first + block, data.n_users), dtype=np.int32)
-                    ids, scores = best(rows)
-                    filled = ids >= 0
-                    columns = (
-                        _column(data.ids[rows]).take(pa.array(np.nonzero(filled)[0])),
-                        pa.array(np.nonzero(filled)[1] + 1),
-                        items.take(pa.array(ids[filled])),
-                        pa.array(scores[filled]),
-                    )
-                    writer.write_table(pa.table(columns, schema=schema))
+                for table in tables:
+                    writer.write_table(table)
             file.flush()
             with suppress(OSError):  # of files that are not on a disk of ours
                 os.fsync(file.fileno())
@@ -212,6 +241,6 @@ def _names(files: Any, root: str) -> list[str]:
     return [name.rstrip("/").rsplit("/", 1)[-1] for name in files.ls(root, detail=False)]
 
 
-def _column(ids: Array) -> pa.Array:
+def column_of(ids: Array) -> pa.Array:
     is_number = kind_of(ids) == "whole numbers"
     return pa.array(ids, pa.int64() if is_number else pa.string())

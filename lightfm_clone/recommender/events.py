@@ -31,6 +31,7 @@ DUPLICATES = ("max", "sum", "last")
 _DAY = 86_400.0  # seconds
 # Up to which number a time counts what since 1970: in each unit that is the year 5138.
 _SINCE_1970 = ((1e11, "seconds", 1.0), (1e14, "milliseconds", 1e3), (1e17, "microseconds", 1e6))
+UNITS = {unit: parts for _, unit, parts in _SINCE_1970} | {"nanoseconds": 1e9}  # in a second
 _MOST_KINDS = 64  # bits of the largest mask
 _NAMED = 5  # kinds in a message
 
@@ -43,6 +44,36 @@ class Removed(NamedTuple):
     remedy: str
 
 
+class Cause(NamedTuple):
+    """Why events do not count. Each reading by the same rules has the same causes, in this order.
+
+    So those of the parts of a table can be added up.
+    """
+
+    what: str
+    how_many: int  # it may be none
+    remedy: str
+    kinds: tuple[str, ...] = ()  # of events that are concerned, for the message
+
+    def removed(self) -> Removed:
+        what, names = self.what, self.kinds
+        if names:
+            listed = ", ".join(names[:_NAMED])
+            if len(names) > _NAMED:
+                listed += f" and {len(names) - _NAMED} more"
+            what += f" ({listed})"
+        return Removed(what, self.how_many, self.remedy)
+
+    def __add__(self, other: Cause) -> Cause:  # type: ignore[override]
+        """The same cause in two parts of a table."""
+        return Cause(
+            self.what,
+            self.how_many + other.how_many,
+            min(self.remedy, other.remedy, key=len),  # what is said further is so of all rows alone
+            tuple(dict.fromkeys(self.kinds + other.kinds)),
+        )
+
+
 class Log(NamedTuple):
     """The rows of a table of events that count, in its order."""
 
@@ -51,7 +82,7 @@ class Log(NamedTuple):
     kinds: Codes | None  # uint8 into all kinds with a weight, whether they occur or not
     weights: Floats | None  # at the time of the latest event; None where each event counts 1
     times: npt.NDArray[np.float64] | None  # seconds since 1970
-    removed: tuple[Removed, ...]
+    causes: tuple[Cause, ...]
     kept: npt.NDArray[np.bool_]  # bool [n_rows of the table]: which are here
     columns: dict[str, Hashable]  # by role: "user", "item", "timestamp", "event"
     time_unit: str | None  # what the numbers were taken for, where times are numbers
@@ -60,6 +91,10 @@ class Log(NamedTuple):
     def n_rows(self) -> int:
         """Of the table."""
         return len(self.kept)
+
+    @property
+    def removed(self) -> tuple[Removed, ...]:
+        return tuple(cause.removed() for cause in self.causes if cause.how_many)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +199,7 @@ def read(
             )
         _check_event_weights(event_weights)
     if half_life is not None:
-        half_life = half_life_seconds(half_life)
+        half_life_seconds(half_life)  # which checks it
         if timestamp is None:
             raise ValueError("half_life needs times; name their column with timestamp=")
 
@@ -185,7 +220,7 @@ def read(
     if watched is not None:
         _watch(columns, watched, min_watched, kept, argument)
 
-    if kept.removed:
+    if not kept.rows.all():
         users, items = (
             _without_gaps(Codes(kept.of(ids.codes), ids.values)) for ids in (users, items)
         )
@@ -193,23 +228,35 @@ def read(
         times = None if times is None else kept.of(times)
         weights = None if weights is None else kept.of(weights)
     if half_life is not None and times is not None and len(times):
-        # In place, and rounded once: the precision of float32 is in the age, not in the date.
-        decay = np.empty(len(times), dtype=np.float32)
-        np.subtract(times, times.max(), out=decay, casting="same_kind")
-        decay /= half_life
-        np.exp2(decay, out=decay)
-        weights = decay if weights is None else np.multiply(weights, decay, out=decay)
+        weights = aged(weights, times, times.max(), half_life)
     return Log(
         users,
         items,
         kinds,
         weights,
         times,
-        tuple(kept.removed),
+        tuple(kept.causes),
         kept.rows,
         {role: name for role, name in named.items() if name is not None},
         time_unit,
     )
+
+
+def aged(weights: Floats | None, times: npt.NDArray[Any], latest: float, half_life: Any) -> Floats:
+    """Weights of events, halved with every half-life before the latest one."""
+    # In place, and rounded once: the precision of float32 is in the age, not in the date.
+    decay = np.empty(len(times), dtype=np.float32)
+    np.subtract(times, latest, out=decay, casting="same_kind")
+    decay /= half_life_seconds(half_life)
+    np.exp2(decay, out=decay)
+    return decay if weights is None else np.multiply(weights, decay, out=decay)
+
+
+def columns_read(rules: Mapping[str, Any]) -> list[Id]:
+    """The columns that `read` reads by these arguments."""
+    named = [rules.get(role) for role in ("user", "item", "timestamp", "event", "weight")]
+    named += _several(rules.get("watched"))
+    return list(dict.fromkeys(name for name in named if name is not None))
 
 
 def of_source(source: Any, rules: Mapping[str, Any], *, known_kinds: Iterable[Id] = ()) -> Log:
@@ -217,23 +264,22 @@ def of_source(source: Any, rules: Mapping[str, Any], *, known_kinds: Iterable[Id
 
     Of a file, only the columns that rules name are read, and nothing of them is kept.
     """
-    named = [rules.get(role) for role in ("user", "item", "timestamp", "event", "weight")]
-    named += _several(rules.get("watched"))
-    columns = list(dict.fromkeys(name for name in named if name is not None))
-    table = sources.read(source, "events", [rules["user"], rules["item"]], columns)
+    table = sources.read(source, "events", [rules["user"], rules["item"]], columns_read(rules))
     log = read(table, **rules, known_kinds=known_kinds)
     del table
     sources.give_back()
     return log
 
 
-def refuse_empty(log: Log, argument: str = "events") -> None:
-    """Refuse a log without a single event that counts."""
-    if len(log.users.codes):
+def refuse_empty(
+    n_events: int, n_rows: int, removed: Iterable[Removed], argument: str = "events"
+) -> None:
+    """Refuse a table without a single event that counts."""
+    if n_events:
         return
-    causes = "".join(f"; {n} {what}: {remedy}" for what, n, remedy in log.removed)
+    causes = "".join(f"; {n} {what}: {remedy}" for what, n, remedy in removed)
     raise ValueError(
-        f"{argument} must have at least one event that counts, got {log.n_rows} rows{causes}"
+        f"{argument} must have at least one event that counts, got {n_rows} rows{causes}"
     )
 
 
@@ -242,12 +288,14 @@ class _Kept:
 
     def __init__(self, n_rows: int) -> None:
         self.rows = np.ones(n_rows, dtype=bool)
-        self.removed: list[Removed] = []
+        self.causes: list[Cause] = []
 
-    def without(self, bad: npt.NDArray[np.bool_], what: str, remedy: str) -> None:
+    def without(
+        self, bad: npt.NDArray[np.bool_], what: str, remedy: str, kinds: tuple[str, ...] = ()
+    ) -> None:
         how_many = int(np.count_nonzero(bad & self.rows))
+        self.causes.append(Cause(what, how_many, remedy, kinds))
         if how_many:
-            self.removed.append(Removed(what, how_many, remedy))
             self.rows &= ~bad
 
     def complete(
@@ -348,7 +396,7 @@ def _since_1970(
     for most, unit, parts in _SINCE_1970:
         if largest < most:
             return (values if parts == 1 else values / parts), unit
-    return values / 1e9, "nanoseconds"
+    return values / UNITS["nanoseconds"], "nanoseconds"
 
 
 def _check_event_weights(event_weights: Mapping[Id, float]) -> None:
@@ -386,11 +434,7 @@ def _kinds(
         _leave_kinds_out(codes, values, event_weights, kept)
         counting = [kind for kind, value in event_weights.items() if value > 0]
     numbers = {kind: number for number, kind in enumerate(dict.fromkeys([*known, *counting]))}
-    if len(numbers) > _MOST_KINDS:
-        raise ValueError(
-            f"{column.label} must have at most {_MOST_KINDS} kinds of events, got {len(numbers)}; "
-            "is it the column of kinds? Name those that count with event_weights="
-        )
+    check_number_of_kinds(len(numbers), column.label)
     # The last place is that of -1, a missing kind; rows of number 0 for want of a better one
     # have left before.
     of_value = np.array([numbers.get(kind, 0) for kind in values] + [0], dtype=np.uint8)
@@ -399,6 +443,14 @@ def _kinds(
         return numbered, None
     weigh = np.array([event_weights.get(kind, 0) for kind in numbers], dtype=np.float32)
     return numbered, None if (weigh == 1).all() else weigh[numbered.codes]
+
+
+def check_number_of_kinds(n: int, label: str) -> None:
+    if n > _MOST_KINDS:
+        raise ValueError(
+            f"{label} must have at most {_MOST_KINDS} kinds of events, got {n}; is it the column "
+            "of kinds? Name those that count with event_weights="
+        )
 
 
 def _leave_kinds_out(
@@ -411,11 +463,8 @@ def _leave_kinds_out(
         (weighs_0, "weighs 0", "give it a weight above 0 in event_weights to keep them"),
         (unnamed, "event_weights does not name", "name it there to keep them"),
     ):
-        names = [repr(values[code]) for code in np.flatnonzero(out)]
-        listed = ", ".join(names[:_NAMED])
-        if len(names) > _NAMED:
-            listed += f" and {len(names) - _NAMED} more"
-        kept.without(out[codes], f"of a kind that {what} ({listed})", remedy)
+        names = tuple(repr(values[code]) for code in np.flatnonzero(out))
+        kept.without(out[codes], f"of a kind that {what}", remedy, names)
 
 
 def _weights(column: Column) -> Floats:
@@ -765,8 +814,18 @@ def loss_weights(weights: Floats | None, loss: str | None, n_items: int) -> Floa
     """
     if weights is None or not len(weights) or (weights == weights[0]).all():
         return None
-    factor = 1 / weights.mean(dtype=np.float64)
+    mean, highest = weights.mean(dtype=np.float64), float(weights.max())
+    return scaled(weights, factor_of(mean, highest, loss, n_items))
+
+
+def factor_of(mean: float, highest: float, loss: str | None, n_items: int) -> float:
+    """What `loss_weights` multiplies weights of this mean with."""
+    factor = 1 / mean
     if loss in LOSSES and LOSSES[loss].searches_violations:
         most = 10 / math.log(max(n_items - 1, 2))
-        factor = min(factor, most * (1 - 1e-6) / float(weights.max()))  # however it is rounded
+        factor = min(factor, most * (1 - 1e-6) / highest)  # however it is rounded
+    return factor
+
+
+def scaled(weights: Floats, factor: float) -> Floats:
     return (weights * np.float32(factor)).astype(np.float32, copy=False)

@@ -57,8 +57,29 @@ def fit(
     further: dict[str, Any],
 ) -> None:
     """See `Recommender.fit`. Nothing of the recommender is changed until all is made."""
-    events_of.check_duplicates(duplicates)
     _check_model(shop.model)
+    fresh = begun(shop, sources.kind_of(events), rules, duplicates, further)
+    log, of_users, of_items = _read(fresh, events, users, items)
+    events_of.refuse_empty(len(log.users.codes), log.n_rows, log.removed)
+    make_sides(fresh, columns or {}, of_users, of_items)
+    fresh.dataset_, fresh.pairs_ = Dataset(), None
+    _take(fresh, log, of_users, of_items)
+    fresh.report_ = _report(fresh, log, fresh.pairs_, of_users, of_items)
+    if verbose:
+        print(fresh.report_)
+    if is_table(further.get("validation")):
+        further = further | {"validation": _held_out(fresh, further["validation"])}
+    del log, of_users, of_items  # training needs the memory
+    sources.give_back()
+    fresh.model_ = train(fresh, shop.model, epochs, num_threads, verbose, further)
+    shop.__dict__ = fresh.__dict__  # at once; what others are making now stays with the old one
+
+
+def begun(
+    shop: Any, kind: str, rules: dict[str, Any], duplicates: str, further: dict[str, Any]
+) -> Any:
+    """A copy of a recommender at the beginning of a fit, whose arguments are checked."""
+    events_of.check_duplicates(duplicates)
     _check_options(shop, further)
     if rules["user"] == rules["item"]:
         raise ValueError(
@@ -68,24 +89,19 @@ def fit(
     if rules["half_life"] is not None:  # in days, which a file can hold
         rules = rules | {"half_life": half_life_seconds(rules["half_life"]) / 86_400}
     fresh._rules, fresh._duplicates, fresh._kinds = rules, duplicates, []
-    fresh._kind = sources.kind_of(events)
-    fresh.item_columns_ = None
-    log, of_users, of_items = _read(fresh, events, users, items)
-    events_of.refuse_empty(log)
-    rules_of_users, rules_of_items = _by_side(columns or {}, of_users, of_items)
-    fresh._users = Side("user", rules["user"], rules_of_users)
-    fresh._items = Side("item", rules["item"], rules_of_items)
-    fresh.dataset_, fresh.pairs_ = Dataset(), None
-    _take(fresh, log, of_users, of_items)
-    fresh.report_ = _report(fresh, log, fresh.pairs_, of_users, of_items)
-    if verbose:
-        print(fresh.report_)
-    if _is_table(further.get("validation")):
-        further = further | {"validation": _held_out(fresh, further["validation"])}
-    del log, of_users, of_items  # training needs the memory
-    sources.give_back()
-    fresh.model_ = train(fresh, shop.model, epochs, num_threads, verbose, further)
-    shop.__dict__ = fresh.__dict__  # at once; what others are making now stays with the old one
+    fresh._kind, fresh.item_columns_ = kind, None
+    return fresh
+
+
+def make_sides(
+    shop: Any,
+    columns: Mapping[Hashable, Any],
+    of_users: SideTable | None,
+    of_items: SideTable | None,
+) -> None:
+    """Let the recommender have a fresh side for each table, with the rules of its columns."""
+    by_side = zip(("user", "item"), _by_side(columns, of_users, of_items), strict=True)
+    shop._users, shop._items = (Side(name, shop._rules[name], rules) for name, rules in by_side)
 
 
 def update(
@@ -145,16 +161,8 @@ def update(
     shop.__dict__ = fresh.__dict__  # at once; what others are making now stays with the old one
 
 
-def train(
-    shop: Any,
-    model: Any,
-    epochs: int,
-    num_threads: int | None,
-    verbose: bool,
-    further: Mapping[str, Any] = {},
-) -> Any:
-    """A copy of a model, trained on what the recommender knows."""
-    _check_model(model)
+def unfitted_copy(shop: Any, model: Any) -> Any:
+    """A copy of a model, with the parameters that nobody has set as the tables suggest."""
     model = copy.deepcopy(model)
     factors = factors_of(model)
     if isinstance(getattr(factors, "negatives", None), Default):
@@ -166,6 +174,20 @@ def train(
         and is_told
     ):
         factors.set_params(identity_dropout=_IDENTITY_DROPOUT)
+    return model
+
+
+def train(
+    shop: Any,
+    model: Any,
+    epochs: int,
+    num_threads: int | None,
+    verbose: bool,
+    further: Mapping[str, Any] = {},
+) -> Any:
+    """A copy of a model, trained on what the recommender knows."""
+    _check_model(model)
+    model = unfitted_copy(shop, model)
     interactions, weights = _examples(shop, model)
     interactions = interactions.tocoo(copy=False)
     if weights is not None:
@@ -192,6 +214,11 @@ def train(
 
 
 def _check_model(model: Any) -> None:
+    if getattr(factors_of(model), "_recommender_class", None) is not None:
+        raise TypeError(
+            f"model must be trained by a recommender of its own, got {model!r}: make a new "
+            f"Recommender of it, as Recommender({type(factors_of(model)).__name__}(...))"
+        )
     needed = ("fit", "get_user_representations", "get_item_representations")
     if isinstance(model, type) or not all(hasattr(model, name) for name in needed):
         given = f"the class {model.__name__}" if isinstance(model, type) else repr(model)
@@ -215,7 +242,7 @@ def _check_options(shop: Any, options: Mapping[str, Any]) -> None:
         )
 
 
-def _is_table(validation: Any) -> bool:
+def is_table(validation: Any) -> bool:
     """Whether these are events, and not what a model takes: interactions, or a dict of these."""
     if validation is None or is_sparse(validation) or isinstance(validation, np.ndarray):
         return False
@@ -271,6 +298,14 @@ def check_dimensions(shop: Any) -> None:
             raise ValueError(f"the model has {found} {side} features, but the numbering {n}")
 
 
+def check_half_life(shop: Any, loss: str | None) -> None:
+    if events_of.predicts_values(loss) and shop._rules["half_life"] is not None:
+        raise ValueError(
+            f"half_life must be None for loss={loss!r}, which takes the weights of events for "
+            "values to predict; leave half_life out, or choose loss='warp'"
+        )
+
+
 def _examples(shop: Any, model: Any) -> tuple[Any, Any]:
     """The pairs as a CSR matrix, and what each weighs, or None where all weigh the same.
 
@@ -278,12 +313,8 @@ def _examples(shop: Any, model: Any) -> tuple[Any, Any]:
     """
     pairs: Pairs = shop.pairs_
     interactions, loss = pairs.rows(), getattr(model, "loss", None)
+    check_half_life(shop, loss)
     if events_of.predicts_values(loss):
-        if shop._rules["half_life"] is not None:
-            raise ValueError(
-                f"half_life must be None for loss={loss!r}, which takes the weights of events for "
-                "values to predict; leave half_life out, or choose loss='warp'"
-            )
         if pairs.weights is not None:
             interactions.data = pairs.weights
         return interactions, None

@@ -18,6 +18,7 @@ import scipy.sparse as sp
 
 from lightfm_clone import evaluation
 from lightfm_clone._sparse import empty_rows, rows_at
+from lightfm_clone.data.columns import Codes
 from lightfm_clone.evaluation import Comparison, Evaluation
 from lightfm_clone.recommender import events as events_of
 from lightfm_clone.recommender import fitting
@@ -26,7 +27,9 @@ from lightfm_clone.recommender.people import People, vectors_of
 from lightfm_clone.recommender.serving import NO_RULES, Serving, lists_of
 from lightfm_clone.typing import Id
 
+METRICS = ("precision@10", "recall@10", "ndcg@10", "map@10", "mrr", "auc")
 GROUPS = ("new", "few", "many")
+NEW_ITEMS = "new items"
 OWN = "recommender"  # the name of the one that compares
 
 
@@ -52,25 +55,37 @@ class _Ranked:
 
 def read(shop: Any, events: Any, relevant: Any, users: Any, exclude: Any) -> Later:
     """Later events as people and matrices."""
-    rules = shop._rules
     # What an event weighed does not matter here, but that it counted.
-    log = events_of.of_source(events, rules | {"half_life": None}, known_kinds=shop._kinds)
-    keep = np.ones(len(log.users.codes), bool)
+    log = events_of.of_source(events, shop._rules | {"half_life": None}, known_kinds=shop._kinds)
+    mapping = shop.dataset_.mapping()[2]
+    items = people_of.known_numbers(log.items.values, mapping, "events")[log.items.codes]
+    return of_events(shop, log.users, items, log.kinds, relevant, users, exclude)
+
+
+def of_events(
+    shop: Any,
+    of_users: Codes,
+    items: npt.NDArray[Any],
+    kinds: Codes | None,
+    relevant: Any,
+    users: Any,
+    exclude: Any,
+) -> Later:
+    """Later events as people and matrices; `items` are numbers, -1 where one is not known."""
+    keep = np.ones(len(of_users.codes), bool)
     if relevant is not None:
-        if log.kinds is None:
+        if kinds is None:
             raise ValueError(
                 "relevant names kinds of events, and the recommender was fitted without any; "
                 "call fit(..., event=column)"
             )
-        mask = events_of.mask_of(log.kinds.values, relevant, "relevant")
-        is_relevant = [mask >> kind & 1 for kind in range(len(log.kinds.values))]
-        keep = np.array(is_relevant, bool)[log.kinds.codes]
-    mapping = shop.dataset_.mapping()[2]
-    items = people_of.known_numbers(log.items.values, mapping, "events")[log.items.codes]
+        mask = events_of.mask_of(kinds.values, relevant, "relevant")
+        is_relevant = [mask >> kind & 1 for kind in range(len(kinds.values))]
+        keep = np.array(is_relevant, bool)[kinds.codes]
     left_out = {"events with items that are not known": int((keep & (items < 0)).sum())}
     keep &= items >= 0
-    present, rows = np.unique(log.users.codes[keep], return_inverse=True)
-    people = people_of.of_ids(shop, [log.users.values[code] for code in present], users)
+    present, rows = np.unique(of_users.codes[keep], return_inverse=True)
+    people = people_of.of_ids(shop, [of_users.values[code] for code in present], users)
     shape = len(people), len(shop.item_ids_)
     entries = np.ones(len(rows), np.float32), (rows, items[keep])
     test = sp.csr_matrix(entries, shape=shape)  # which adds up what is there twice
@@ -79,24 +94,17 @@ def read(shop: Any, events: Any, relevant: Any, users: Any, exclude: Any) -> Lat
     fresh = test - test.multiply(known.astype(bool))
     fresh.eliminate_zeros()
     left_out["pairs that people had already"] = test.nnz - fresh.nnz
-    n_pairs = np.diff(shop.pairs_.indptr)
-    middle = np.median(n_pairs[n_pairs > 0])
-    n_pairs = np.where(people.numbers >= 0, n_pairs[people.numbers], 0)
-    groups = np.array(GROUPS)[(n_pairs > 0).astype(int) + (n_pairs > middle)]
+    n_pairs = np.append(np.diff(shop.pairs_.indptr), 0)[people.numbers]  # -1 is nobody
+    groups = np.array(GROUPS)[(n_pairs > 0).astype(int) + (n_pairs > shop._serving.few)]
     return Later(people, sp.csr_matrix(fresh), known, groups, left_out)
 
 
 def evaluate(shop: Any, later: Later, metrics: Any, num_threads: int | None) -> Evaluation:
     """The metrics for all, by how much people have done, and on items without interactions."""
     if not later.test.nnz:
-        raise ValueError(
-            "events must hold something new that people did with items that are known, but nothing "
-            f"is left: {_said(later.left_out)}; pass later events, or exclude=False to count what "
-            "people have already"
-        )
+        raise nothing_left(later.left_out)
     ranks = _ranks(shop, later, num_threads)
-    names = ("precision@10", "recall@10", "ndcg@10", "map@10", "mrr", "auc")
-    metrics = names if metrics is None else metrics
+    metrics = METRICS if metrics is None else metrics
     result = evaluation.evaluate(_Ranked(ranks), later.test, later.known, metrics, later.groups)
     groups: dict[Id, Evaluation] = {
         name: result.groups[name] for name in GROUPS if name in result.groups
@@ -110,8 +118,16 @@ def evaluate(shop: Any, later: Later, metrics: Any, num_threads: int | None) -> 
         of_new = of_new.multiply(is_new.astype(np.float32)).tocsr()
         of_new.eliminate_zeros()
         of_new.data -= 1
-        groups["new items"] = evaluation.evaluate(_Ranked(of_new), on_new, later.known, metrics)
+        groups[NEW_ITEMS] = evaluation.evaluate(_Ranked(of_new), on_new, later.known, metrics)
     return Evaluation(result.users, result.per_user, groups, later.left_out)
+
+
+def nothing_left(left_out: Mapping[str, int]) -> ValueError:
+    return ValueError(
+        "events must hold something new that people did with items that are known, but nothing is "
+        f"left: {_said(left_out)}; pass later events, or exclude=False to count what people have "
+        "already"
+    )
 
 
 def _ranks(shop: Any, later: Later, num_threads: int | None) -> Any:

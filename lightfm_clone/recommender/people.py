@@ -47,13 +47,15 @@ class People(NamedTuple):
     rows: Any  # csr of features, for who has no number; an empty row says nothing
     history: Any  # csr of interactions of strangers, or None
     kind: str | None  # of the table they came in, or None
+    have_ids: bool = True  # or labels are positions
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def part(self, at: slice | npt.NDArray[np.intp]) -> People:
         rows, history = (None if of is None else of[at] for of in (self.rows, self.history))
-        return People(self.labels[at], self.numbers[at], rows, history, self.kind)
+        places = self.labels[at], self.numbers[at]
+        return People(*places, rows, history, self.kind, self.have_ids)
 
 
 def find(shop: Any, users: Any, history: Any) -> People:
@@ -80,7 +82,7 @@ def find(shop: Any, users: Any, history: Any) -> People:
     if ids and all(isinstance(one, Mapping) for one in ids):
         return of_table(shop, ids)
     people = of_ids(shop, ids)
-    if len(ids) >= _MANY and (people.numbers < 0).all():
+    if len(ids) >= _MANY and shop._users.has_own.size and (people.numbers < 0).all():
         warn(
             f"none of the {len(ids)} users is known, so all get what is popular; are ids written "
             f"as in the fit, such as {next(iter(shop.dataset_.mapping()[0]))!r}? The first here is "
@@ -135,7 +137,7 @@ def known_numbers(
     unknown = list(compress(ids, numbers < 0))
     for one in dict(zip(map(type, unknown), unknown, strict=True)).values():
         kind = _kind(one)
-        if is_missing(one) or any(_kind(known) is kind for known in mapping):
+        if is_missing(one) or not mapping or any(_kind(known) is kind for known in mapping):
             continue
         twin = numbering.twin_of(one, mapping)
         known = next(iter(mapping)) if twin is None else twin
@@ -181,7 +183,7 @@ def of_table(shop: Any, table: Any, kind: str | None = None) -> People:
     else:
         rows = side.strangers(table, shop.dataset_)
     labels = np.arange(n) if ids is None else as_column(ids)
-    return People(labels, numbers, rows, None, kind)
+    return People(labels, numbers, rows, None, kind, ids is not None)
 
 
 def of_histories(shop: Any, history: Any) -> People:
@@ -203,7 +205,7 @@ def of_histories(shop: Any, history: Any) -> People:
     likes = sp.csr_matrix(entries, shape=shape)
     likes.sum_duplicates()
     likes.data[:] = 1
-    return People(labels, np.full(len(lists), -1, np.int64), None, likes, None)
+    return People(labels, np.full(len(lists), -1, np.int64), None, likes, None, False)
 
 
 def as_column(values: list[Any]) -> Any:
@@ -240,7 +242,8 @@ def vectors_of(shop: Any, people: People, num_threads: int | None) -> Vectors:
     """The vectors of people, by the best that is known of each."""
     n, model = len(people), shop.model_
     is_known = people.numbers >= 0
-    is_active = is_known & shop._users.has_own[people.numbers]
+    is_active = is_known.copy()
+    is_active[is_known] = shop._users.has_own[people.numbers[is_known]]
     source = np.full(n, POPULAR, np.int8)
     if isinstance(model, Baseline):  # which has vectors for anybody, by their place
         source[is_active] = KNOWN

@@ -113,6 +113,11 @@ class Recommender:
     _users: Side
     _items: Side
 
+    def __new__(cls, model: Any = None) -> Any:
+        # A model that lies on a cluster has a recommender that does, too.
+        own = getattr(model, "_recommender_class", None)
+        return object.__new__(cls if own is None or cls is not Recommender else own())
+
     def __init__(self, model: Any = None) -> None:
         self.model = LightFM(loss="warp", no_components=32) if model is None else model
 
@@ -257,7 +262,8 @@ class Recommender:
         Parameters
         ----------
         events : table or path
-            A row for each thing that somebody did: a view, a purchase, a rating.
+            A row for each thing that somebody did: a view, a purchase, a rating. For a
+            `DaskLightFM` also a dask DataFrame, or a list of paths of Parquet files.
         y : None
             For scikit-learn; ignored.
         user, item : column name
@@ -326,8 +332,7 @@ class Recommender:
             "min_watched": min_watched,
             "half_life": half_life,
         }
-        fitting.fit(
-            self,
+        self._fit(
             events,
             users,
             items,
@@ -340,6 +345,8 @@ class Recommender:
             fit_options,
         )
         return self
+
+    _fit = fitting.fit
 
     @names_ours
     def update(

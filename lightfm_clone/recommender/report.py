@@ -5,7 +5,15 @@ from __future__ import annotations
 import html
 import re
 import time
-from collections.abc import Callable, Container, Hashable, Iterable, Iterator
+from collections.abc import (
+    Callable,
+    Container,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -23,7 +31,7 @@ from lightfm_clone.typing import Table
 
 Severity: TypeAlias = Literal["warning", "note"]
 
-_LOOKED_AT = 100_000  # rows of a table, or ids, for what takes a look at values
+LOOKED_AT = 100_000  # rows of a table, or ids, for what takes a look at values
 _SHOWN = 3  # examples in a sentence
 _DAY = 86_400.0  # seconds
 
@@ -34,9 +42,11 @@ _FADED = 1e-6  # of the highest weight; some 20 half-lives
 _LONG_AGO = 315_532_800.0  # 1980: numbers that make earlier times are no times, most likely
 _ENOUGH = 100  # events, of which some can be far from the others
 _STRAY = 0.05  # share of the events at either end that may be strays
+FASTEST = 0.99  # where the fastest hundredth begins
 _FAST = 10  # times the rate of the fastest hundredth of all users
-_AT_LEAST = 100  # events a day, and distinct items, for a machine
-_READ_AS_MISSING = {"", "nan", "NaN", "NaT", "None", "none", "null", "NULL", "<NA>"}
+AT_LEAST = 100  # events a day, and distinct items, for a machine
+READ_AS_MISSING = {"", "nan", "NaN", "NaT", "None", "none", "null", "NULL", "<NA>"}
+_FAR, _TO_COME = "lie far from all others in time", "lie in the future"
 # Names of columns whose numbers have no order.
 _CODES = re.compile(r"(id|code|key|zip|plz|postcode|category|type|class|brand|sku|ean|isbn)s?$")
 
@@ -57,6 +67,91 @@ class Described(NamedTuple):
 
     table: Table
     ids: Codes  # for each row; -1 where it is missing
+
+
+class Seen(NamedTuple):
+    """The ids of one column of events."""
+
+    n: int
+    some: list[Any]  # distinct ones: all, or as many as are looked at
+    missing: tuple[str, ...]  # those that read like missing values, of all
+
+    @classmethod
+    def merged(cls, parts: Sequence[Seen]) -> Seen:
+        """Those of parts that have no id in common."""
+        some = [value for part in parts for value in part.some]
+        missing = sorted(value for part in parts for value in part.missing)
+        return cls(sum(part.n for part in parts), some, tuple(missing))
+
+
+class Join(NamedTuple):
+    """Which ids of events and of a table of users or items are in both."""
+
+    n_seen: int  # distinct ids of events
+    n_described: int  # distinct ids of the table
+    n_only_seen: int
+    only_seen: list[Any]  # all, or as many as are looked at
+    only_described: list[Any]
+    n_events: int  # of ids that are only seen
+
+    @property
+    def n_shared(self) -> int:
+        return self.n_seen - self.n_only_seen
+
+
+class Robots(NamedTuple):
+    """Users who act at the rate of a machine."""
+
+    ids: list[Any]  # most events first; all, or the first of them
+    n: int
+    rate: float  # of the slowest of them, events a day
+    n_events: int
+
+
+class Strays(NamedTuple):
+    """Events whose dates can hardly be."""
+
+    said: str
+    n: int
+    first: float  # seconds since 1970
+    last: float
+
+    @classmethod
+    def merged(cls, parts: Iterable[tuple[Strays, ...]]) -> tuple[Strays, ...]:
+        """What `strays_of` finds in all parts together."""
+        by_said: dict[str, list[Strays]] = {said: [] for said in (_FAR, _TO_COME)}
+        for part in parts:
+            for one in part:
+                by_said[one.said].append(one)
+        return tuple(
+            cls(
+                said,
+                sum(one.n for one in found),
+                min(one.first for one in found),
+                max(one.last for one in found),
+            )
+            for said, found in by_said.items()
+            if found
+        )
+
+
+class Facts(NamedTuple):
+    """What a report says of the events of a table, wherever they were counted."""
+
+    n_rows: int
+    n_kept: int  # that are read; the next ones are without what was told again
+    n_events: int
+    n_pairs: int
+    kinds: dict[Any, int]
+    removed: tuple[Removed, ...]
+    columns: dict[str, Hashable]
+    time_unit: str | None
+    period: tuple[float, float] | None
+    n_faded: int  # events that weigh next to nothing
+    strays: tuple[Strays, ...]
+    robots: Robots | None
+    users: Seen
+    items: Seen
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -105,43 +200,50 @@ class DataReport:
         Columns in ``decided`` have a rule by the caller. The events of an update need not be of all
         kinds.
         """
-        kinds: dict[Any, int] = {}
-        if log.kinds is not None:
-            codes, names = log.kinds
-            kinds = {name: int(np.count_nonzero(codes == i)) for i, name in enumerate(names)}
-            if is_update:
-                kinds = {name: count for name, count in kinds.items() if count}
-        removed = log.removed
-        if pairs.n_repeats:
-            removed += (Removed("told again", pairs.n_repeats, "nothing to do: each counts once"),)
-        n_events = len(log.users.codes) - pairs.n_repeats
-        findings = [
-            *_of_events(log, n_events, len(pairs.indices), kinds, removed),
-            *_of_times(log),
-            *_robots(log),
-        ]
-        for role, ids, described in (("user", log.users, users), ("item", log.items, items)):
-            name = log.columns[role]
-            findings += _of_ids(ids, f"events, column {name!r}")
+        joins = {
+            role: join_of(ids, described.ids)
+            for role, ids, described in (("user", log.users, users), ("item", log.items, items))
+            if described is not None
+        }
+        facts = facts_of(log, pairs)
+        if is_update:
+            kinds = {name: count for name, count in facts.kinds.items() if count}
+            facts = facts._replace(kinds=kinds)
+        return cls.of_facts(facts, users=users, items=items, joins=joins, decided=decided)
+
+    @classmethod
+    def of_facts(
+        cls,
+        facts: Facts,
+        *,
+        users: Described | None,
+        items: Described | None,
+        joins: Mapping[str, Join],
+        decided: Container[Hashable],
+    ) -> DataReport:
+        """The report of what was counted; `joins` are those of tables, by "user" and "item"."""
+        findings = [*_of_events(facts), *_of_times(facts), *_of_robots(facts)]
+        for role, seen, described in (("user", facts.users, users), ("item", facts.items, items)):
+            name = facts.columns[role]
+            findings += _of_ids(seen.some, f"events, column {name!r}", seen.missing)
             if described is not None:
                 argument = f"{role}s"
-                findings += _of_ids(described.ids, f"{argument}, column {name!r}")
-                findings += _of_rows(described.ids, name, argument)
-                findings += _of_join(ids, described.ids, name, argument)
+                ids = described.ids
+                findings += _of_ids(ids.values, f"{argument}, column {name!r}")
+                findings += _of_rows(ids, name, argument)
+                findings += _of_join(joins[role], name, argument, facts.n_kept)
                 findings += _of_columns(described.table, name, argument, decided)
-        period = None
-        if log.times is not None and len(log.times):
-            period = _moment(log.times.min()), _moment(log.times.max())
+        period = facts.period
         return cls(
             tuple(sorted(findings, key=lambda finding: finding.severity != "warning")),
-            log.n_rows,
-            n_events,
-            len(pairs.indices),
-            len(log.users.values),
-            len(log.items.values),
-            period,
-            kinds,
-            removed,
+            facts.n_rows,
+            facts.n_events,
+            facts.n_pairs,
+            facts.users.n,
+            facts.items.n,
+            None if period is None else (_moment(period[0]), _moment(period[1])),
+            facts.kinds,
+            facts.removed,
         )
 
     @property
@@ -215,13 +317,59 @@ class DataReport:
 # ---- events --------------------------------------------------------------------------------------
 
 
-def _of_events(
-    log: Log, n_events: int, n_pairs: int, kinds: dict[Any, int], removed: tuple[Removed, ...]
-) -> Iterator[Finding]:
+def facts_of(log: Log, pairs: Pairs) -> Facts:
+    """What a report says of a log and its pairs."""
+    kinds: dict[Any, int] = {}
+    if log.kinds is not None:
+        codes, names = log.kinds
+        kinds = {name: int(np.count_nonzero(codes == i)) for i, name in enumerate(names)}
+    n_kept, times = len(log.users.codes), log.times
+    period, n_faded, robots = None, 0, None
+    strays: tuple[Strays, ...] = ()
+    if times is not None and len(times):
+        period = float(times.min()), float(times.max())
+        usual = usual_range(n_kept, times[:: step_of(n_kept)], period)
+        strays = strays_of(times, usual)
+        if log.weights is not None:
+            n_faded = count_faded(log.weights, log.weights.max())
+        robots = _robots(log, times)
+    return Facts(
+        log.n_rows,
+        n_kept,
+        n_kept - pairs.n_repeats,
+        len(pairs.indices),
+        kinds,
+        with_repeats(log.removed, pairs.n_repeats),
+        log.columns,
+        log.time_unit,
+        period,
+        n_faded,
+        strays,
+        robots,
+        *(
+            Seen(len(ids.values), ids.values, missing_in(ids.values))
+            for ids in (log.users, log.items)
+        ),
+    )
+
+
+def with_repeats(removed: tuple[Removed, ...], n_repeats: int) -> tuple[Removed, ...]:
+    """What was removed, and what was told again."""
+    again = Removed("told again", n_repeats, "nothing to do: each counts once")
+    return (*removed, again) if n_repeats else removed
+
+
+def count_faded(weights: npt.NDArray[Any], highest: float) -> int:
+    """How many events weigh next to nothing beside the highest weight of all."""
+    return int(np.count_nonzero(weights < _FADED * highest))
+
+
+def _of_events(facts: Facts) -> Iterator[Finding]:
     where = "events"
-    for what, n, remedy in removed:
-        severity: Severity = "warning" if n > _MUCH_REMOVED * log.n_rows else "note"
-        said = f"removed {_share_of(n, log.n_rows, 'rows')}, {what}"
+    n_events, n_pairs, kinds = facts.n_events, facts.n_pairs, facts.kinds
+    for what, n, remedy in facts.removed:
+        severity: Severity = "warning" if n > _MUCH_REMOVED * facts.n_rows else "note"
+        said = f"removed {_share_of(n, facts.n_rows, 'rows')}, {what}"
         yield Finding(severity, where, said, n, (), remedy)
     if n_events > n_pairs:
         yield Finding(
@@ -237,77 +385,86 @@ def _of_events(
         there = _listed([kind for kind, count in kinds.items() if count], len(kinds))
         yield Finding(
             "warning",
-            f"{where}, column {log.columns['event']!r}",
+            f"{where}, column {facts.columns['event']!r}",
             f"no event that counts is of the kind {_listed(absent)}, which has a weight; there are "
             f"{there or 'none'}",
             len(absent),
             absent,
             "write the kinds in event_weights as they are in the column",
         )
-    if log.time_unit is not None and log.times is not None and len(log.times):
-        said = f"numbers taken for {log.time_unit} since 1970"
-        is_odd = log.times.max() < _LONG_AGO
+    if facts.period is None:
+        return
+    latest = facts.period[1]
+    column = f"{where}, column {facts.columns['timestamp']!r}"
+    if facts.time_unit is not None:
+        said = f"numbers taken for {facts.time_unit} since 1970"
+        is_odd = latest < _LONG_AGO
         if is_odd:
-            said += f", which makes the last {_moment(log.times.max())}"
+            said += f", which makes the last {_moment(latest)}"
         yield Finding(
             "warning" if is_odd else "note",
-            f"{where}, column {log.columns['timestamp']!r}",
+            column,
             said,
-            len(log.times),
+            facts.n_kept,
             (),
             "make them dates first if they are something else: pandas.to_datetime(..., unit=...) "
             "or (..., format='%Y%m%d')",
         )
-    if log.weights is not None and log.times is not None and len(log.times):
-        n_faded = int(np.count_nonzero(log.weights < _FADED * log.weights.max()))
-        if n_faded > len(log.times) / 2:
-            latest = np.datetime64(int(log.times.max()), "s")
-            yield Finding(
-                "warning",
-                f"{where}, column {log.columns['timestamp']!r}",
-                f"{_share_of(n_faded, len(log.times), 'events')} weigh next to nothing beside the "
-                f"others; the latest is of {latest}",
-                n_faded,
-                (),
-                "if that is in the future, drop it; or choose a longer half_life",
-            )
-
-
-def _of_times(log: Log) -> Iterator[Finding]:
-    """Events whose dates can hardly be: far from all others, or still to come."""
-    times = log.times
-    if times is None or not len(times):
-        return
-    earliest, latest = _usual(times)
-    is_far = (times < earliest) | (times > latest)
-    is_to_come = ~is_far & (times > time.time() + _DAY)
-    for bad, said in (
-        (is_far, "lie far from all others in time"),
-        (is_to_come, "lie in the future"),
-    ):
-        stray = times[bad]
-        if not len(stray):
-            continue
-        examples = tuple(str(_moment(one)) for one in sorted({stray.min(), stray.max()}))
+    if facts.n_faded > facts.n_kept / 2:
         yield Finding(
             "warning",
-            f"events, column {log.columns['timestamp']!r}",
-            f"{_share_of(len(stray), len(times), 'events')} {said}: {_listed(examples)}",
-            len(stray),
+            column,
+            f"{_share_of(facts.n_faded, facts.n_kept, 'events')} weigh next to nothing beside the "
+            f"others; the latest is of {_moment(latest)}",
+            facts.n_faded,
+            (),
+            "if that is in the future, drop it; or choose a longer half_life",
+        )
+
+
+def strays_of(times: npt.NDArray[np.float64], usual: tuple[float, float]) -> tuple[Strays, ...]:
+    """Events far from all others, beyond the `usual_range`, and events that are still to come."""
+    is_far = (times < usual[0]) | (times > usual[1])
+    is_to_come = ~is_far & (times > time.time() + _DAY)
+    return tuple(
+        Strays(said, len(stray), float(stray.min()), float(stray.max()))
+        for stray, said in (
+            (times[is_far], _FAR),
+            (times[is_to_come], _TO_COME),
+        )
+        if len(stray)
+    )
+
+
+def _of_times(facts: Facts) -> Iterator[Finding]:
+    for said, n, first, last in facts.strays:
+        examples = tuple(str(_moment(one)) for one in sorted({first, last}))
+        yield Finding(
+            "warning",
+            f"events, column {facts.columns['timestamp']!r}",
+            f"{_share_of(n, facts.n_kept, 'events')} {said}: {_listed(examples)}",
+            n,
             examples,
             "drop them, or mend their dates: the last event of all is what half_life counts from",
         )
 
 
-def _usual(times: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """The range of times beyond which there are strays alone.
+def step_of(n: int) -> int:
+    """From how many events on each a time is looked at."""
+    return -(-n // LOOKED_AT)
 
-    Strays are few, and lie beyond a gap that is longer than the time of nearly all events.
+
+def usual_range(
+    n: int, some: npt.NDArray[np.float64], period: tuple[float, float]
+) -> tuple[float, float]:
+    """The range of times beyond which there are strays alone, of n events.
+
+    Strays are few, and lie beyond a gap that is longer than the time of nearly all events. `some`
+    are the times of every `step_of` n-th event.
     """
-    if len(times) < _ENOUGH:
+    if n < _ENOUGH:
         return -np.inf, np.inf
-    some = np.sort(times[:: -(-len(times) // _LOOKED_AT)])
-    some = np.concatenate(([times.min()], some, [times.max()]))
+    some = np.concatenate((period[:1], np.sort(some), period[1:]))
     low, high = np.quantile(some, [_STRAY, 1 - _STRAY])
     span = max(high - low, _DAY)
     middle = len(some) // 2
@@ -332,51 +489,67 @@ def machines_of(
     on 100 distinct items or more. The arguments are numbers of users and items, and seconds, for
     each event; each user has one.
     """
-    counts = np.bincount(users, minlength=n_users)
-    begin, end = np.full(n_users, np.inf), np.full(n_users, -np.inf)
-    np.minimum.at(begin, users, times)
-    np.maximum.at(end, users, times)
-    rate = counts / np.maximum((end - begin) / _DAY, 1)
-    is_fast = rate > max(_AT_LEAST, _FAST * float(np.quantile(rate, 0.99)))
+    _, rate = rates(users, times, n_users)
+    is_fast = rate > fast(float(np.quantile(rate, FASTEST)))
     if not is_fast.any():
         return np.flatnonzero(is_fast), rate
     among = is_fast[users]
     pairs = np.unique(users[among].astype(np.int64) * n_items + items[among])
     n_distinct = np.bincount(pairs // n_items, minlength=n_users)
-    return np.flatnonzero(n_distinct >= _AT_LEAST), rate
+    return np.flatnonzero(n_distinct >= AT_LEAST), rate
 
 
-def _robots(log: Log) -> Iterator[Finding]:
+def rates(
+    users: npt.NDArray[Any], times: npt.NDArray[np.float64], n_users: int
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    """How many events everybody has, and how many a day."""
+    counts = np.bincount(users, minlength=n_users)
+    begin, end = np.full(n_users, np.inf), np.full(n_users, -np.inf)
+    np.minimum.at(begin, users, times)
+    np.maximum.at(end, users, times)
+    return counts, counts / np.maximum((end - begin) / _DAY, 1)
+
+
+def fast(usual: float) -> float:
+    """The rate that only machines pass, where that of the fastest hundredth begins at `usual`."""
+    return max(AT_LEAST, _FAST * usual)
+
+
+def _robots(log: Log, times: npt.NDArray[np.float64]) -> Robots | None:
     """Users with far more events a day than others, on many items."""
     codes, names = log.users
-    if log.times is None or not len(names):
-        return
-    sizes = len(names), len(log.items.values)
-    robots, rate = machines_of(codes, log.items.codes, log.times, *sizes)
+    robots, rate = machines_of(codes, log.items.codes, times, len(names), len(log.items.values))
     if not len(robots):
-        return
+        return None
     counts = np.bincount(codes, minlength=len(names))
     robots = robots[np.argsort(-counts[robots], kind="stable")]
-    examples = tuple(names[robot] for robot in robots)
-    user, n_events = log.columns["user"], int(counts[robots].sum())
+    ids = [names[robot] for robot in robots]
+    return Robots(ids, len(ids), float(rate[robots].min()), int(counts[robots].sum()))
+
+
+def _of_robots(facts: Facts) -> Iterator[Finding]:
+    if facts.robots is None:
+        return
+    ids, n, rate, n_events = facts.robots
+    user = facts.columns["user"]
     yield Finding(
         "warning",
         f"events, column {user!r}",
-        f"{len(robots):,} of {len(names):,} users act at the rate of a machine, with "
-        f"{rate[robots].min():,.0f} or more events a day: {_listed(examples)}; theirs are "
-        f"{_share_of(n_events, len(codes), 'events')}",
-        len(robots),
-        examples,
-        f"leave them out: events[~events[{user!r}].isin([{_listed(examples, 10)}])]",
+        f"{n:,} of {facts.users.n:,} users act at the rate of a machine, with {rate:,.0f} or more "
+        f"events a day: {_listed(ids)}; theirs are {_share_of(n_events, facts.n_kept, 'events')}",
+        n,
+        tuple(ids),
+        f"leave them out: events[~events[{user!r}].isin([{_listed(ids, 10)}])]",
     )
 
 
 # ---- ids -----------------------------------------------------------------------------------------
 
 
-def _of_ids(ids: Codes, where: str) -> Iterator[Finding]:
-    """What is odd about the ids of one column."""
-    values = ids.values
+def _of_ids(
+    values: list[Any], where: str, missing: tuple[str, ...] | None = None
+) -> Iterator[Finding]:
+    """What is odd about the ids of one column; `missing` are those that read so."""
     types = set(map(type, values))
     first = {of: next(value for value in values if type(value) is of) for of in types}
     kinds = sorted(set(map(_kind, types)))
@@ -401,7 +574,7 @@ def _of_ids(ids: Codes, where: str) -> Iterator[Finding]:
             tuple(unsaved.values()),
             "make texts of them in all tables, with str(): column.astype(str), or column.map(str)",
         )
-    some = values[:_LOOKED_AT]
+    some = values[:LOOKED_AT]
     if types == {float} and all(map(float.is_integer, some)):
         yield Finding(
             "warning",
@@ -412,7 +585,7 @@ def _of_ids(ids: Codes, where: str) -> Iterator[Finding]:
             "read the column as text, or as what holds missing whole numbers: "
             "pandas.read_csv(path, dtype={column: 'Int64'})",
         )
-    missing = tuple(sorted(_READ_AS_MISSING.intersection(values)))
+    missing = missing_in(values) if missing is None else missing
     if missing:
         yield Finding(
             "warning",
@@ -433,6 +606,10 @@ def _of_ids(ids: Codes, where: str) -> Iterator[Finding]:
             tuple(padded[:_SHOWN]),
             "take the blanks away: column.str.strip()",
         )
+
+
+def missing_in(values: Iterable[Any]) -> tuple[str, ...]:
+    return tuple(sorted(READ_AS_MISSING.intersection(values)))
 
 
 def _can_be_saved(value: Any) -> bool:
@@ -472,17 +649,25 @@ def _of_rows(ids: Codes, name: Hashable, argument: str) -> Iterator[Finding]:
         )
 
 
-def _of_join(seen: Codes, described: Codes, name: Hashable, argument: str) -> Iterator[Finding]:
-    """Ids that are in the events only, or in the table only."""
+def join_of(seen: Codes, described: Codes) -> Join:
+    """What is in the events only, or in the table only."""
     in_table, in_events = set(described.values), set(seen.values)
-    only_seen = [value for value in seen.values if value not in in_table]
+    is_lost = np.array([value not in in_table for value in seen.values], dtype=bool)
+    only_seen = [seen.values[place] for place in np.flatnonzero(is_lost)]
     only_described = [value for value in described.values if value not in in_events]
-    n_shared = len(in_events) - len(only_seen)
+    n_events = int(np.count_nonzero(is_lost[seen.codes]))
+    sizes = len(in_events), len(in_table), len(only_seen)
+    return Join(*sizes, only_seen, only_described, n_events)
+
+
+def _of_join(join: Join, name: Hashable, argument: str, n_kept: int) -> Iterator[Finding]:
+    """Ids that are in the events only, or in the table only."""
+    only_seen, only_described, n_shared = join.only_seen, join.only_described, join.n_shared
     where = f"events and {argument}, column {name!r}"
-    smaller = min(len(in_events), len(in_table))
+    smaller = min(join.n_seen, join.n_described)
     is_apart = n_shared < _LITTLE_SHARED * smaller
     if only_seen and only_described:
-        alike = _alike(only_seen, only_described)
+        alike = _alike(only_seen, join.n_only_seen, only_described)
         if alike is not None:
             form, count, examples = alike
             yield Finding(
@@ -508,16 +693,13 @@ def _of_join(seen: Codes, described: Codes, name: Hashable, argument: str) -> It
                 f"look whether {name!r} means the same in both",
             )
     if only_seen:
-        lost = np.zeros(len(seen.values), dtype=bool)
-        lost[[place for place, value in enumerate(seen.values) if value not in in_table]] = True
-        n_events = int(np.count_nonzero(lost[seen.codes]))
         yield Finding(
             "note",
             where,
-            f"{_share_of(len(only_seen), len(in_events), 'ids')} of events have no row in "
+            f"{_share_of(join.n_only_seen, join.n_seen, 'ids')} of events have no row in "
             f"{argument}, and so no features; theirs are "
-            f"{_share_of(n_events, len(seen.codes), 'events')}",
-            len(only_seen),
+            f"{_share_of(join.n_events, n_kept, 'events')}",
+            join.n_only_seen,
             tuple(only_seen[:_SHOWN]),
             f"add their rows to {argument} if there are any",
         )
@@ -525,8 +707,8 @@ def _of_join(seen: Codes, described: Codes, name: Hashable, argument: str) -> It
         yield Finding(
             "note",
             where,
-            f"{_share_of(len(only_described), len(in_table), 'ids')} of {argument} have no events, "
-            "and are known by their features alone",
+            f"{_share_of(len(only_described), join.n_described, 'ids')} of {argument} have no "
+            "events, and are known by their features alone",
             len(only_described),
             tuple(only_described[:_SHOWN]),
             f"nothing to do, or leave out of {argument} what is not for sale any more"
@@ -564,9 +746,11 @@ _FORMS = (
 )
 
 
-def _alike(seen: list[Any], described: list[Any]) -> tuple[_Form, int, tuple[Any, Any]] | None:
-    """The form in which ids without a partner have one, how many of ``seen``, and a pair."""
-    some = seen[:_LOOKED_AT]
+def _alike(
+    seen: list[Any], n_seen: int, described: list[Any]
+) -> tuple[_Form, int, tuple[Any, Any]] | None:
+    """The form in which ids without a partner have one, how many of ``n_seen``, and a pair."""
+    some = seen[:LOOKED_AT]
     left, right = list(some), list(described)
     found = []
     for form in _FORMS:
@@ -578,7 +762,7 @@ def _alike(seen: list[Any], described: list[Any]) -> tuple[_Form, int, tuple[Any
     if not found or found[-1][1] < _ALIKE * len(some):
         return None
     form, count, examples = next(f for f in found if f[1] >= 0.99 * found[-1][1])
-    return form, count * len(seen) // len(some), examples
+    return form, count * n_seen // len(some), examples
 
 
 # ---- columns -------------------------------------------------------------------------------------
@@ -588,7 +772,7 @@ def _of_columns(
     table: Table, ids: Hashable, argument: str, decided: Container[Hashable]
 ) -> Iterator[Finding]:
     """Columns that may be something else than what they look like, by their first rows."""
-    head = table.head(_LOOKED_AT) if hasattr(table, "head") else table.slice(0, _LOOKED_AT)
+    head = table.head(LOOKED_AT) if hasattr(table, "head") else table.slice(0, LOOKED_AT)
     for name, column in columns_of.by_name(head, argument).items():
         if name == ids or name in decided:
             continue

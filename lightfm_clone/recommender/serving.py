@@ -42,7 +42,7 @@ from lightfm_clone.typing import RankedLists, Representations
 
 _BLOCK = 4096  # people whose lists are made at a time
 _PASSES = 20  # over what a stranger likes, as `LightFM.fold_in_users` makes
-_SAMPLED = 2048  # people whose scores say what a dial of popularity is worth
+SAMPLED = 2048  # people whose scores say what a dial of popularity is worth
 
 
 # The rules of a list where nobody has said anything.
@@ -93,6 +93,12 @@ class Serving:
         return np.bincount(pairs.indices, minlength=pairs.shape[1])
 
     @cached_property
+    def few(self) -> float:
+        """Up to how many items people have few: the median of those who have any."""
+        n_pairs = np.diff(self._shop.pairs_.indptr)
+        return float(np.median(n_pairs[n_pairs > 0]))
+
+    @cached_property
     def liked(self) -> np.float32:
         """The value of an item in a history: of a model of ratings the highest there is."""
         weights = self._shop.pairs_.weights
@@ -106,14 +112,21 @@ class Serving:
 
     @cached_property
     def popularity_shift(self) -> npt.NDArray[np.float32]:
-        shop = self._shop
-        n = len(shop.user_ids_)
-        some = np.unique(np.linspace(0, n - 1, min(n, _SAMPLED)).astype(np.int64))
-        of = vectors_of(shop, People(shop.user_ids_[some], some, None, None, None), 1)
-        users = of.at(of.by_model)
+        return self.shift_of(sampled(self._shop, SAMPLED))
+
+    def shift_of(self, users: tuple[Any, ...]) -> npt.NDArray[np.float32]:
+        """What a dial of popularity is worth, by the representations of some people."""
         if not len(users[0]):
             return np.zeros(self.items.n, np.float32)
         return lists.popularity_shift(self.items, users, self.n_people)
+
+
+def sampled(shop: Any, n: int) -> tuple[Any, ...]:
+    """The representations of so many known people, of those for whom the model speaks."""
+    n_users = len(shop.user_ids_)
+    some = np.unique(np.linspace(0, n_users - 1, min(n_users, n)).astype(np.int64))
+    of = vectors_of(shop, People(shop.user_ids_[some], some, None, None, None), 1)
+    return of.at(of.by_model)
 
 
 class Rules(NamedTuple):
@@ -220,7 +233,7 @@ def rows_of_items(shop: Any, ids: Any, argument: str) -> npt.NDArray[np.int32]:
 def _candidates(shop: Any, items: Any, n_people: int) -> Any:
     """Rows for all, or csr [n_people, n_items] where there is a list for each."""
     items = listed(items, shop.dataset_.mapping()[2])
-    n_lists = sum(map(_is_list, items))
+    n_lists = sum(map(is_list, items))
     if not n_lists:
         return np.unique(rows_of_items(shop, items, "items"))
     if n_lists != len(items) or n_lists != n_people:
@@ -234,7 +247,7 @@ def _candidates(shop: Any, items: Any, n_people: int) -> Any:
     return sp.csr_matrix(entries, shape=(n_people, len(shop.item_ids_)))
 
 
-def _is_list(one: Any) -> bool:
+def is_list(one: Any) -> bool:
     """Whether it is a list or a column, and no id."""
     is_id = isinstance(one, str | bytes | tuple)
     return not is_id and hasattr(one, "__iter__") and hasattr(one, "__len__")
@@ -421,17 +434,22 @@ def write_lists(
     **given: Any,
 ) -> None:
     """See `Recommender.write_lists`."""
+    blocks = blocks_of_columns(shop, people, k, num_threads, **checked_rules(given))
+    with sources.writer(path) as write, bar(len(people), "lists", verbose) as advance:
+        for n_people, columns in blocks:
+            write(columns)
+            advance(n_people)
+
+
+def checked_rules(given: dict[str, Any]) -> dict[str, Any]:
+    """The rules of `Recommender.write_lists`, those that are not given among them."""
     unknown = next((name for name in given if name not in NO_RULES), None)
     if unknown is not None:
         raise TypeError(
             f"write_lists got an unexpected keyword argument {unknown!r}; "
             f"{checks.name_here(unknown, NO_RULES)}"
         )
-    blocks = blocks_of_columns(shop, people, k, num_threads, **NO_RULES | given)
-    with sources.writer(path) as write, bar(len(people), "lists", verbose) as advance:
-        for n_people, columns in blocks:
-            write(columns)
-            advance(n_people)
+    return NO_RULES | given
 
 
 def blocks_of_columns(
