@@ -333,16 +333,13 @@ def test_nobody_comes_back_and_somebody_comes_late(monkeypatch):
         victims = sorted(processes(client).values())
         with (
             at("step", 2, lambda: kill(victims[0])),
-            at("step", 4, lambda: kill(victims[1])),
-            at("step", 18, lambda: (start(), client.wait_for_workers(2))),
+            at("step", 18, lambda: (start(), client.wait_for_workers(3))),
+            at("_hand_over", 0, lambda: kill(victims[1]), after=True),
         ):
             model = fitted(client)
         assert_same(model, undisturbed)
-        assert len(client.nthreads()) == 2
         assert handed
-        with at("_hand_over", 0, lambda: kill(victims[2])), at("check", 0, start):
-            client_of_two = fitted(client)
-        assert_same(client_of_two, fitted(client))
+        assert len(client.nthreads()) == 2
 
 
 def test_a_worker_comes_back_at_the_same_address():
@@ -411,7 +408,8 @@ def test_workers_that_die_again_and_again_are_named(pair):
     before = model.__dict__.copy()
 
     def kill_one():
-        kill(max(processes(client).values()))
+        with suppress(OSError):  # one of them is dying
+            kill(max(processes(client).values()))
 
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 1}),

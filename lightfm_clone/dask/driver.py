@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from typing import Any
@@ -137,8 +137,7 @@ class Drive:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for member in self._members:
-            member.future.release()
+        self._let_go(self._members)
         self._members = []
 
     @property
@@ -364,8 +363,7 @@ class Drive:
     def _regroup(self, lost: set[_Member]) -> None:
         n_before = len(self._members)
         self._attempt += 1
-        for member in lost:
-            member.future.release()
+        self._let_go(lost)
         self._members = [member for member in self._members if member not in lost]
         if not self._members:
             raise StartAgainError
@@ -388,6 +386,11 @@ class Drive:
             taker.shards.append(shard)
             if taker in new and taker not in self._members:
                 self._members.append(taker)
+
+    def _let_go(self, members: Iterable[_Member]) -> None:
+        """Free hosts, which proxies would keep until this process collects circles of objects."""
+        if self._client.status == "running":
+            self._client.cancel([member.future for member in members])
 
     # ---- waiting -------------------------------------------------------------------------------
 
