@@ -31,7 +31,7 @@ from lightfm_clone._checks import check_features
 from lightfm_clone._model import parameters, state
 from lightfm_clone._model.examples import check_examples
 from lightfm_clone._model.training import TrainedSide, Training, draw_seed
-from lightfm_clone.dask.merging import Merging, Sheet, n_merges
+from lightfm_clone.dask.merging import Merging, Sheet, n_merges, of_a_shard
 from lightfm_clone.evaluation import evaluate
 
 NO_COMPONENTS, EPOCHS = 32, 15
@@ -219,6 +219,7 @@ def train_dealt(
         Shard(model, train, np.sort(dealt[shard::n_shards]), features) for shard in range(n_shards)
     ]
     states = [np.random.RandomState([seed, shard]) for shard in range(n_shards)]
+    own = of_a_shard(settings, n_shards, shared_users=shared_features)
     merging = Merging(settings, shared_features=shared_features)
     sheets = shards[0].sheets()
     for epoch in range(EPOCHS):
@@ -231,7 +232,7 @@ def train_dealt(
             for shard in shards:
                 begin, end = shard.position(slice_ / n), shard.position((slice_ + 1) / n)
                 shares = epoch / EPOCHS, (epoch + 1) / EPOCHS
-                shard.training.part(settings, begin, end, *shares)
+                shard.training.part(own, begin, end, *shares)
                 added = merging.contribution(sheets, shard.sheets(), done)
                 sums = [a + b for a, b in zip(sums, added, strict=True)] if sums else added
             sheets = merging.merge(sheets, sums, done)

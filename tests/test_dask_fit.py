@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import inspect
 import os
@@ -260,9 +261,10 @@ def test_a_shard_whose_interactions_are_all_negative_trains_with_the_others(clie
 
 
 def held_out():
-    rest = interactions(seed=5).multiply(interactions().toarray() == 0).tocoo()
+    rest = interactions(seed=5).multiply(interactions().toarray() == 0).tocsr()
+    rest.eliminate_zeros()
     rest.data[:] = 1
-    return rest
+    return rest.tocoo()
 
 
 @pytest.mark.parametrize("n_workers", [1, 2])
@@ -327,7 +329,7 @@ def _refuse(model, record):
 @pytest.mark.parametrize(
     "given, parameters, error, text",
     [
-        ({}, {"learning_rate": 1e30, "loss": "logistic"}, ValueError, "diverged in epoch 1"),
+        ({}, {"learning_rate": 1e30, "loss": "logistic"}, ValueError, "diverged"),
         ({"callbacks": [_refuse]}, {}, ArithmeticError, "not this one"),
         ({"callbacks": [1]}, {}, ValueError, "callable"),
         ({"callbacks": [EarlyStopping()]}, {}, ValueError, "validation"),
@@ -342,7 +344,8 @@ def _refuse(model, record):
 )
 def test_after_an_error_the_model_is_as_it_was(client, given, parameters, error, text):
     for model in (model_on(client), model_on(client).fit(interactions())):
-        model.set_params(**parameters)
+        for name, value in parameters.items():
+            setattr(model, name, value)
         before = dict(model.__dict__)
         of_random_state = model.random_state.get_state()[1].copy()
         for fit in (model.fit, model.fit_partial):
@@ -365,7 +368,8 @@ def test_what_a_cluster_cannot_do_is_refused(client):
 
 def test_ids_that_cannot_be_read_are_named(client):
     frame = frame_of(interactions())
-    frame.loc[4, "user"] = np.nan
+    frame["user"] = frame["user"].astype("Int64")
+    frame.loc[4, "user"] = pd.NA
     model = model_on(client)
     with pytest.raises(ValueError, match="user.*missing"):
         model.fit(dd.from_pandas(frame, npartitions=3))
@@ -393,7 +397,7 @@ def test_an_interrupt_leaves_what_was_trained_by_then_as_on_one_machine(single):
     ended = []
 
     def interrupt(model, record):
-        if record["epoch"] == 2:
+        if record["epoch"] % 2 == 0:
             raise KeyboardInterrupt
 
     interrupt.on_fit_end = ended.append
@@ -405,7 +409,6 @@ def test_an_interrupt_leaves_what_was_trained_by_then_as_on_one_machine(single):
         for _ in range(2):
             with pytest.raises(KeyboardInterrupt):
                 model.fit_partial(interactions(), epochs=5, callbacks=[interrupt])
-            interrupt.__defaults__ = None
     assert ended == [here, here, there, there]
     assert_same(here, there)
     for model in (here, there):
@@ -481,9 +484,14 @@ def test_the_client_is_the_given_one_or_the_current_one(client, monkeypatch):
         model.fit(interactions())
     with pytest.raises(ValueError, match="client must be a distributed.Client.*got str"):
         DaskLightFM(client="tcp://127.0.0.1:8786").fit(interactions())
-    later = Client(client.scheduler.address, asynchronous=True, set_as_default=False)
-    with pytest.raises(ValueError, match="client must be .* asynchronous"):
-        DaskLightFM(client=later).fit(interactions())
+
+    async def ask_later():
+        address = client.scheduler.address
+        async with Client(address, asynchronous=True, set_as_default=False) as later:
+            with pytest.raises(ValueError, match="client must be .* asynchronous"):
+                DaskLightFM(client=later).fit(interactions())
+
+    asyncio.run(ask_later())
     closed = Client(client.scheduler.address, set_as_default=False)
     fitted = model_on(closed).fit(interactions())
     closed.close()

@@ -17,7 +17,7 @@ dask_model = pytest.importorskip("lightfm_clone.dask")
 
 from lightfm_clone._model import parameters  # noqa: E402
 from lightfm_clone.dask import DaskLightFM, fitting  # noqa: E402
-from lightfm_clone.dask.merging import Merging, n_merges  # noqa: E402
+from lightfm_clone.dask.merging import Merging, n_merges, of_a_shard  # noqa: E402
 from lightfm_clone.dask.shard import Piece, Shard, draw  # noqa: E402
 
 FILMS = synthetic_catalogue(300, 120, 6_000, random_state=0)
@@ -41,13 +41,14 @@ def trained_here(model, dealt, data):
     n_rows = shards[0].n_shared
     base = shards[0].sheets(0, n_rows)
     has_features = whole.item_features is not None or len(whole.shared) > 0
+    own = of_a_shard(settings, n, shared_users=len(whole.shared) > 0)
     merging = Merging(settings, shared_features=has_features)
     for epoch in range(EPOCHS):
         of = n_merges(settings, epoch, n, shared_features=has_features)
         for number in range(of):
             piece = Piece(epoch, EPOCHS, number, of)
             for shard in shards:
-                shard.train(piece, settings)
+                shard.train(piece, own)
             if n > 1:
                 parts = [
                     merging.contribution(base, shard.sheets(0, n_rows), piece.done)

@@ -150,12 +150,6 @@ class Drive:
         """Whether a step is over since the call began."""
         return self._number > 0
 
-    @property
-    def shares_features(self) -> bool:
-        """Whether rows of items, or of users of several shards, have features in common."""
-        whole = self._terms.whole
-        return whole.item_features is not None or bool(len(whole.shared))
-
     # ---- steps ---------------------------------------------------------------------------------
 
     def step(self, piece: Piece, settings: dict[str, Any]) -> dict[int, Any]:
@@ -169,7 +163,7 @@ class Drive:
                 settings,
                 hosts,
                 self._n,
-                self.shares_features,
+                self._terms.whole.shares_features,
             )
             try:
                 self.dones = self._call("step", step)

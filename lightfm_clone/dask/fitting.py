@@ -26,7 +26,7 @@ from lightfm_clone.dask import evaluating, tables
 from lightfm_clone.dask.asking import Served
 from lightfm_clone.dask.driver import Drive, StartAgainError
 from lightfm_clone.dask.host import Terms
-from lightfm_clone.dask.merging import n_merges
+from lightfm_clone.dask.merging import advice, n_merges, of_a_shard
 from lightfm_clone.dask.shard import Piece, carry, copy_of, names_of, pick
 from lightfm_clone.dask.shards import (
     ITEM_ARRAYS,
@@ -171,6 +171,9 @@ def train(
     given = parameters.of(model) | {"random_state": None}
     # A single shard counts its own, as a model on one machine does.
     counts = None if n == 1 else whole.item_counts
+    loses = advice(settings, n, shared_features=whole.shares_features)
+    if loses and epochs:
+        warn(loses, FitWarning)
     terms = Terms(given, learned, whole, counts, candidates, shared)
     with Drive(client, dealt, terms, items, states, random_states) as drive:
 
@@ -181,7 +184,7 @@ def train(
             (model.random_state,) = (its[0] for its in drive.ask("streams") if 0 in its)
 
         try:
-            found = _train(model, drive, epochs, reports, is_first, adopt)
+            found = _train(model, drive, whole, epochs, reports, is_first, adopt)
         except KeyboardInterrupt:
             if drive.has_trained:
                 with suppress(StartAgainError):  # then there is nothing left to be kept
@@ -270,6 +273,7 @@ def take_over(model: Any, served: Served) -> None:
 def _train(
     model: Any,
     drive: Drive,
+    whole: Whole,
     epochs: int,
     reports: Reports,
     is_first: bool,
@@ -280,7 +284,7 @@ def _train(
     while True:
         model.history_ = [*history]
         try:
-            found = _epochs(model, drive, epochs, reports, is_first, adopt) if epochs else []
+            found = _epochs(model, drive, whole, epochs, reports, is_first, adopt) if epochs else []
             adopt()
             return found
         except StartAgainError:
@@ -290,6 +294,7 @@ def _train(
 def _epochs(
     model: Any,
     drive: Drive,
+    whole: Whole,
     epochs: int,
     reports: Reports,
     is_first: bool,
@@ -306,11 +311,12 @@ def _epochs(
             start = perf_counter()
             drive.balance()
             sums: dict[int, Totals] = {}
+            of_shard = of_a_shard(settings, drive.n_shards, shared_users=len(whole.shared) > 0)
             pieces = n_merges(
-                settings, number - 1, drive.n_shards, shared_features=drive.shares_features
+                settings, number - 1, drive.n_shards, shared_features=whole.shares_features
             )
             for place in range(pieces):
-                done = drive.step(Piece(epoch, epochs, place, pieces), settings)
+                done = drive.step(Piece(epoch, epochs, place, pieces), of_shard)
                 sums = {shard: plus(sums.get(shard, NONE), done[shard]) for shard in sorted(done)}
                 display.advance(epoch + (place + 1) / pieces)
             drive.ask("check", sums, settings, number)

@@ -184,6 +184,21 @@ def n_merges(
     return 8 if shared_features else 4
 
 
+def of_a_shard(
+    settings: dict[str, Any], n_shards: int, *, shared_users: bool = False
+) -> dict[str, Any]:
+    """The settings that a shard trains with.
+
+    By LightFM's law an L2 shrinks all rows at every example. A shard's own rows see the examples of
+    the shard alone, so each of these shrinks them for `n_shards`. Of rows that all shards have, the
+    merge adds up what each has shrunk. With `shared_users` some rows of the user side are of this
+    kind, and `user_alpha` stays as it is.
+    """
+    if shared_users or not settings["user_alpha"]:
+        return settings
+    return settings | {"user_alpha": settings["user_alpha"] * n_shards}
+
+
 def advice(settings: dict[str, Any], n_shards: int, *, shared_features: bool = False) -> str | None:
     """What a fit on shards is known to lose beside one on a single machine, if more than 1 %.
 

@@ -51,6 +51,11 @@ class Whole(NamedTuple):
     n_user_features: int  # of the whole
     has_user_features: bool = False  # or every user is their own feature
 
+    @property
+    def shares_features(self) -> bool:
+        """Whether rows of items, or of users of several shards, have features in common."""
+        return self.item_features is not None or bool(len(self.shared))
+
 
 class Dealt(NamedTuple):
     """What a fit is given, dealt to shards on the cluster."""
