@@ -133,7 +133,9 @@ class Served:
                 others = [each for each in workers if each not in here[:1]]
                 if others:
                     there = others[shard % len(others)]
-                    self.states[shard] = KeptState.on(client, state, *here[:1], there)
+                    made = KeptState.on(client, state, *here[:1], there)
+                    distributed.wait([copy for copy in made if copy is not None])
+                    self.states[shard] = made
 
     def item_rows(self, given: Any, argument: str) -> Array:
         """The numbers of items, int32, that are named as the interactions name them."""

@@ -207,7 +207,7 @@ class Drive:
                 self._recover(error)
 
     def _collected(self) -> list[KeptState]:
-        made, waiting = {}, []
+        found, waiting = [], []
         for place, member in enumerate(self._members):
             another = self._members[place - 1]
             for shard in member.shards:
@@ -220,10 +220,17 @@ class Drive:
                     allow_other_workers=True,
                     pure=False,
                 )
-                workers = dict.fromkeys((member.worker, another.worker))
-                made[shard] = KeptState.on(self._client, collected, *workers)
-                waiting += [(member, copy) for copy in made[shard] if copy is not None]
+                waiting.append((member, collected))
+                found.append((shard, collected, dict.fromkeys((member.worker, another.worker))))
         self._wait(waiting, fetch=False)
+        made = {shard: KeptState.on(self._client, of, *workers) for shard, of, workers in found}
+        copies = [
+            (member, copy)
+            for (member, _), kept in zip(waiting, made.values(), strict=True)
+            for copy in kept
+            if copy is not None
+        ]
+        self._wait(copies, fetch=False)
         return [made[shard] for shard in range(self._n)]
 
     def items(self) -> dict[str, Any]:

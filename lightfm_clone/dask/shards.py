@@ -11,14 +11,22 @@ all shards. What is merged is the item side and the shared features of users.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, NamedTuple
 
 import numpy as np
+from distributed import get_worker
+from distributed.worker import get_data_from_worker
 
 from lightfm_clone._model import state as state_of
 from lightfm_clone.lightfm import LightFM
 
 Array = np.ndarray[Any, Any]
+
+
+# Seconds until a worker that sends to many others is asked again, and to reach a worker: one that is
+# dead refuses, and is tried for as long.
+_BUSY, _CONNECT = 0.1, 5
 
 
 class ShardData(NamedTuple):
@@ -82,12 +90,24 @@ class KeptState(NamedTuple):
     def on(cls, client: Any, state: Any, *workers: str) -> KeptState:
         """A state on these workers, one or two, each copy the result of a task of its own.
 
-        A second replica of one result would not do, nor a copy made of what is kept: Dask's memory
-        manager drops all replicas but one, and that may be the one beside the copy.
+        `state` is a future that is finished. It has to be kept until the copies are.
+
+        A second replica of one result would not do: Dask's memory manager drops all replicas but
+        one. Nor would a copy by a task that depends on the state: when the first copy is lost, the
+        state is made again, in vain, and with what has failed Dask gives up all that depends on it,
+        copies that are there among them.
         """
+        holder = next(iter(client.who_has([state])[state.key]), "")
         return cls(
             *(
-                client.submit(_same, state, workers=[one], allow_other_workers=True, pure=False)
+                client.submit(
+                    _fetched,
+                    str(state.key),
+                    holder,
+                    workers=[one],
+                    allow_other_workers=True,
+                    pure=False,
+                )
                 for one in workers
             )
         )
@@ -99,7 +119,22 @@ class KeptState(NamedTuple):
         return self.first
 
 
-def _same(state: ShardState) -> ShardState:
+async def _fetched(key: Any, holder: str) -> ShardState:
+    """The result with this key that a worker holds, and which the task does not depend on."""
+    worker = get_worker()
+    held: Any = worker.data
+    while worker.address != holder:
+        if not holder:
+            raise ConnectionError("no worker holds this state any more")
+        worker.rpc.reuse(holder, await worker.rpc.connect(holder, timeout=_CONNECT))
+        answer: Any = await get_data_from_worker(worker.rpc, [key], holder)
+        if answer["status"] != "busy":
+            held = answer["data"]
+            break
+        await asyncio.sleep(_BUSY)
+    if key not in held:
+        raise ConnectionError(f"the worker {holder} does not hold this state any more")
+    state: ShardState = held[key]
     return state
 
 
