@@ -24,7 +24,7 @@ from lightfm_clone.lightfm import LightFM
 Array = np.ndarray[Any, Any]
 
 
-# Seconds until a worker that sends to many others is asked again, and to reach a worker: one that is
+# Seconds until a worker that sends to many others is asked again, and to reach one: one that is
 # dead refuses, and is tried for as long.
 _BUSY, _CONNECT = 0.1, 5
 
