@@ -13,7 +13,7 @@ from lightfm_clone import LightFM
 from lightfm_clone._model import parameters
 from lightfm_clone._model.losses import SCHEDULES as STATES
 from lightfm_clone.dask import merging
-from lightfm_clone.dask.merging import Merging, n_merges
+from lightfm_clone.dask.merging import Merging, advice, n_merges
 
 RATE, EPSILON = 0.05, 1e-6
 # Settings of each law, and what the twin calls it.
@@ -22,6 +22,9 @@ CASES = {
     "adagrad, softmax": ({"loss": "softmax", "learning_schedule": "adagrad"}, False),
     "sgd": ({"loss": "bpr", "learning_schedule": "sgd"}, False),
     "adadelta": ({"loss": "warp", "learning_schedule": "adadelta"}, False),
+    "adagrad, features": ({"loss": "bpr"}, True),
+    "adagrad, WARP, features": ({"loss": "warp"}, True),
+    "adadelta, features": ({"loss": "mse", "learning_schedule": "adadelta"}, True),
     "directions": ({"loss": "softmax", "learning_schedule": "sgd"}, False),
     "directions, features": ({"loss": "softmax", "learning_schedule": "sgd"}, True),
 }
@@ -66,6 +69,12 @@ def merged_by(rule, before, shards, done=0.0):
 # ---- the twin -----------------------------------------------------------------------------------
 
 
+def together(case):
+    """What curvatures are multiplied by."""
+    parameters_of, shared_features = CASES[case]
+    return 16 if shared_features and "warp" not in parameters_of["loss"] else 1
+
+
 def f(a):
     return 1.0 if a == 0 else a / (1 - np.exp(-a))
 
@@ -85,7 +94,7 @@ def twin(case, before, shards, done):
             continue
         old = [sheet[row] for sheet in before]
         if case.startswith("adagrad"):
-            new = twin_of_adagrad(old, moved)
+            new = twin_of_adagrad(old, moved, together(case))
         elif case == "directions":
             new = twin_of_directions(old, moved, RATE * (1 - done))
         else:
@@ -95,18 +104,18 @@ def twin(case, before, shards, done):
     return merged
 
 
-def twin_of_adagrad(old, moved):
+def twin_of_adagrad(old, moved, c):
     values, gradients = old
     new_values, new_gradients = values.copy(), gradients.copy()
     for at in range(len(values)):
         total = gradients[at] + sum(g[at] - gradients[at] for _, g in moved)
         weighted = sum(
             np.sqrt(g[at])
-            * f(RATE * (g[at] - gradients[at]) / np.sqrt(g[at]))
+            * f(c * RATE * (g[at] - gradients[at]) / np.sqrt(g[at]))
             * (x[at] - values[at])
             for x, g in moved
         )
-        exponent = RATE * (total - gradients[at]) / np.sqrt(total)
+        exponent = c * RATE * (total - gradients[at]) / np.sqrt(total)
         new_values[at] += weighted / (np.sqrt(total) * f(exponent))
         new_gradients[at] = total
     return [new_values, new_gradients]
@@ -133,15 +142,18 @@ def twin_of_spread(case, old, moved, rate):
     states = [old[i] + sum(after[i] - old[i] for after in moved) / k for i in range(1, len(old))]
     new = old[0].copy()
     for part in (slice(0, -1), slice(-1, None)):
-        if case == "adadelta":
+        if case.startswith("adadelta"):
             local = np.mean(np.sqrt((states[1][part] + EPSILON) / (states[0][part] + EPSILON)))
         else:
             is_bias_of_softmax = part.stop is None and case.startswith("directions")
             local = rate * (0.01 if is_bias_of_softmax else 1)
         steps = np.array([after[0][part] - old[0][part] for after in moved])
         variance = np.mean(steps.var(axis=0, ddof=1)) if k > 1 else 0.0
-        a = variance / local
+        a = together(case) * variance / local
         new[part] += steps.sum(axis=0) * f(a) / f(k * a)
+    if case.startswith("directions"):  # the lengths are those of the other law
+        fourth = np.mean([np.linalg.norm(after[0][:-1]) ** 4 for after in moved])
+        new[:-1] *= fourth**0.25 / np.linalg.norm(new[:-1])
     return [new, *states]
 
 
@@ -227,7 +239,7 @@ def test_adagrad_adds_short_steps_and_averages_arrived_shards():
         np.testing.assert_allclose(gradients, 4 + 3 * growth, rtol=1e-6)
 
 
-@pytest.mark.parametrize("case", ["sgd", "directions, features"])
+@pytest.mark.parametrize("case", ["sgd"])
 def test_shards_that_disagree_are_averaged(case):
     """Where nothing is remembered, the variance between shards says how much they have learned."""
     rule = merging_of(case)
@@ -310,3 +322,23 @@ def test_merges_of_an_epoch():
     assert n_merges(settings, 0, 1) == 1
     assert n_merges(settings, 0, 8) > n_merges(settings, 1, 8) >= 1
     assert n_merges(settings, 1, 8, shared_features=True) >= n_merges(settings, 1, 8)
+
+
+@pytest.mark.parametrize(
+    "given, shared_features, expected",
+    [
+        ({"loss": "warp"}, True, None),
+        ({"loss": "warp", "item_alpha": 1e-5}, False, None),
+        ({"loss": "softmax"}, False, None),
+        ({"loss": "softmax", "learning_schedule": "adagrad", "item_alpha": 1e-5}, True, None),
+        ({"loss": "softmax"}, True, "features"),
+        ({"loss": "softmax", "user_alpha": 1e-5}, False, "alpha"),
+        ({"loss": "bpr", "learning_schedule": "adadelta"}, False, "adagrad"),
+    ],
+)
+def test_what_is_known_to_lose_is_said(given, shared_features, expected):
+    settings = parameters.settings(LightFM(**given))
+    found = advice(settings, 8, shared_features=shared_features)
+    assert (found is None) == (expected is None)
+    assert expected is None or expected in found
+    assert advice(settings, 1, shared_features=shared_features) is None

@@ -65,10 +65,11 @@ def test_form(full):
 
 def test_reference_is_whole():
     """All that `lightfm_clone` offers and its modules define; what is passed on counts once."""
+    pytest.importorskip("distributed")  # without which there is no `lightfm_clone.dask`
     listed = {id(named(full)) for full in in_reference()}
     offered = {name: getattr(lightfm_clone, name) for name in lightfm_clone.__all__}
     modules = [one for one in offered.values() if inspect.ismodule(one)]
-    apart = ("clickstream", "reporting", "server")
+    apart = ("clickstream", "dask", "reporting", "server")
     modules += [importlib.import_module(f"lightfm_clone.{name}") for name in apart]
     for module in modules:
         own = getattr(module, "__all__", None) or [

@@ -307,3 +307,19 @@ def test_vector_index_asks_for_voyager(run):
     assert "this example needs voyager" in done.stderr
     assert 'pip install "lightfm-clone[index]"' in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_cluster(run):
+    """What a worker's death leaves is the same model, about as good as one machine's.
+
+    Of four seeds two workers are 0.8 % below, with a standard deviation of 1.3 %.
+    """
+    pytest.importorskip("distributed")
+    output = run("cluster").stdout
+    ndcgs = dict(re.findall(r"^([a-z0-9 ]+?) {2,}(0\.\d+) +\d", output, re.MULTILINE))
+    one, two, disturbed = map(float, ndcgs.values())
+    assert list(ndcgs) == ["one process", "2 workers", "one of them is killed"]
+    assert one > 0.28 and two > 0.95 * one and disturbed == two
+    assert "the same model, bit for bit: yes" in output
+    assert "30,000 places in lists of 3,000 people" in output

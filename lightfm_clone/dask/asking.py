@@ -123,19 +123,14 @@ class Served:
         return side
 
     def secure(self, client: Any) -> None:
-        """See that every state is on two workers, if there are two."""
-        workers = list(client.nthreads())
+        """See that every state is on two workers, if there are two; what lacks comes by us."""
         for shard, kept in enumerate(self.states):
-            copies = [copy for copy in kept if copy is not None]
-            if len(copies) < 2 or len(_holders(client, copies)) < 2:
-                state = kept.at_hand()
-                here = _holders(client, [state])
-                others = [each for each in workers if each not in here[:1]]
-                if others:
-                    there = others[shard % len(others)]
-                    made = KeptState.on(client, state, *here[:1], there)
-                    distributed.wait([copy for copy in made if copy is not None])
-                    self.states[shard] = made
+            held = {each for found in client.who_has(kept.copies()).values() for each in found}
+            others = [each for each in client.nthreads() if each not in held]
+            if len(held) < 2 and others:
+                (state,) = self.ask(client, _state, [(shard, ())], needs_items=False)
+                (another,) = client.scatter([state], workers=others[:1], hash=False)
+                self.states[shard] = KeptState(kept.at_hand(), another)
 
     def item_rows(self, given: Any, argument: str) -> Array:
         """The numbers of items, int32, that are named as the interactions name them."""
@@ -390,11 +385,6 @@ def chosen(served: Served, given: Any, argument: str) -> list[Any]:
             )
         return served.dealt.data
     return list(given)
-
-
-def _holders(client: Any, futures: list[Any]) -> list[str]:
-    """The workers that have any of these."""
-    return sorted({each for found in client.who_has(futures).values() for each in found})
 
 
 def check_threads(num_threads: int | None) -> None:

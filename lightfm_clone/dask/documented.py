@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -37,7 +38,7 @@ def adapted(text: str, instead: dict[str, str]) -> str:
     sections = dict(zip(rest[::2], rest[1::2], strict=True))
     entries = {_names(entry): entry for entry in _ENTRY.split(sections["Parameters"]) if entry}
     for name, given in instead.items():
-        given = inspect.cleandoc(given)
+        given = textwrap.dedent(given).strip()  # `cleandoc` takes a first line apart
         if name == "summary":
             summary = given
         elif name in ("Returns", "Raises", "Warns", "Notes", "Examples", "Attributes"):
@@ -48,7 +49,7 @@ def adapted(text: str, instead: dict[str, str]) -> str:
     parts = [
         f"{name}\n{'-' * len(name)}\n{body.strip()}" for name, body in sections.items() if body
     ]
-    return "\n\n".join([summary, *parts])
+    return "\n\n".join([summary, *parts]) + "\n"
 
 
 def _names(entry: str) -> str:

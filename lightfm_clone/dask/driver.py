@@ -207,30 +207,28 @@ class Drive:
                 self._recover(error)
 
     def _collected(self) -> list[KeptState]:
-        found, waiting = [], []
+        made: dict[int, KeptState] = {}
+        waiting: list[tuple[_Member, Any]] = []
         for place, member in enumerate(self._members):
             another = self._members[place - 1]
             for shard in member.shards:
-                collected = self._client.submit(
-                    collect,
-                    self._fit,
-                    shard,
-                    self._number,
-                    workers=[member.worker],
-                    allow_other_workers=True,
-                    pure=False,
-                )
-                waiting.append((member, collected))
-                found.append((shard, collected, dict.fromkeys((member.worker, another.worker))))
+                on = [member] if another is member else [member, member, another]
+                copies = [
+                    self._client.submit(
+                        collect,
+                        self._fit,
+                        shard,
+                        self._number,
+                        member.address,
+                        workers=[each.worker],
+                        allow_other_workers=True,
+                        pure=False,
+                    )
+                    for each in on
+                ]
+                waiting += zip(on, copies, strict=True)
+                made[shard] = KeptState(*copies)
         self._wait(waiting, fetch=False)
-        made = {shard: KeptState.on(self._client, of, *workers) for shard, of, workers in found}
-        copies = [
-            (member, copy)
-            for (member, _), kept in zip(waiting, made.values(), strict=True)
-            for copy in kept
-            if copy is not None
-        ]
-        self._wait(copies, fetch=False)
         return [made[shard] for shard in range(self._n)]
 
     def items(self) -> dict[str, Any]:

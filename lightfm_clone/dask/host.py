@@ -31,6 +31,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from distributed import get_worker
 from distributed.protocol.serialize import to_serialize
+from distributed.utils import sync
 
 from lightfm_clone._core import Totals
 from lightfm_clone.dask.merging import Merging
@@ -114,14 +115,14 @@ def lay(fit: str, shard: int, data: ShardData, state: Any, terms: Terms, items: 
     _HOSTS[get_worker().address, fit].laid[shard] = data, state, terms, items
 
 
-def collect(fit: str, shard: int, step: int) -> ShardState:
-    """What a shard has learned by a step; a task on the worker that has it.
+def collect(fit: str, shard: int, step: int, source: Address) -> ShardState:
+    """What a shard has learned by a step; a task on the worker that has it, or another host's.
 
-    Dask runs it again elsewhere when that worker is gone, where it fails: by then another host may
+    Dask runs it again elsewhere when its worker is gone, where it fails: by then another host may
     have the shard, but it has trained on.
     """
     host = _HOSTS.get((get_worker().address, fit))
-    state = None if host is None else host.state_of(shard, step)
+    state = None if host is None else host.brought(source, shard, step)
     if state is None:
         raise ForgottenError(
             f"what was trained of shard {shard} is lost with the worker that had it; load the last "
@@ -191,8 +192,9 @@ class Host:
         if not self._base:
             self._base = shard.sheets(0, shard.n_shared)
         step, _, snapshots = self._after
-        # There is a way back, too, where a worker is lost before the first step.
-        self._before = self._after = step, self._base, snapshots | {number: shard.snapshot()}
+        if step == 0:  # later a shard is as it was brought until it is fetched
+            # There is a way back, too, where a worker is lost before the first step.
+            self._before = self._after = 0, self._base, snapshots | {number: shard.snapshot()}
 
     async def step(self, step: Step) -> Done:
         """Train a slice of each shard, and merge what all have made of the shared rows."""
@@ -516,6 +518,15 @@ class Host:
     async def streams(self) -> dict[int, np.random.RandomState]:
         """Where the random numbers of shards go on."""
         return {shard: snapshot.random_state for shard, snapshot in self._after[2].items()}
+
+    def brought(self, source: Address, shard: int, step: int) -> ShardState | None:
+        """What a shard of this or another host has learned; called by a task."""
+        if source.worker == self._worker.address:
+            return self.state_of(shard, step)
+        state: ShardState | None = sync(
+            self._worker.loop, self._ask, source, "state_of", shard, step
+        )
+        return state
 
     def state_of(self, shard: int, step: int) -> ShardState | None:
         """What a shard has learned by a step, if it is here and was trained so far."""

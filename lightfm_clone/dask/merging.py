@@ -40,6 +40,13 @@ row. What w, T and A are, is read from what training leaves behind:
   sqrt(M + epsilon) / sqrt(G + epsilon). Its states are moving averages, so their mean is taken over
   these shards.
 
+**Shared features.** Rows that score together, an item's and its tags', move together, and the
+curvature along them is that of their sum: every A is 16 times that of a row by itself, as measured
+on MovieLens 1M. WARP and k-OS do without: their gradients have weights of up to 10, and a squared
+weight makes more of the curvature than it is. The softmax with sgd goes by the variance there,
+because with others to share the score the length of a row is not the length of what is scored; the
+lengths of rows are averaged all the same.
+
 **What it costs in quality** is in docs/scale.md; `benchmarks/dealt.py` measures it, by this module.
 """
 
@@ -59,6 +66,10 @@ Sheet: TypeAlias = NDArray[np.float32]
 # What the biases of the softmax step by, in the measure of its embeddings (`softmax.hpp`).
 _BIAS_RATE = 0.01
 
+# The curvature along rows of features that score together, in the measure of one of them. WARP's
+# gradients have weights of up to 10, so that their squares are larger than the curvature already.
+_TOGETHER = 16
+
 _TINY = 1e-30  # a learning rate of 0
 
 _BLOCK = 1 << 16  # numbers of a sheet that are worked on at once
@@ -76,14 +87,18 @@ class Merging:
     """
 
     def __init__(self, settings: dict[str, Any], *, shared_features: bool = False) -> None:
+        of_loss = LOSSES[settings["loss"]]
         rate = abs(float(settings["learning_rate"])) or _TINY
+        together = _TOGETHER if shared_features and not of_loss.searches_violations else 1
         self._law: Any
         if settings["learning_schedule"] == "adagrad":
-            self._law = _Adagrad(rate)
-        elif _turns(settings) and not shared_features:
-            self._law = _Directions(rate)
+            self._law = _Adagrad(rate * together)
+        elif not _turns(settings):
+            self._law = _Spread(settings, rate, together)
+        elif shared_features:
+            self._law = _SpreadOfDirections(settings, rate, together)
         else:
-            self._law = _Spread(settings, rate)
+            self._law = _Directions(rate)
 
     def contribution(
         self, before: list[Sheet], after: list[Sheet], done: float = 0.0
@@ -164,7 +179,32 @@ def n_merges(
     if _turns(settings):
         return 16 if shared_features else 4
     # Accumulators and averages begin at nothing, so that first steps are the longest ones.
-    return 16 if epoch == 0 and SCHEDULES[settings["learning_schedule"]] else 4
+    if epoch == 0 and SCHEDULES[settings["learning_schedule"]]:
+        return 16
+    return 8 if shared_features else 4
+
+
+def advice(settings: dict[str, Any], n_shards: int, *, shared_features: bool = False) -> str | None:
+    """What a fit on shards is known to lose beside one on a single machine, if more than 1 %.
+
+    The arguments are those of `n_merges`.
+    """
+    if n_shards == 1:
+        return None
+    found = None
+    if _turns(settings) and (settings["item_alpha"] or settings["user_alpha"]):
+        found = "item_alpha or user_alpha", "1.2 % on MovieLens 1M", "leave them at 0"
+    elif _turns(settings) and shared_features:
+        found = "features that several rows have", "1.2 % on Last.fm", "train it on one machine"
+    elif settings["learning_schedule"] == "adadelta":
+        found = "learning_schedule='adadelta'", "3 % (bpr on Last.fm)", "take 'adagrad'"
+    if found is None:
+        return None
+    what, loss, instead = found
+    return (
+        f"training loss={settings['loss']!r} on several workers with {what} was measured to lose "
+        f"up to {loss} of NDCG@10 beside one machine; to avoid that, {instead}"
+    )
 
 
 def _turns(settings: dict[str, Any]) -> bool:
@@ -229,8 +269,7 @@ class _Directions:
     def contribution(self, before: list[Sheet], after: list[Sheet], done: float) -> list[Any]:
         (x, x_bias), (y, y_bias) = _parts(before[0]), _parts(after[0])
         x_squares, y_squares = _dot(x, x), _dot(y, y)
-        # Not the difference of two squares, in which digits would be lost.
-        growth = _dot(y - x, y + x) * (x_squares + y_squares)
+        growth = _growth(x, y)
         of_embeddings, of_biases = self._factors(y_squares, growth, x.shape[1], done)
         turned = y * _inverse_root(y_squares) - x * _inverse_root(x_squares)
         added = np.hstack([turned * of_embeddings, (y_bias - x_bias) * of_biases])
@@ -239,12 +278,22 @@ class _Directions:
     def merge(self, before: list[Sheet], sums: list[Any], done: float) -> list[Any]:
         (x, x_bias), (turned, bias) = _parts(before[0]), _parts(sums[0])
         _, growth, n_touched = sums
-        x_squares = _dot(x, x)
-        squares = np.sqrt(np.maximum(np.square(x_squares) + growth / n_touched, 0))
+        squares = _mean_squares(x, growth, n_touched)
         of_embeddings, of_biases = self._factors(squares, growth, x.shape[1], done)
-        y = x * _inverse_root(x_squares) + np.where(squares > 0, turned / of_embeddings, 0)
+        y = x * _inverse_root(_dot(x, x)) + np.where(squares > 0, turned / of_embeddings, 0)
         y = y * (np.sqrt(squares) * _inverse_root(_dot(y, y)))
         return [np.hstack([y, x_bias + bias / of_biases])]
+
+
+def _growth(x: Any, y: Any) -> Any:
+    """What the fourth powers of lengths have grown by, [n_rows, 1]."""
+    # The difference of the powers would lose digits.
+    return _dot(y - x, y + x) * (_dot(x, x) + _dot(y, y))
+
+
+def _mean_squares(x: Any, growth: Any, n_touched: Any) -> Any:
+    """The squared lengths whose squares are the means over those who have touched the rows."""
+    return np.sqrt(np.maximum(np.square(_dot(x, x)) + growth / n_touched, 0))
 
 
 def _dot(left: Any, right: Any) -> Any:
@@ -259,7 +308,8 @@ def _inverse_root(squares: Any) -> Any:
 class _Spread:
     """Schedules that remember nothing which adds up."""
 
-    def __init__(self, settings: dict[str, Any], rate: float) -> None:
+    def __init__(self, settings: dict[str, Any], rate: float, together: int) -> None:
+        self._together = np.float32(together)
         self._rates = rate, rate
         if LOSSES[settings["loss"]].scores_directions:
             self._rates = rate, _BIAS_RATE * rate
@@ -289,9 +339,25 @@ class _Spread:
             about = squares[:, at : at + 1] - _mean(np.square(sum_of)) / n_touched
             variance = np.maximum(about, 0) / np.maximum(n_touched - 1, 1)
             variance[n_touched == 1] = 0
-            told = variance / rate
+            told = self._together * variance / rate
             merged.append(x + sum_of * (_f(told) / _f(n_touched * told)))
         return [np.hstack(merged), *states]
+
+
+class _SpreadOfDirections(_Spread):
+    """The softmax with sgd and shared features: lengths are merged as those of `_Directions`."""
+
+    def contribution(self, before: list[Sheet], after: list[Sheet], done: float) -> list[Any]:
+        x, y = before[0][:, :-1], after[0][:, :-1]
+        return [*super().contribution(before, after, done), _growth(x, y)]
+
+    def merge(self, before: list[Sheet], sums: list[Any], done: float) -> list[Any]:
+        *others, n_touched, growth = sums
+        (merged,) = super().merge(before, [*others, n_touched], done)
+        y = merged[:, :-1]
+        squares = _mean_squares(before[0][:, :-1], growth, n_touched)
+        y *= np.sqrt(squares) * _inverse_root(_dot(y, y))
+        return [merged]
 
 
 def _parts(sheet: Any) -> tuple[Any, Any]:

@@ -446,8 +446,8 @@ class DaskLightFM(LightFM):
 
         Parameters
         ----------
-        test_interactions
-            Interactions of known users and items, given as a fit takes them. Others are left out,
+        test_interactions : interactions
+            Those of known users and items, given as a fit takes them. Others are left out,
             and counted.
         train_interactions : "known", interactions or None, default "known"
             Items left out of the rankings: those of the fit, others, or none.
@@ -532,7 +532,8 @@ class DaskLightFM(LightFM):
         Parameters
         ----------
         path : str or os.PathLike
-            A folder on a file system that the client and all workers see. It is made.
+            A folder on a file system that the client and all workers see. It is made. One call at
+            a time may write to it.
 
         Raises
         ------
@@ -556,8 +557,10 @@ class DaskLightFM(LightFM):
         Returns
         -------
         DaskLightFM
-            `fit_partial` goes on where it was saved. It has no interactions: lists and evaluations
-            leave out what they are given.
+            `fit_partial` goes on where it was saved, with one thread a worker bit for bit as if it
+            had not been, unless there are more workers than shards. It has no interactions: lists
+            and evaluations leave out what they are given. Where there is no client yet, shards are
+            read when they are needed.
 
         Raises
         ------

@@ -11,22 +11,14 @@ all shards. What is merged is the item side and the shared features of users.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, NamedTuple
 
 import numpy as np
-from distributed import get_worker
-from distributed.worker import get_data_from_worker
 
 from lightfm_clone._model import state as state_of
 from lightfm_clone.lightfm import LightFM
 
 Array = np.ndarray[Any, Any]
-
-
-# Seconds until a worker that sends to many others is asked again, and to reach one: one that is
-# dead refuses, and is tried for as long.
-_BUSY, _CONNECT = 0.1, 5
 
 
 class ShardData(NamedTuple):
@@ -81,61 +73,26 @@ class ShardState(NamedTuple):
 
 
 class KeptState(NamedTuple):
-    """The state of a shard as futures, on two workers where there are two: one may die."""
+    """The state of a shard as futures, on two workers where there are two: one may die.
+
+    No copy comes from another one by Dask: it would be lost with that one, whose task fails when it
+    is done again, and Dask's memory manager would drop one of the two replicas that this takes.
+    Tasks work with the first, which Dask may move; so where there are three, two are on one worker.
+    """
 
     first: Any
     second: Any = None
+    third: Any = None
 
-    @classmethod
-    def on(cls, client: Any, state: Any, *workers: str) -> KeptState:
-        """A state on these workers, one or two, each copy the result of a task of its own.
-
-        `state` is a future that is finished. It has to be kept until the copies are.
-
-        A second replica of one result would not do: Dask's memory manager drops all replicas but
-        one. Nor would a copy by a task that depends on the state: when the first copy is lost, the
-        state is made again, in vain, and with what has failed Dask gives up all that depends on it,
-        copies that are there among them.
-        """
-        holder = next(iter(client.who_has([state])[state.key]), "")
-        return cls(
-            *(
-                client.submit(
-                    _fetched,
-                    str(state.key),
-                    holder,
-                    workers=[one],
-                    allow_other_workers=True,
-                    pure=False,
-                )
-                for one in workers
-            )
-        )
+    def copies(self) -> list[Any]:
+        return [copy for copy in self if copy is not None]
 
     def at_hand(self) -> Any:
-        """The future whose state is there."""
-        if self.second is not None and self.first.status in ("error", "lost", "cancelled"):
-            return self.second
-        return self.first
-
-
-async def _fetched(key: Any, holder: str) -> ShardState:
-    """The result with this key that a worker holds, and which the task does not depend on."""
-    worker = get_worker()
-    held: Any = worker.data
-    while worker.address != holder:
-        if not holder:
-            raise ConnectionError("no worker holds this state any more")
-        worker.rpc.reuse(holder, await worker.rpc.connect(holder, timeout=_CONNECT))
-        answer: Any = await get_data_from_worker(worker.rpc, [key], holder)
-        if answer["status"] != "busy":
-            held = answer["data"]
-            break
-        await asyncio.sleep(_BUSY)
-    if key not in held:
-        raise ConnectionError(f"the worker {holder} does not hold this state any more")
-    state: ShardState = held[key]
-    return state
+        """A future whose state is there, if one has it."""
+        are_there = (
+            copy for copy in self.copies() if copy.status not in ("error", "lost", "cancelled")
+        )
+        return next(are_there, self.first)
 
 
 def local_model(
