@@ -10,6 +10,10 @@ the others go back to where the step began, the shards of the lost one go to a w
 in its place, or to those with the fewest, from the copy that their keeper has, and the step begins
 again. Where the copy is lost, too, the call begins again from its start. So one thread a worker
 makes the same model, bit for bit, whoever dies.
+
+Which workers there are, the scheduler says. One that is frozen is listed, holds data that others
+need, and is waited for until the scheduler gives it up: after `distributed.scheduler.worker-ttl`,
+5 minutes unless somebody has set it.
 """
 
 from __future__ import annotations
@@ -128,7 +132,6 @@ class Drive:
         self._number = 0  # of the last step that counts
         self._piece: Piece | None = None
         self._attempt = 0
-        self._banned: set[str] = set()  # workers that are listed and do not answer
         self._in_a_row = 0  # losses since the last step
         self.dones: list[Done] = []  # of the last step, one a host
 
@@ -432,12 +435,8 @@ class Drive:
                     if not was_done:  # the time is over, and not a time-out that it tells of
                         break
                     wrong = error
-                except StoppedError as error:
+                except (StoppedError, LostError) as error:
                     stopped = error
-                except LostError as error:
-                    stopped = error
-                    if error.is_listed:
-                        self._banned.add(error.worker)
                 except (OSError, CommClosedError, CancelledError, ForgottenError) as error:
                     lost[member] = error
                 except Exception as error:
@@ -474,7 +473,7 @@ class Drive:
     def _alive(self) -> list[str]:
         if self._client.status in ("closing", "closed"):
             raise RuntimeError("the client was closed in the middle of the fit; make one, and fit")
-        return [worker for worker in self._client.nthreads() if worker not in self._banned]
+        return list(self._client.nthreads())
 
     def _free(self) -> list[str]:
         taken = {member.worker for member in self._members}

@@ -54,14 +54,6 @@ class Address(NamedTuple):
 class LostError(RuntimeError):
     """Another host is gone, or does not answer though Dask may list its worker."""
 
-    def __init__(self, worker: str, is_listed: bool) -> None:
-        super().__init__(f"the worker {worker} does not answer")
-        self.worker = worker
-        self.is_listed = is_listed
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.worker, self.is_listed)
-
 
 class ForgottenError(RuntimeError):
     """This host was made anew, in the place of one that had shards."""
@@ -358,7 +350,7 @@ class Host:
                 actor=address.key, function=method, args=[to_serialize(each) for each in arguments]
             )
         except (OSError, KeyError) as error:  # it is gone, or has come back without its memory
-            raise LostError(address.worker, False) from error
+            raise LostError(f"the worker {address.worker} is gone") from error
         if answer["status"] != "OK":
             raise answer["exception"]
         return answer["result"]
@@ -419,7 +411,7 @@ class Host:
         try:
             failed = await asyncio.wait_for(self._ask(address, "failure", attempt), _ANSWER)
         except (asyncio.TimeoutError, TimeoutError) as error:
-            raise LostError(address.worker, True) from error
+            raise LostError(f"the worker {address.worker} does not answer") from error
         if failed:
             raise StoppedError(f"the step has failed on {address.worker}: {failed}")
 
