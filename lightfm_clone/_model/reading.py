@@ -10,22 +10,22 @@ from lightfm_clone._printed import Printed
 from lightfm_clone.typing import Record
 
 
-def text(model: Any) -> str:
-    """The parameters, and a line on the fit."""
-    facts = _facts(model)
+def text(model: Any, n_users: int | None = None) -> str:
+    """The parameters, and a line on the fit; `n_users` where their rows are elsewhere."""
+    facts = _facts(model, n_users)
     if not facts:
         return repr(model)
     return f"{model!r}\nfitted: {', '.join(f'{name} {value}' for name, value in facts)}"
 
 
-def html(model: Any) -> str:
+def html(model: Any, n_users: int | None = None) -> str:
     """The same as a table."""
-    facts = _facts(model)
+    facts = _facts(model, n_users)
     head = [repr(model), "fitted" if facts else "not fitted"]
     return Printed([head, *([name, value] for name, value in facts)]).html()
 
 
-def _facts(model: Any) -> list[tuple[str, str]]:
+def _facts(model: Any, n_users: int | None) -> list[tuple[str, str]]:
     """Names and values; none of a model that is not fitted."""
     try:
         state.check_fitted(model)
@@ -35,7 +35,8 @@ def _facts(model: Any) -> list[tuple[str, str]]:
     for side in ("user", "item"):
         of_features = f"{side}_features" in model._fitted_with
         noun = f"{side} features" if of_features else f"{side}s"
-        facts.append((noun, f"{state.n_features(model, side):,}"))
+        is_away = side == "user" and n_users is not None
+        facts.append((noun, f"{n_users if is_away else state.n_features(model, side):,}"))
     if model.history_:
         seconds = sum(record.get("seconds", 0) for record in model.history_)
         facts += [("epochs", f"{len(model.history_):,}"), ("seconds", f"{seconds:.1f}")]

@@ -6,6 +6,8 @@ answers back in the order of the request. The items go to the workers once for e
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from threading import Lock
@@ -33,7 +35,9 @@ from lightfm_clone.typing import RankedLists
 
 _PAIRS = 1 << 18  # that a task is sent
 _BLOCK = 8192  # users whose lists are made at a time
-_PATIENCE = 30  # seconds between two looks at whether there are workers
+# Seconds: between two looks at what has become of tasks, of which Dask may have lost some on the
+# way, and without a worker.
+_LOOK, _PATIENCE = 1, 30
 _SHOWN = 5  # unknown ids
 
 
@@ -433,21 +437,26 @@ def results_of(client: Any, futures: list[Any]) -> list[Any]:
     """The results of tasks, or the first error, or a TimeoutError where there are no workers."""
     completed: Any = distributed.as_completed
     left = set(futures)
-    were_there = True
+    seen = time.monotonic()
     while left:
+        failed = None
         try:
-            for future in completed(list(left), timeout=_PATIENCE):
+            for future in completed(list(left), timeout=_LOOK):
                 if future.status != "finished":
-                    future.result()
+                    failed = future
+                    break
                 left.discard(future)
-        except TimeoutError:
-            are_there = bool(client.nthreads())
-            if not are_there and not were_there:
-                raise TimeoutError(
-                    f"the cluster has had no workers for {_PATIENCE} seconds, and {len(left)} "
-                    "tasks wait for one; start workers, and ask again"
-                ) from None
-            were_there = are_there
+        except (TimeoutError, asyncio.TimeoutError):
+            pass
+        if failed is not None:
+            failed.result()  # which raises
+        if client.nthreads():
+            seen = time.monotonic()
+        elif time.monotonic() - seen > _PATIENCE:
+            raise TimeoutError(
+                f"the cluster has had no workers for {_PATIENCE} seconds, and {len(left)} tasks "
+                "wait for one; start workers, and ask again"
+            )
     found: list[Any] = client.gather(futures)
     return found
 

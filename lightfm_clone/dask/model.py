@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from distributed import Client, default_client
 
 from lightfm_clone._checks import UnsupportedError, names_ours
+from lightfm_clone._model import reading
 from lightfm_clone._model.parameters import (
     IDENTITY_DROPOUT,
     LEARNING_RATE,
@@ -186,6 +187,16 @@ class DaskLightFM(LightFM):
         own = {name: value for name, value in self.__dict__.items() if name not in shared}
         made.__dict__.update(copy.deepcopy(own, memo) | shared)
         return made
+
+    def __str__(self) -> str:
+        return reading.text(self, self._n_user_rows)
+
+    def _repr_html_(self) -> str:
+        return reading.html(self, self._n_user_rows)
+
+    @property
+    def _n_user_rows(self) -> int | None:
+        return None if self._served is None else self._served.dealt.whole.n_user_features
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The constructor's parameters by name, but for the client."""
