@@ -47,7 +47,8 @@ weight makes more of the curvature than it is. The softmax with sgd goes by the 
 because with others to share the score the length of a row is not the length of what is scored; the
 lengths of rows are averaged all the same.
 
-**What it costs in quality** is in docs/guide/scale.md; `benchmarks/dealt.py` measures it, by this module.
+**What it costs in quality** is in docs/guide/scale.md; `benchmarks/dealt.py` measures it by this
+module.
 """
 
 from __future__ import annotations
