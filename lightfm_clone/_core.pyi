@@ -1,4 +1,4 @@
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -168,27 +168,46 @@ def take_in_order(
     order: _Int32s,
     out: NDArray[np.uint32] | NDArray[np.uint64],
 ) -> None: ...
-def nearest_items(
-    indptr: _Int64s,
-    items: _Int32s,
-    values: Floats | None,
-    user_weights: Floats,
-    item_scales: Floats,
-    k: int,
-    num_threads: int,
-    advance: Callable[[int], object] | None = None,
-) -> tuple[_Int32s, Floats]: ...
-def ridge_weights(
-    indptr: _Int64s,
-    items: _Int32s,
-    values: Floats | None,
-    user_weights: Floats,
-    neighbours: _Int32s,
-    l2: float,
-    num_threads: int,
-    most_bytes: int,
-    advance: Callable[[int], object] | None = None,
-) -> Floats: ...
+
+@final
+class Similarities:
+    @property
+    def neighbours(self) -> _Int32s: ...
+    @property
+    def similarities(self) -> Floats: ...
+    def __init__(
+        self,
+        indptr: _Int64s,
+        items: _Int32s,
+        values: Floats | None,
+        user_weights: Floats,
+        item_scales: Floats,
+        k: int,
+        num_threads: int,
+    ) -> None: ...
+    def steps(self) -> tuple[_Int32s, _Int64s]: ...
+    def find(self, items: _Int32s) -> None: ...
+
+@final
+class Ridge:
+    @property
+    def counts(self) -> _Int64s: ...
+    @property
+    def begins(self) -> _Int64s: ...
+    @property
+    def weights(self) -> Floats: ...
+    def __init__(
+        self,
+        indptr: _Int64s,
+        items: _Int32s,
+        values: Floats | None,
+        user_weights: Floats,
+        neighbours: _Int32s,
+        num_threads: int,
+    ) -> None: ...
+    def turn_to(self, first: int, last: int) -> tuple[_Int32s, _Int64s]: ...
+    def make(self, rows: _Int32s) -> None: ...
+    def solve(self, begin: int, end: int, l2: float) -> None: ...
 
 @final
 class Numbers:

@@ -124,8 +124,9 @@ import numpy as np
 
 from lightfm_clone import _cpus
 
-LOSSES = tuple(LOSS_NAMES[i].decode() for i in range(N_LOSSES))
-SCHEDULES = tuple(SCHEDULE_NAMES[i].decode() for i in range(N_SCHEDULES))
+# No generator is in this file: what Cython needs for the first one takes 11 KB.
+LOSSES = tuple([LOSS_NAMES[i].decode() for i in range(N_LOSSES)])
+SCHEDULES = tuple([SCHEDULE_NAMES[i].decode() for i in range(N_SCHEDULES)])
 
 # Examples a thread takes at a time: enough that taking them costs nothing. With several threads,
 # the examples of a window, one block a thread, are trained on class by class where all share a CPU;
@@ -145,7 +146,7 @@ cdef str level_name = ""
 def available_levels():
     """Names of the instruction levels this CPU can run, slowest first."""
     return tuple(
-        levels()[i].name.decode() for i in range(N_LEVELS) if levels()[i].supported
+        [levels()[i].name.decode() for i in range(N_LEVELS) if levels()[i].supported]
     )
 
 
@@ -263,16 +264,16 @@ cdef bint is_interrupted(void* watch) noexcept with gil:
 
 # ---- what a fit works on ----
 
-def _slices(int64_t n, int64_t size):
-    """Bounds (first, last) of slices of n things, with a look at the keyboard before each."""
-    cdef int64_t first
-    for first in range(0, n, size):
-        PyErr_CheckSignals()
-        yield first, min(first + size, n)
-
-
 # What a loop goes through at most between two looks at the keyboard.
 cdef int64_t USERS_AT_A_TIME = 1 << 14
+
+
+cdef int64_t end_of_slice(int64_t first, int64_t n) except -1:
+    """Where the slice of n things ends that begins at `first`, after a look at the keyboard."""
+    PyErr_CheckSignals()
+    return min(first + USERS_AT_A_TIME, n)
+
+
 # What a thread takes at a time, a tenth of a millisecond or so.
 cdef int64_t ENTRIES_IN_PIECE = 1 << 16, FLOATS_IN_PIECE = 1 << 17
 
@@ -280,7 +281,7 @@ cdef int64_t ENTRIES_IN_PIECE = 1 << 16, FLOATS_IN_PIECE = 1 << 17
 cdef check_lists(name, const int64_t[::1] indptr, const int32_t[::1] items, int64_t n_users,
                  int64_t n_items):
     """Check the sorted distinct items of each user, which errors call `name`."""
-    cdef int64_t first, last
+    cdef int64_t first, last = 0
     cdef bint sound
     bounds = np.asarray(indptr)
     if (len(bounds) != n_users + 1 or bounds[0] != 0
@@ -289,7 +290,8 @@ cdef check_lists(name, const int64_t[::1] indptr, const int32_t[::1] items, int6
             f"{name} must have an indptr of {n_users + 1} numbers that rise from 0 to the "
             f"number of its items, {len(items)}"
         )
-    for first, last in _slices(n_users, USERS_AT_A_TIME):
+    while last < n_users:
+        first, last = last, end_of_slice(last, n_users)
         with nogil:
             sound = are_sorted(&indptr[0], &items[0] if items.shape[0] else NULL, first, last,
                                n_items)
@@ -396,8 +398,11 @@ cdef class Interactions:
         for column in given:
             columns.further[n_further] = &column[0]
             n_further += 1
-        if any(len(other) != n for other in (cols, positive, *given) if other is not None):
-            raise ValueError(f"all arrays of the interactions must have the length of rows, {n}")
+        for other in (cols, positive, *given):
+            if other is not None and len(other) != n:
+                raise ValueError(
+                    f"all arrays of the interactions must have the length of rows, {n}"
+                )
         cdef uint32_t[:, ::1] out = words
         cdef int threads = threads_for(self.num_threads, n_pieces), thread
         cdef unique_ptr[Pieces] pieces = make_unique[Pieces](n_pieces, threads)
@@ -567,12 +572,13 @@ cdef class Interactions:
             return
         counts = self.count_items() if self.item_counts is None else self.item_counts
         cdef const uint8_t[::1] drawn = (counts > 0).view(np.uint8)
-        cdef int64_t n_drawn = np.count_nonzero(counts), n_found, user, i, first, last
+        cdef int64_t n_drawn = np.count_nonzero(counts), n_found, user, i, first, last = 0
         cdef const int64_t[::1] indptr = self.known_indptr
         cdef const int32_t[::1] items = self.known_items
         saturated = np.zeros(self.n_users, dtype=np.bool_)
         cdef uint8_t[::1] flags = saturated.view(np.uint8)
-        for first, last in _slices(self.n_users, USERS_AT_A_TIME):
+        while last < self.n_users:
+            first, last = last, end_of_slice(last, self.n_users)
             with nogil:
                 for user in range(first, last):
                     if indptr[user + 1] - indptr[user] < n_drawn:
@@ -811,8 +817,9 @@ cdef class Parameters:
         cdef const float[::1] numbers
         cdef int part
         n_features, parts, _ = self.rows.shape
-        if writeable and not all(array.flags.writeable for array in (*embeddings, *biases)):
-            raise ValueError("arrays to write to must not be read-only")
+        for array in (*embeddings, *biases):
+            if writeable and not array.flags.writeable:
+                raise ValueError("arrays to write to must not be read-only")
         if len(embeddings) != parts or len(biases) != parts:
             raise ValueError(f"there must be {parts} arrays of embeddings and of biases")
         for part in range(len(embeddings)):
@@ -1715,11 +1722,18 @@ ctypedef fused Bits:
     uint64_t
 
 
-def take_in_order(const Bits[::1] source, const int32_t[::1] order, Bits[::1] out):
-    """Write source[order] to `out`; `order` holds places of `source`."""
+cdef gather_bits(const Bits[::1] source, const int32_t[::1] order, Bits[::1] out):
     if order.shape[0]:
         with nogil:
             gather(&source[0], &order[0], order.shape[0], &out[0])
+
+
+def take_in_order(source, order, out):
+    """Write source[order] to `out`, both uint32 or both uint64; `order` holds places of `source`."""
+    if source.itemsize == 8:
+        gather_bits[uint64_t](source, order, out)
+    else:
+        gather_bits[uint32_t](source, order, out)
 
 
 # ---- neighbours of items ----
@@ -1739,7 +1753,7 @@ cdef class _Histories:
     def __init__(self, const int64_t[::1] indptr, const int32_t[::1] items,
                  const float[::1] values, const float[::1] user_weights, int64_t n_items,
                  bint whole):
-        cdef int64_t n_users = user_weights.shape[0], n = items.shape[0], first, last
+        cdef int64_t n_users = user_weights.shape[0], n = items.shape[0], first, last = 0
         check_lists("the interactions", indptr, items, n_users, n_items)
         if values is not None and values.shape[0] != n:
             raise ValueError(f"values must have the length of items, {n}")
@@ -1750,12 +1764,15 @@ cdef class _Histories:
         cdef int32_t[::1] users = np.empty(n + 1, dtype=np.int32)
         cdef int32_t[::1] places = np.empty(n + 1, dtype=np.int32)
         if n:
-            for first, last in _slices(n_users, USERS_AT_A_TIME):
+            while last < n_users:
+                first, last = last, end_of_slice(last, n_users)
                 with nogil:
                     count_users(&indptr[0], &items[0], first, last, &item_indptr[1])
             np.cumsum(bounds, out=bounds)
             next = bounds[:n_items].copy()
-            for first, last in _slices(n_users, USERS_AT_A_TIME):
+            last = 0
+            while last < n_users:
+                first, last = last, end_of_slice(last, n_users)
                 with nogil:
                     list_users(&indptr[0], &items[0], first, last, whole, &next[0], &users[0],
                                &places[0], &additions[0])
@@ -1771,193 +1788,155 @@ cdef class _Histories:
         self.arrays = indptr, items, values, user_weights, bounds, users, places
 
 
-# Additions that take a tenth of a second or so: a loop that tells how far it is does so after so
-# many, but not more often than MOST_PARTS times.
-cdef int64_t STEPS_IN_PART = 100_000_000, MOST_PARTS = 100
-# Solving a system of n equations takes the time of n^3 / CUBES_OF_ADDITION additions.
-cdef int64_t CUBES_OF_ADDITION = 24
+@final
+cdef class Similarities:
+    """Finds the items that share most with each item, as many at a time as the caller likes.
 
-
-def _parts(steps):
-    """(first, last, share) of parts of things that take so many additions each, a few thousand or
-    more: all things [first, last), and the share of the whole that is done after them."""
-    done = np.cumsum(steps, dtype=np.float64)
-    total = done.max(initial=0)
-    n = int(min(max(total // STEPS_IN_PART, 1), MOST_PARTS))
-    ends = np.searchsorted(done, total * np.arange(1, n) / n)
-    bounds = np.unique([0, *ends, len(done)])
-    for first, last in zip(bounds, bounds[1:]):
-        yield first, last, done[last - 1] / total
-
-
-def nearest_items(indptr, items, values, user_weights, const float[::1] item_scales, int64_t k,
-                  int64_t num_threads, advance=None):
-    """The k items that share most with each item: (neighbours int32 [n_items, k], sorted, and
-    similarities float32 [n_items, k]), with -1 and 0 behind them where there are fewer.
-
-    The similarity of two items is the product of their scales and a sum over the users who have
-    both, of the user's weight times both values. Only what is above 0 counts; of equal ones the
-    item with the lower number is nearer. What is found is the same for any number of threads. It
-    takes as many additions as the squares of the lengths of the users' lists sum up to.
-
-    Parameters
-    ----------
-    indptr : int64 array [n_users + 1]
-    items : int32 array [nnz]
-        The sorted distinct items of each user.
-    values : float32 array [nnz] or None
-        None when all are 1.
-    user_weights : float32 array [n_users]
-    item_scales : float32 array [n_items]
-    k : int
-    num_threads : int
-    advance : callable, optional
-        Called now and then with the share of the work that is done, as a number of items.
-
-    Raises
-    ------
-    ValueError
-        If an array is not as said above, or k is below 1.
-    KeyboardInterrupt
+    Parameters are those of `nearest_items` in `recommender/item_weights.py`.
     """
-    cdef int64_t n_items = item_scales.shape[0], begin, end, piece
-    cdef int32_t item
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
-    cdef _Histories histories = _Histories(indptr, items, values, user_weights, n_items, True)
-    found, similarities = np.empty((n_items, k), np.int32), np.empty((n_items, k), np.float32)
-    if n_items == 0:
-        return found, similarities
-    cdef int32_t[:, ::1] ids = found
-    cdef float[:, ::1] values_of = similarities
-    cdef const int32_t[::1] order = histories.order
-    cdef int threads = threads_for(num_threads, n_items), thread
-    cdef unique_ptr[NearestItems] nearest = make_unique[NearestItems](
-        histories.x, &item_scales[0], k, threads)
-    cdef unique_ptr[Pieces] pieces
-    cdef _Watch watch = _Watch(4)
-    for begin, end, share in _parts(histories.additions[histories.order] + n_items // 4 + 1):
-        pieces = make_unique[Pieces](end - begin, threads)
+
+    cdef _Histories histories
+    cdef object item_scales
+    cdef int threads
+    cdef unique_ptr[NearestItems] nearest
+    cdef readonly object neighbours    # int32 [n_items, k]
+    cdef readonly object similarities  # float32 [n_items, k]
+
+    def __init__(self, indptr, items, values, user_weights, item_scales, int64_t k, num_threads):
+        cdef const float[::1] scales = item_scales
+        cdef int64_t n_items = scales.shape[0]
+        self.histories = _Histories(indptr, items, values, user_weights, n_items, True)
+        self.item_scales = item_scales
+        self.neighbours = np.empty((n_items, k), dtype=np.int32)
+        self.similarities = np.empty((n_items, k), dtype=np.float32)
+        self.threads = threads_for(num_threads, n_items)
+        if n_items:
+            self.nearest = make_unique[NearestItems](self.histories.x, &scales[0], k, self.threads)
+
+    def steps(self):
+        """Items, the dearest first, int32 [n_items], and the additions that each of these takes."""
+        return self.histories.order, self.histories.additions[self.histories.order]
+
+    def find(self, const int32_t[::1] items):
+        """Find the neighbours of some items."""
+        cdef int32_t[:, ::1] ids = self.neighbours
+        cdef float[:, ::1] values = self.similarities
+        cdef NearestItems* nearest = self.nearest.get()
+        cdef int64_t piece
+        cdef int threads = self.threads, thread
+        cdef _Watch watch = _Watch(4)
+        cdef unique_ptr[Pieces] pieces = make_unique[Pieces](items.shape[0], threads)
         with nogil:
             for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
                 piece = dereference(pieces).first(thread)
                 while piece >= 0:
                     if not dereference(watch.keyboard).stops(thread):
-                        item = order[begin + piece]
-                        dereference(nearest).find(thread, item, &ids[item, 0],
-                                                  &values_of[item, 0])
+                        nearest.find(thread, items[piece], &ids[items[piece], 0],
+                                     &values[items[piece], 0])
                     piece = dereference(pieces).next(piece)
         watch.forward()
-        if advance is not None:
-            advance(int(n_items * share))
-    return found, similarities
 
 
-def ridge_weights(indptr, items, values, user_weights, const int32_t[:, ::1] neighbours, double l2,
-                  int64_t num_threads, int64_t most_bytes, advance=None):
-    """The weights, float32 [n_items, k], by which least squares makes each item of its neighbours.
+@final
+cdef class Ridge:
+    """The systems of equations that give the weights of each item's neighbours, and their solutions.
 
-    With G = X^T D X of the interactions X and the users' weights D, the weights b of an item i with
-    neighbours N solve (G_NN + l2 I) b = G_Ni. Behind the neighbours of an item they are 0. They are
-    the same for any number of threads and any `most_bytes`.
-
-    Parameters
-    ----------
-    indptr, items, values, user_weights, num_threads, advance
-        As for `nearest_items`. Users' weights must not be negative.
-    neighbours : int32 array [n_items, k]
-        As `nearest_items` gives them.
-    l2 : float
-    most_bytes : int
-        What the parts of G may take that are held at a time, 2 k (k + 1) an item. The fewer, the
-        more often rows of G are made. One item is always held.
-
-    Raises
-    ------
-    ValueError
-        If an array is not as said above, or an item's weights are not finite numbers, because its
-        system is not positive definite, or values are too large.
-    KeyboardInterrupt
+    Parameters are those of `ridge_weights` in `recommender/item_weights.py`, which says what is done
+    when. There must be items, and neighbours.
     """
-    cdef int64_t n_items = neighbours.shape[0], k = neighbours.shape[1], piece, begin, end
-    cdef int64_t first, last, item
-    cdef bint sound
-    if not 0 <= l2 < np.inf:
-        raise ValueError(f"l2 must be a finite number of at least 0, got {l2}")
-    cdef _Histories histories = _Histories(indptr, items, values, user_weights, n_items, False)
-    weights = np.zeros((n_items, k), dtype=np.float32)
-    if weights.size == 0:
-        return weights
-    cdef float[:, ::1] out = weights
-    numbers = np.empty(n_items, dtype=np.int64)
-    cdef int64_t[::1] counts = numbers
-    for first, last in _slices(n_items, USERS_AT_A_TIME):
+
+    cdef _Histories histories
+    cdef object neighbours
+    cdef int threads
+    cdef unique_ptr[RidgeSystems] systems
+    cdef object triangles          # float32, of the items from `first` on
+    cdef int64_t first
+    cdef readonly object counts    # int64 [n_items]: the neighbours of each item
+    cdef readonly object begins    # int64 [n_items + 1]: where the triangle of each item is
+    cdef readonly object weights   # float32 [n_items, k]
+
+    def __init__(self, indptr, items, values, user_weights, neighbours, num_threads):
+        cdef const int32_t[:, ::1] lists = neighbours
+        cdef int64_t n_items = lists.shape[0], k = lists.shape[1], first, last = 0
+        cdef bint sound
+        self.histories = _Histories(indptr, items, values, user_weights, n_items, False)
+        self.neighbours = neighbours
+        self.counts = np.zeros(n_items, dtype=np.int64)
+        self.weights = np.zeros((n_items, k), dtype=np.float32)
+        self.threads = threads_for(num_threads, n_items)
+        if self.weights.size == 0:
+            return
+        cdef int64_t[::1] counts = self.counts
+        while last < n_items:
+            first, last = last, end_of_slice(last, n_items)
+            with nogil:
+                sound = are_neighbours(&lists[0, 0], k, first, last, n_items, &counts[0])
+            if not sound:
+                raise ValueError(
+                    "neighbours must have sorted distinct items of each item but itself, from 0 to "
+                    f"{n_items - 1}, and -1 behind them"
+                )
+        self.begins = np.append(0, np.cumsum(self.counts * (self.counts + 1) // 2))
+        cdef const int64_t[::1] begins = self.begins
+        self.systems = make_unique[RidgeSystems](
+            self.histories.x, &lists[0, 0], k, &counts[0], &begins[0], self.threads)
+
+    def turn_to(self, int64_t first, int64_t last):
+        """Turn to the systems of the items [first, last). Returns the rows of G that they need,
+        int32, the dearest first, and the additions that each of these takes."""
+        self.triangles = np.empty(self.begins[last] - self.begins[first] + 1, dtype=np.float32)
+        self.first = first
+        needed = np.zeros(len(self.counts), dtype=np.bool_)
+        cdef float[::1] triangles = self.triangles
+        cdef uint8_t[::1] flags = needed.view(np.uint8)
+        cdef int64_t row
+        dereference(self.systems).turn_to(first, last, &triangles[0])
+        for row in range(flags.shape[0]):
+            flags[row] = dereference(self.systems).needs(row)
+        rows = self.histories.order[needed[self.histories.order]]
+        return rows, self.histories.additions[rows]
+
+    def make(self, const int32_t[::1] rows):
+        """Make some rows of G and copy what the systems need of them."""
+        cdef float[:, ::1] out = self.weights
+        cdef RidgeSystems* systems = self.systems.get()
+        cdef int64_t piece
+        cdef int threads = self.threads, thread
+        cdef _Watch watch = _Watch(4)
+        cdef unique_ptr[Pieces] pieces = make_unique[Pieces](rows.shape[0], threads)
         with nogil:
-            sound = are_neighbours(&neighbours[0, 0], k, first, last, n_items, &counts[0])
-        if not sound:
-            raise ValueError(
-                "neighbours must have sorted distinct items of each item but itself, from 0 to "
-                f"{n_items - 1}, and -1 behind them"
-            )
-    bounds = np.concatenate([[0], np.cumsum(numbers * (numbers + 1) // 2)])
-    cdef const int64_t[::1] begins = bounds
-    cdef int threads = threads_for(num_threads, n_items), thread
-    cdef unique_ptr[RidgeSystems] systems = make_unique[RidgeSystems](
-        histories.x, &neighbours[0, 0], k, &counts[0], &begins[0], threads)
-    cdef double[:, ::1] scratch = np.empty((threads, k * (k + 1)))
-    cdef _Watch watch = _Watch(4)
-    cdef unique_ptr[Pieces] pieces
-    cdef float[::1] triangles
-    cdef const int32_t[::1] rows
-    last = 0
-    while last < n_items:
-        first = last
-        last = max(first + 1,
-                   np.searchsorted(bounds, bounds[first] + max(most_bytes, 0) // 4, "right") - 1)
-        triangles = np.empty(bounds[last] - bounds[first] + 1, dtype=np.float32)
-        dereference(systems).turn_to(first, last, &triangles[0])
-        needed = [row for row in histories.order if dereference(systems).needs(row)]
-        rows = np.array(needed, dtype=np.int32)
-        making = histories.additions[needed] + 1
-        solving = numbers[first:last] ** 3 // CUBES_OF_ADDITION + 1
-        share_of_making = making.sum() / (making.sum() + solving.sum())
-        for begin, end, done in _parts(making):
-            pieces = make_unique[Pieces](end - begin, threads)
-            with nogil:
-                for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-                    piece = dereference(pieces).first(thread)
-                    while piece >= 0:
-                        if not dereference(watch.keyboard).stops(thread):
-                            dereference(systems).copy_row(thread, rows[begin + piece], &out[0, 0])
-                        piece = dereference(pieces).next(piece)
-            watch.forward()
-            if advance is not None:
-                advance(int(first + (last - first) * share_of_making * done))
-        for begin, end, done in _parts(solving):
-            pieces = make_unique[Pieces](end - begin, threads)
-            with nogil:
-                for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-                    piece = dereference(pieces).first(thread)
-                    while piece >= 0:
-                        item = first + begin + piece
-                        if not dereference(watch.keyboard).stops(thread):
-                            if not kernels.solve_ridge(
-                                &triangles[begins[item] - begins[first]], counts[item], l2,
-                                &scratch[thread, 0], &out[item, 0],
-                            ):
-                                out[item, 0] = NAN
-                        piece = dereference(pieces).next(piece)
-            watch.forward()
-            if advance is not None:
-                advance(int(first + (last - first) * (share_of_making * (1 - done) + done)))
-        failed = np.flatnonzero(~np.isfinite(weights[first:last]).all(axis=1))
-        if len(failed):
-            raise ValueError(
-                f"the weights of the neighbours of item {first + failed[0]} have no finite "
-                "solution; l2 must be above 0, and values and weights must be finite and not so "
-                "large that their sums overflow"
-            )
-    return weights
+            for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                piece = dereference(pieces).first(thread)
+                while piece >= 0:
+                    if not dereference(watch.keyboard).stops(thread):
+                        systems.copy_row(thread, rows[piece], &out[0, 0])
+                    piece = dereference(pieces).next(piece)
+        watch.forward()
+
+    def solve(self, int64_t begin, int64_t end, double l2):
+        """Solve the systems of the items [begin, end), all of those that were turned to. What has
+        no solution is NaN."""
+        cdef float[:, ::1] out = self.weights
+        cdef float[::1] triangles = self.triangles
+        cdef const int64_t[::1] counts = self.counts, begins = self.begins
+        cdef int64_t k = out.shape[1], piece, item, first = self.first
+        cdef int threads = self.threads, thread
+        cdef double[:, ::1] scratch = np.empty((threads, k * (k + 1)))
+        cdef _Watch watch = _Watch(4)
+        cdef unique_ptr[Pieces] pieces = make_unique[Pieces](end - begin, threads)
+        with nogil:
+            for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                piece = dereference(pieces).first(thread)
+                while piece >= 0:
+                    item = begin + piece
+                    if not dereference(watch.keyboard).stops(thread):
+                        if not kernels.solve_ridge(
+                            &triangles[begins[item] - begins[first]], counts[item], l2,
+                            &scratch[thread, 0], &out[item, 0],
+                        ):
+                            out[item, 0] = NAN
+                    piece = dereference(pieces).next(piece)
+        watch.forward()
 
 
 # ---- ids ----

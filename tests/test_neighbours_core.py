@@ -11,6 +11,7 @@ import pytest
 import scipy.sparse as sp
 
 from lightfm_clone import _core
+from lightfm_clone.recommender import item_weights
 
 MUCH = 1 << 30
 
@@ -49,7 +50,7 @@ def gram(x: sp.csr_matrix, weights: np.ndarray) -> np.ndarray:
 
 def nearest(x: sp.csr_matrix, k: int, values: bool = False, threads: int = 1, **further: Any):
     weights, scales = user_weights(x, 1.0), item_scales(x)
-    return _core.nearest_items(*parts(x, values), weights, scales, k, threads, **further)
+    return item_weights.nearest_items(*parts(x, values), weights, scales, k, threads, **further)
 
 
 def ridge(
@@ -62,7 +63,7 @@ def ridge(
     **further: Any,
 ):
     weights = user_weights(x, 0.5)
-    return _core.ridge_weights(
+    return item_weights.ridge_weights(
         *parts(x, values), weights, neighbours, l2, threads, most_bytes, **further
     )
 
@@ -217,10 +218,10 @@ def test_bad_interactions():
     (indptr, items, _), weights, scales = parts(x, False), user_weights(x, 1.0), item_scales(x)
 
     def both(indptr, items, values, weights) -> None:
-        _core.ridge_weights(indptr, items, values, weights, neighbours, 3.0, 1, MUCH)
+        item_weights.ridge_weights(indptr, items, values, weights, neighbours, 3.0, 1, MUCH)
 
     def of_nearest(indptr, items, values, weights) -> None:
-        _core.nearest_items(indptr, items, values, weights, scales, 4, 1)
+        item_weights.nearest_items(indptr, items, values, weights, scales, 4, 1)
 
     for call in (both, of_nearest):
         with pytest.raises(ValueError, match="must have an indptr of 31 numbers"):

@@ -17,12 +17,12 @@ from lightfm_clone import (
     Popularity,
     Recommender,
     WithNeighbours,
-    _core,
     cross_validation,
     datasets,
     evaluate,
 )
 from lightfm_clone.callbacks import EarlyStopping
+from lightfm_clone.recommender import item_weights
 
 LIKES = random_interactions(0, (40, 25), 320)
 FEATURES = {
@@ -180,7 +180,8 @@ def test_an_interrupt_leaves_no_neighbours_of_a_part(monkeypatch):
     def stop(*_, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_core, "ridge_weights", stop)  # the last stage of a fit of neighbours
+    # The last stage of a fit of neighbours.
+    monkeypatch.setattr(item_weights, "ridge_weights", stop)
     half = sp.csr_matrix(LIKES.tocsr()[:20])
     half.resize(LIKES.shape)
     with pytest.raises(KeyboardInterrupt):
@@ -192,13 +193,13 @@ def test_neighbours_of_all_that_is_known_are_found_once(monkeypatch):
     half = sp.csr_matrix(LIKES.tocsr()[:20])
     half.resize(LIKES.shape)
     rest = sp.coo_matrix(LIKES.tocsr() - half)
-    model, calls, true = fitted("warp"), [], _core.nearest_items
+    model, calls, true = fitted("warp"), [], item_weights.nearest_items
 
     def counted(*given):
         calls.append(given)
         return true(*given)
 
-    monkeypatch.setattr(_core, "nearest_items", counted)
+    monkeypatch.setattr(item_weights, "nearest_items", counted)
     model.fit_partial(rest, known_interactions=half)
     assert len(calls) == 1
     whole = ItemNeighbours(6).fit(LIKES)

@@ -1,8 +1,8 @@
 """Lists from what people have in common: items that speak for other items.
 
 The path of a fit: `check_examples` -> the histories of all users, one sparse row each -> the items
-nearest to each item (`_core.nearest_items`) -> what each of them says, by least squares
-(`_core.ridge_weights`). Scores are sums over a history (`_model/beside.py`), so a list for a new
+nearest to each item (`nearest_items`) -> what each of them says, by least squares
+(`ridge_weights`). Scores are sums over a history (`_model/beside.py`), so a list for a new
 person needs a row of what they like and nothing else.
 """
 
@@ -16,11 +16,11 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from lightfm_clone import _checks as checks
-from lightfm_clone import _core
 from lightfm_clone._model.beside import Beside, weighted_rows
 from lightfm_clone._model.examples import Examples
 from lightfm_clone._model.progress import bar
 from lightfm_clone._sparse import check_csr
+from lightfm_clone.recommender import item_weights
 from lightfm_clone.recommender.by_history import ByHistory, likes_of
 from lightfm_clone.typing import (
     FeatureMatrix,
@@ -364,14 +364,14 @@ def neighbours_of(
     n_steps = n_items if method == "cosine" else 2 * n_items
     with bar(n_steps, "neighbours", verbose) as move:
         steps = _Steps(move, n_items)
-        neighbours, similarities = _core.nearest_items(
+        neighbours, similarities = item_weights.nearest_items(
             *parts, chosen_by.astype(np.float32), scales, k, num_threads, steps.to
         )
         steps.next_stage()
         if method == "cosine":
             return neighbours, similarities, similarities
         gram_weights = np.sqrt(by_user).astype(np.float32)
-        weights = _core.ridge_weights(
+        weights = item_weights.ridge_weights(
             *parts, gram_weights, neighbours, l2, num_threads, _BYTES, steps.to
         )
         steps.next_stage()
