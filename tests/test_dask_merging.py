@@ -13,7 +13,7 @@ from lightfm_clone import LightFM
 from lightfm_clone._model import parameters
 from lightfm_clone._model.losses import SCHEDULES as STATES
 from lightfm_clone.dask import merging
-from lightfm_clone.dask.merging import Merging, advice, n_merges
+from lightfm_clone.dask.merging import Merging, advice, n_merges, of_a_shard
 
 RATE, EPSILON = 0.05, 1e-6
 # Settings of each law, and what the twin calls it.
@@ -324,6 +324,14 @@ def test_merges_of_an_epoch():
     assert n_merges(settings, 1, 8, shared_features=True) >= n_merges(settings, 1, 8)
 
 
+def test_a_shard_shrinks_its_own_rows_for_all_shards():
+    settings = parameters.settings(LightFM(user_alpha=1e-4, item_alpha=1e-3))
+    own = of_a_shard(settings, 8)
+    assert own == settings | {"user_alpha": pytest.approx(8e-4)}
+    assert of_a_shard(settings, 8, shared_users=True) == settings
+    assert settings["user_alpha"] == 1e-4
+
+
 @pytest.mark.parametrize(
     "given, shared_features, expected",
     [
@@ -332,7 +340,7 @@ def test_merges_of_an_epoch():
         ({"loss": "softmax"}, False, None),
         ({"loss": "softmax", "learning_schedule": "adagrad", "item_alpha": 1e-5}, True, None),
         ({"loss": "softmax"}, True, "features"),
-        ({"loss": "softmax", "user_alpha": 1e-5}, False, "alpha"),
+        ({"loss": "softmax", "user_alpha": 1e-5}, False, None),
         ({"loss": "bpr", "learning_schedule": "adadelta"}, False, "adagrad"),
     ],
 )

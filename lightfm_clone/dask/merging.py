@@ -208,9 +208,7 @@ def advice(settings: dict[str, Any], n_shards: int, *, shared_features: bool = F
     if n_shards == 1:
         return None
     found = None
-    if _turns(settings) and (settings["item_alpha"] or settings["user_alpha"]):
-        found = "item_alpha or user_alpha", "1.2 % on MovieLens 1M", "leave them at 0"
-    elif _turns(settings) and shared_features:
+    if _turns(settings) and shared_features:
         found = "features that several rows have", "1.2 % on Last.fm", "train it on one machine"
     elif settings["learning_schedule"] == "adadelta":
         found = "learning_schedule='adadelta'", "3 % (bpr on Last.fm)", "take 'adagrad'"
