@@ -340,6 +340,8 @@ def _refuse(model, record):
         ({"sample_weight": interactions(seed=8)}, {}, ValueError, "sample_weight"),
         ({"interactions": np.ones((3, 3))}, {}, ValueError, "interactions"),
         ({"validation": sp.identity(3)}, {}, ValueError, "interactions"),
+        ({"validation": interactions()}, {}, ValueError, "must not share entries with interact"),
+        ({"validation": sp.coo_matrix((N_USERS, N_ITEMS))}, {}, ValueError, "got none"),
     ],
 )
 def test_after_an_error_the_model_is_as_it_was(client, given, parameters, error, text):

@@ -22,7 +22,7 @@ from lightfm_clone._model.losses import LOSSES
 from lightfm_clone._model.progress import Reports, check_callbacks, read_validation
 from lightfm_clone._model.training import NONE, plus, record_of
 from lightfm_clone._warn import warn
-from lightfm_clone.dask import evaluating, tables
+from lightfm_clone.dask import asking, evaluating, tables
 from lightfm_clone.dask.asking import Served
 from lightfm_clone.dask.driver import Drive, StartAgainError
 from lightfm_clone.dask.host import Terms
@@ -379,10 +379,29 @@ class _Validation:
         self._test, self._left_out = tables.deal_like(
             client, given["interactions"], dealt, addresses=workers
         )
-        self._exclude: Any = given.get("exclude", "known")
-        if self._exclude is not None and not isinstance(self._exclude, str):
-            self._exclude, _ = tables.deal_like(client, self._exclude, dealt, addresses=workers)
         self._metrics = metrics
+        self._exclude: list[Any] | None = dealt.data
+        name = "interactions"
+        if "exclude" in given:
+            name, self._exclude = "validation['exclude']", None
+            if given["exclude"] is not None:
+                self._exclude, _ = tables.deal_like(
+                    client, given["exclude"], dealt, addresses=workers
+                )
+        self._check(name)
+
+    def _check(self, name: str) -> None:
+        exclude = self._exclude or [None] * len(self._test)
+        each = self._client.map(_overlap, self._test, exclude, pure=False)
+        n_test, n_shared = np.sum(asking.results_of(self._client, each), axis=0).tolist()
+        if not n_test:
+            raise ValueError("validation must hold interactions to be ranked, got none")
+        if n_shared:
+            raise ValueError(
+                f"validation must not share entries with {name}, which are left out of its "
+                f"rankings, got {n_shared} that they share; remove them from one, or pass "
+                "validation={'interactions': ..., 'exclude': None} to leave nothing out"
+            )
 
     def measure(self, model: Any, threads: int) -> dict[str, float]:
         found = evaluating.evaluate(
@@ -392,5 +411,14 @@ class _Validation:
             self._exclude,
             self._metrics,
             left_out=self._left_out,
+            check_intersections=False,
         )
         return {name: float(found[name]) for name in self._metrics}
+
+
+def _overlap(test: ShardData, exclude: ShardData | None) -> tuple[int, int]:
+    """How many interactions there are to be ranked, and how many of them are left out."""
+    matrix = test.interactions
+    if exclude is None:
+        return matrix.nnz, 0
+    return matrix.nnz, int(matrix.astype(bool).multiply(exclude.interactions).nnz)
