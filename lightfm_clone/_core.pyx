@@ -1729,7 +1729,7 @@ cdef gather_bits(const Bits[::1] source, const int32_t[::1] order, Bits[::1] out
 
 
 def take_in_order(source, order, out):
-    """Write source[order] to `out`, both uint32 or both uint64; `order` holds places of `source`."""
+    """Write source[order] to `out`, uint32 or uint64 both; `order` holds places in it."""
     if source.itemsize == 8:
         gather_bits[uint64_t](source, order, out)
     else:
@@ -1839,10 +1839,10 @@ cdef class Similarities:
 
 @final
 cdef class Ridge:
-    """The systems of equations that give the weights of each item's neighbours, and their solutions.
+    """The systems of equations of the weights of each item's neighbours, and their solutions.
 
-    Parameters are those of `ridge_weights` in `recommender/item_weights.py`, which says what is done
-    when. There must be items, and neighbours.
+    Parameters are those of `ridge_weights` in `recommender/item_weights.py`, which says what is
+    done when. Without items, or neighbours, there is nothing to turn to.
     """
 
     cdef _Histories histories
