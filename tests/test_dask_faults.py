@@ -236,9 +236,9 @@ def test_killed_at_any_moment_a_fit_ends_with_the_same_model(herd):
 # ---- at moments of which each is another case ----------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "method, moment",
-    [
+STAGES = [
+    (method, moment, after)
+    for method, moment in (
         ("_meet", 0),
         ("_bring", 0),
         ("step", 0),
@@ -248,9 +248,14 @@ def test_killed_at_any_moment_a_fit_ends_with_the_same_model(herd):
         ("states", 0),
         ("items", 0),
         ("streams", 0),
-    ],
-)
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+    )
+    for after in (False, True)
+]
+# One of each kind: before there is anything, within an epoch, at its end, while all is collected.
+SOME = [("_bring", 0, False), ("step", 5, False), ("states", 0, False), ("items", 0, True)]
+
+
+@pytest.mark.parametrize("method, moment, after", STAGES if LONG else SOME)
 def test_a_worker_dies_at_each_stage(pair, method, moment, after):
     client = pair.client()
     undisturbed = reference(client)

@@ -278,10 +278,15 @@ class Drive:
         if not to:
             return
         member = next(iter(to.values()))
-        terms, items = (
-            self._client.scatter(each, workers=[member.worker], hash=False)
-            for each in ([self._terms], [self._items])
-        )
+        try:
+            terms, items = (
+                self._client.scatter(each, workers=[member.worker], hash=False)
+                for each in ([self._terms], [self._items])
+            )
+        except Exception as error:
+            if member.worker in self._alive():
+                raise
+            raise _LostError({member}, error) from error
         states = None  # drawn, and replaced by what is fetched
         if self._states is not None and self._number == 0:
             states = self._states()
