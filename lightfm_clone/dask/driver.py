@@ -437,7 +437,9 @@ class Drive:
                 try:
                     answers[place] = _result(future, fetch)
                 except (TimeoutError, asyncio.TimeoutError) as error:
-                    if not was_done:  # the time is over, and not a time-out that it tells of
+                    # The time is over, and this is no time-out that it tells of. What is done may
+                    # still have to come from a worker that is busy, or gone.
+                    if not was_done or getattr(future, "status", "error") != "error":
                         break
                     wrong = error
                 except (StoppedError, LostError) as error:

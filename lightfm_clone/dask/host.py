@@ -516,7 +516,7 @@ class Host:
         if source.worker == self._worker.address:
             return self.state_of(shard, step)
         state: ShardState | None = sync(
-            self._worker.loop, self._ask, source, "state_of", shard, step
+            self._worker.loop, self._answer, source, "state_of", shard, step
         )
         return state
 
