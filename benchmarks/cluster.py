@@ -6,7 +6,11 @@ through the loopback device. The epochs of both sides take turns.
 
 from __future__ import annotations
 
+import argparse
+import json
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -99,23 +103,28 @@ def fit(client: Any, given: Any, epochs: int, **settings: Any) -> tuple[Any, Ste
 def measure(size: Size, selected: Callable[[str], bool]) -> Part:
     """Overhead of workers over threads; a merge, an epoch and a fit for 1, 2, 4 and 8 workers."""
     users, items, n, epochs = size.cluster
-    matrix = workloads.interactions(users, items, n)
-    part = Part("cluster", f"{n:,} interactions of {users:,} users with {items:,} items")
-    settings = {"loss": "warp", "learning_rate": LEARNING_RATE}
-    with tempfile.TemporaryDirectory() as folder:
-        write_parquet(matrix, folder)
-        rows = []
-        if selected("overhead"):
-            rows.append(_overhead(matrix, folder, epochs, size.rounds, settings))
-        runs = [_run(folder, n_workers, epochs, settings) for n_workers in (1, 2, 4, 8)]
+    part = Part("cluster", "Fits on a cluster of Dask, beside one process")
+    if not selected("cluster"):
+        return part
+    # In a process of its own: its workers begin with what it has imported.
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        command = [sys.executable, __file__, "--json", file.name, "--rounds", str(size.rounds)]
+        command += ["--users", str(users), "--items", str(items)]
+        command += ["--interactions", str(n), "--epochs", str(epochs)]
+        subprocess.run(command, check=True)
+        found = json.loads(Path(file.name).read_text())
     part.tables += [
         Table(
-            "Two workers with one thread each over one process with two threads",
-            ["an epoch", "threads, s", "workers, s", "ratio of medians", "of each round"],
-            rows,
+            f"{n:,} interactions: two workers of one thread over one process of two threads",
+            ["epochs", "threads, s an epoch", "workers, s", "ratio of medians", "of each round"],
+            [found["overhead"]],
+            [
+                f"WARP, d={NO_COMPONENTS}; the mean of a fit's epochs, merges of the first "
+                "one included; in turns."
+            ],
         ),
         Table(
-            f"WARP, d={NO_COMPONENTS}, one thread a worker, two cores, read from Parquet",
+            f"{n:,} interactions, read from Parquet, one thread a worker, on this machine",
             [
                 "workers",
                 "first epoch, s",
@@ -123,36 +132,60 @@ def measure(size: Size, selected: Callable[[str], bool]) -> Part:
                 "a merge, s",
                 "MB sent a merge",
                 "MB kept a step",
-                "reading and dealing, s",
+                "reading, dealing and the rest, s",
                 "the fit, s",
                 "peak of a worker, MB",
                 "of the client, MB",
             ],
-            runs,
+            found["runs"],
+            ["Sent are bytes of all workers together; on one machine they go through memory."],
         ),
     ]
     return part
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path)
+    for name, default in (("users", 60_000), ("items", 30_000), ("interactions", 1_000_000)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workers", type=int, nargs="*", default=[1, 2, 4, 8])
+    given = parser.parse_args()
+    matrix = workloads.interactions(given.users, given.items, given.interactions)
+    settings = {"loss": "warp", "learning_rate": LEARNING_RATE}
+    with tempfile.TemporaryDirectory() as folder:
+        write_parquet(matrix, folder)
+        found = {"overhead": _overhead(matrix, folder, given.epochs, given.rounds, settings)}
+        print(found["overhead"], flush=True)
+        found["runs"] = []
+        for n_workers in given.workers:
+            found["runs"].append(_run(folder, n_workers, given.epochs, settings))
+            print(found["runs"][-1], flush=True)
+    if given.json:
+        given.json.write_text(json.dumps(found))
+
+
 def _overhead(
     matrix: sp.coo_matrix, folder: str, epochs: int, rounds: int, settings: dict[str, Any]
 ) -> list[Any]:
-    """Epochs after the first one, which has many merges, in turns."""
+    """Seconds of an epoch on either side, in turns."""
     costs: dict[str, list[float]] = {"threads": [], "workers": []}
     with cluster(2) as client:
         for _ in range(rounds):
             model = LightFM(NO_COMPONENTS, random_state=0, **settings)
             model.fit(matrix, epochs=epochs, num_threads=2)
-            costs["threads"].append(_later(model))
-            costs["workers"].append(_later(fit(client, folder, epochs, **settings)[0]))
+            costs["threads"].append(_mean_epoch(model))
+            costs["workers"].append(_mean_epoch(fit(client, folder, epochs, **settings)[0]))
     ratios = [ours / one for one, ours in zip(costs["threads"], costs["workers"], strict=True)]
     threads, workers = (statistics.median(costs[side]) for side in ("threads", "workers"))
     spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
     return [epochs, f"{threads:.2f}", f"{workers:.2f}", f"{workers / threads:.2f}", spread]
 
 
-def _later(model: Any) -> float:
-    """Seconds of an epoch, the mean over all of them, the first one with its merges included."""
+def _mean_epoch(model: Any) -> float:
+    """Seconds of an epoch, the mean over all of them."""
     return statistics.mean(record["seconds"] for record in model.history_)
 
 
@@ -174,3 +207,7 @@ def _run(folder: str, n_workers: int, epochs: int, settings: dict[str, Any]) -> 
             f"{max(peaks) / MB:,.0f}",
             f"{peak() / MB:,.0f}",
         ]
+
+
+if __name__ == "__main__":
+    main()

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import ablation
 import clickstream
+import cluster
 import few
 import growth
 import harness
@@ -64,6 +65,7 @@ PARTS = {
     "recommender": recommender.measure,
     "server": server.measure,
     "clickstream": clickstream.measure,
+    "cluster": cluster.measure,
 }
 
 

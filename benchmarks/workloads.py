@@ -53,6 +53,7 @@ class Size:
     shop: tuple[int, int, int]  # visitors, products, events
     requests: tuple[int, int, int]  # users, items, events behind a loaded file
     clicks: tuple[int, int]  # events, items of a clickstream
+    cluster: tuple[int, int, int, int]  # users, items, interactions, epochs of fits on a cluster
 
     def matrix(self) -> sp.coo_matrix:
         """The synthetic interactions that training is timed on."""
@@ -77,6 +78,7 @@ EVERYTHING = (
     "recommender",
     "server",
     "clickstream",
+    "cluster",
 )
 QUICK = Size(
     name="quick",
@@ -104,6 +106,7 @@ QUICK = Size(
     shop=(3_000, 800, 50_000),
     requests=(2_000, 84_000, 50_000),
     clicks=(200_000, 2_000),
+    cluster=(2_000, 1_000, 50_000, 2),
 )
 DAILY = Size(
     name="daily",
@@ -131,6 +134,7 @@ DAILY = Size(
     shop=(30_000, 8_000, 500_000),
     requests=(20_000, 84_000, 1_000_000),
     clicks=(4_000_000, 20_000),
+    cluster=(60_000, 30_000, 1_000_000, 4),
 )
 # Only what depends on the size of the synthetic set.
 FULL = replace(
@@ -147,6 +151,7 @@ FULL = replace(
         "neighbours",
         "recommender",
         "clickstream",
+        "cluster",
     ),
     users=160_000,
     items=84_000,
@@ -159,6 +164,7 @@ FULL = replace(
     scale=(200_948, 84_432, 32_000_000, 20, 10_000),
     ratings=(200_948, 84_432, 32_000_000),
     clicks=(32_000_000, 20_000),
+    cluster=(160_000, 84_000, 20_000_000, 4),
 )
 SIZES = {size.name: size for size in (QUICK, DAILY, FULL)}
 
