@@ -222,7 +222,7 @@ class Drive:
                     )
                     for each in on
                 ]
-                waiting += zip(on, copies, strict=True)
+                waiting += [(member, copy) for copy in copies]
                 made[shard] = KeptState(*copies)
         self._wait(waiting, fetch=False)
         return [made[shard] for shard in range(self._n)]
@@ -442,9 +442,9 @@ class Drive:
                     if not was_done or getattr(future, "status", "error") != "error":
                         break
                     wrong = error
-                except (StoppedError, LostError) as error:
-                    stopped = error
-                except (OSError, CommClosedError, CancelledError, ForgottenError) as error:
+                except (StoppedError, LostError, ForgottenError, CancelledError) as error:
+                    stopped = error  # of a task, what it depends on may have been elsewhere
+                except (OSError, CommClosedError) as error:
                     lost[member] = error
                 except Exception as error:
                     wrong = error
@@ -459,15 +459,16 @@ class Drive:
             if (lost or stopped or wrong) and pending and not called_off:
                 called_off = True
                 self._call_off({member for member, _ in pending.values()})
-        if wrong is not None and not lost:
-            raise wrong
-        if not (lost or stopped):
+        if not (lost or stopped or wrong):
             return answers
-        if not lost:
+        if not (lost or wrong):
             time.sleep(_LOOK)  # the scheduler may hear of it later than the hosts
         alive = self._alive()
-        gone = {each for each in self._members if each.is_gone or each.worker not in alive}
-        raise _LostError(gone | set(lost), stopped or next(iter(lost.values()), None))
+        of_concern = {*self._members, *(member for member, _ in calls)}
+        gone = {each for each in of_concern if each.is_gone or each.worker not in alive}
+        if wrong is not None and not (lost or gone):
+            raise wrong
+        raise _LostError(gone | set(lost), stopped or wrong or next(iter(lost.values()), None))
 
     def _call_off(self, pending: set[_Member]) -> None:
         """Tell hosts that a step will not end, so that they wait no longer for each other."""

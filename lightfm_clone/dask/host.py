@@ -42,6 +42,7 @@ from lightfm_clone.dask.shards import Array, ShardData, ShardState, Whole
 # How often a host that waits looks whether those it waits for are there, and how long they have to
 # answer: a worker's event loop may be busy with garbage, or with a large message.
 _LOOK, _ANSWER = 5.0, 60.0
+_LISTED = 1.0  # how often a task looks whether the scheduler still lists a host's worker
 
 
 class Address(NamedTuple):
@@ -515,10 +516,22 @@ class Host:
         """What a shard of this or another host has learned; called by a task."""
         if source.worker == self._worker.address:
             return self.state_of(shard, step)
-        state: ShardState | None = sync(
-            self._worker.loop, self._answer, source, "state_of", shard, step
-        )
+        state: ShardState | None = sync(self._worker.loop, self._ask_for_state, source, shard, step)
         return state
+
+    async def _ask_for_state(self, source: Address, shard: int, step: int) -> ShardState | None:
+        # Dask tries to connect to who is gone for half a minute, while other tasks wait for this one.
+        asking = asyncio.ensure_future(self._ask(source, "state_of", shard, step))
+        try:
+            while not (await asyncio.wait([asking], timeout=_LISTED))[0]:
+                if not await self._worker.scheduler.ncores(workers=[source.worker]):
+                    return None
+            state: ShardState | None = asking.result()
+            return state
+        except LostError:
+            return None
+        finally:
+            asking.cancel()
 
     def state_of(self, shard: int, step: int) -> ShardState | None:
         """What a shard has learned by a step, if it is here and was trained so far."""
