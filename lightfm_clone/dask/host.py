@@ -520,7 +520,7 @@ class Host:
         return state
 
     async def _ask_for_state(self, source: Address, shard: int, step: int) -> ShardState | None:
-        # Dask tries to connect to who is gone for half a minute, while other tasks wait for this one.
+        # Dask tries for half a minute to connect to who is gone, and other tasks wait for this one.
         asking = asyncio.ensure_future(self._ask(source, "state_of", shard, step))
         try:
             while not (await asyncio.wait([asking], timeout=_LISTED))[0]:
