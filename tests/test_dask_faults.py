@@ -73,6 +73,12 @@ def by_hand(n_workers, *options):
         yield client, start
 
 
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
 class Herd:
     """Clusters of so many workers, where a new one takes the place of one that lacks workers."""
 
@@ -350,10 +356,7 @@ def test_nobody_comes_back_and_somebody_comes_late(monkeypatch):
 
 
 def test_a_worker_comes_back_at_the_same_address():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    with by_hand(1, "--nanny", "--worker-port", str(port)) as (client, _):
+    with by_hand(1, "--nanny", "--worker-port", str(free_port())) as (client, _):
         undisturbed = reference(client)
         ((address, victim),) = processes(client).items()
         with at("step", 3, lambda: kill(victim)):
@@ -459,3 +462,25 @@ def test_a_client_that_closes_in_the_middle_gets_an_error(pair):
     while any(shared.run(n_hosts).values()) and time.monotonic() < end:
         time.sleep(0.2)
     assert not any(shared.run(n_hosts).values())
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_dies_is_named():
+    """No cluster is left; Dask looks for it for a while, as long as the client says."""
+    program = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
+    options = ["--host", "127.0.0.1", "--port", str(free_port()), "--dashboard-address", ":0"]
+    scheduler = subprocess.Popen([*program, *options])
+    address = f"tcp://127.0.0.1:{options[3]}"
+    worker = subprocess.Popen([sys.executable, "-m", "distributed.cli.dask_worker", address])
+    try:
+        Client(address, timeout=60, set_as_default=False).close()  # when it is there
+        with Client(address, timeout=3) as client:
+            client.wait_for_workers(1, 60)
+            model = model_on(client)
+            with pytest.raises(OSError, match=address), at("step", 3, scheduler.kill):
+                model.fit(TRAIN, epochs=EPOCHS)
+            assert model._served is None
+    finally:
+        for process in (scheduler, worker):
+            process.kill()
+            process.wait()
