@@ -92,9 +92,12 @@ class Herd:
         """A client of a cluster with all its workers."""
         self._n_asked += 1
         if self._client is not None and self._n_asked % 8:
-            with suppress(TimeoutError):
+            with suppress(OSError, TimeoutError):
                 self._client.wait_for_workers(self._n, 15)
-                return self._client
+                # One that was killed a moment ago may still be listed, and then a fit has fewer
+                # shards than the one that it is compared with.
+                if len(self._client.run(int)) == self._n:
+                    return self._client
         self.close()
         self._client = self._open.enter_context(cluster(self._n, **self._further))
         return self._client
