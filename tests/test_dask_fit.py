@@ -397,6 +397,23 @@ def test_progress_is_shown(client, capsys):
     assert "2/2" in shown or "Epoch 1" in shown
 
 
+def test_a_shard_that_a_host_was_about_to_take_over_is_trained_by_its_own_host(
+    client, reference, monkeypatch
+):
+    """As where the one that was to give it dies, and another host takes it over in the end."""
+    original = driver.Drive.step
+
+    def step(self, piece, settings):
+        if (piece.epoch, piece.number) == (0, 2):
+            self._bring({0: self._members[1]})
+        found = original(self, piece, settings)
+        assert sorted(shard for done in self.dones for shard in done.totals) == [0, 1]
+        return found
+
+    monkeypatch.setattr(driver.Drive, "step", step)
+    assert_same(model_on(client).fit(interactions(), epochs=3), reference)
+
+
 # ---- Ctrl-C --------------------------------------------------------------------------------------
 
 

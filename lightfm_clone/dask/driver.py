@@ -24,7 +24,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import dask
 import numpy as np
@@ -52,6 +52,8 @@ from lightfm_clone.dask.shards import Dealt, KeptState
 _COMEBACK, _ANY = 5.0, 120.0
 # How often it looks which workers there are.
 _LOOK = 0.5
+
+_T = TypeVar("_T")
 
 
 class StartAgainError(Exception):
@@ -122,7 +124,6 @@ class Drive:
         random_states: list[np.random.RandomState],
     ) -> None:
         self._client = client
-        self._fit = f"lightfm-clone-{uuid.uuid4().hex}"
         self._data = dealt.data
         self._n = len(dealt.data)
         self._terms, self._items = terms, items
@@ -136,7 +137,7 @@ class Drive:
         self.dones: list[Done] = []  # of the last step, one a host
 
     def __enter__(self) -> Drive:
-        self._start()
+        self.start()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -156,49 +157,45 @@ class Drive:
 
     def step(self, piece: Piece, settings: dict[str, Any]) -> dict[int, Any]:
         """Train a slice of an epoch on all shards and merge; the totals by shard."""
-        while True:
-            hosts = tuple(member.address for member in self._members)
-            step = Step(
-                self._number + 1,
-                self._attempt,
-                piece,
-                settings,
-                hosts,
-                self._n,
-                self._terms.whole.shares_features,
-            )
-            try:
-                self.dones = self._call("step", step)
-            except _LostError as error:
-                self._recover(error)
-                continue
-            self._number += 1
-            self._piece = piece
-            self._in_a_row = 0
-            return {shard: totals for done in self.dones for shard, totals in done.totals.items()}
+        self.dones = self._whoever_dies(lambda: self._call("step", self._order(piece, settings)))
+        self._number += 1
+        self._piece = piece
+        self._in_a_row = 0
+        return {shard: totals for done in self.dones for shard, totals in done.totals.items()}
+
+    def _order(self, piece: Piece, settings: dict[str, Any]) -> Step:
+        """The next step, as the hosts are now."""
+        return Step(
+            self._number + 1,
+            self._attempt,
+            piece,
+            settings,
+            tuple(member.address for member in self._members),
+            tuple(tuple(member.shards) for member in self._members),
+            self._terms.whole.shares_features,
+        )
 
     def ask(self, method: str, *arguments: Any) -> list[Any]:
         """What all hosts say to a question that changes nothing."""
-        while True:
-            try:
-                return self._call(method, *arguments)
-            except _LostError as error:
-                self._recover(error)
+        return self._whoever_dies(lambda: self._call(method, *arguments))
 
     def go_back(self) -> None:
         """Be as after the last step, whatever is under way."""
-        while True:
-            try:
-                self._regroup(set())
-                return
-            except _LostError as error:
-                self._recover(error)
+        self._whoever_dies(lambda: self._regroup(set()))
 
     def states(self) -> list[KeptState]:
         """What all shards have learned, each on two workers if there are two."""
+        return self._whoever_dies(self._collected)
+
+    def items(self) -> dict[str, Any]:
+        """The six arrays of the item side."""
+        return self._whoever_dies(self._collected_items)
+
+    def _whoever_dies(self, attempt: Callable[[], _T]) -> _T:
+        """What an attempt gives that no worker is lost in; before each other one all go back."""
         while True:
             try:
-                return self._collected()
+                return attempt()
             except _LostError as error:
                 self._recover(error)
 
@@ -227,28 +224,23 @@ class Drive:
         self._wait(waiting, fetch=False)
         return [made[shard] for shard in range(self._n)]
 
-    def items(self) -> dict[str, Any]:
-        """The six arrays of the item side."""
-        while True:
-            member = self._members[0]
-            try:
-                future = self._client.submit(
-                    collect_items,
-                    self._fit,
-                    self._number,
-                    workers=[member.worker],
-                    allow_other_workers=False,
-                    pure=False,
-                )
-                (found,) = self._wait([(member, future)])
-                return dict(found)
-            except _LostError as error:
-                self._recover(error)
+    def _collected_items(self) -> dict[str, Any]:
+        member = self._members[0]
+        future = self._client.submit(
+            collect_items,
+            self._fit,
+            self._number,
+            workers=[member.worker],
+            allow_other_workers=False,
+            pure=False,
+        )
+        (found,) = self._wait([(member, future)])
+        return dict(found)
 
     # ---- placing shards --------------------------------------------------------------------------
 
-    def _start(self) -> None:
-        """Begin, or begin again: every shard as it was before the call."""
+    def start(self) -> None:
+        """Begin, or after `StartAgainError` begin again: every shard as it was before the call."""
         self.__exit__()
         self._number, self._piece = 0, None
         self._fit = f"lightfm-clone-{uuid.uuid4().hex}"
@@ -261,11 +253,7 @@ class Drive:
             self._bring({shard: member for member in self._members for shard in member.shards})
         except _LostError as error:
             self._count(error)
-            self._start()
-
-    def start_again(self) -> None:
-        """Begin again after `StartAgainError`."""
-        self._start()
+            self.start()
 
     def _meet(self, members: list[_Member]) -> None:
         """Wait until these hosts are there."""
@@ -315,18 +303,16 @@ class Drive:
 
     def balance(self) -> None:
         """Give shards to workers that have come, where others have several."""
-        while True:
-            most = max(len(member.shards) for member in self._members)
-            free = self._free()
-            if most < 2 or not free:
-                return
-            try:
-                self._hand_over(free[0])
-            except _LostError as error:
-                self._recover(error)
+        self._whoever_dies(self._balance)
 
-    def _hand_over(self, worker: str) -> None:
-        donor = max(self._members, key=lambda member: len(member.shards))
+    def _balance(self) -> None:
+        while free := self._free():
+            donor = max(self._members, key=lambda member: len(member.shards))
+            if len(donor.shards) < 2:
+                return
+            self._hand_over(donor, free[0])
+
+    def _hand_over(self, donor: _Member, worker: str) -> None:
         shard = donor.shards[-1]
         taker = _Member(self._client, self._fit, worker)
         self._meet([taker])
@@ -386,13 +372,16 @@ class Drive:
         new = [_Member(self._client, self._fit, worker) for worker in free[:n_new]]
         self._meet(new)
         survivors = [member.address for member in self._members]
-        takers = [*new, *self._members] if new else self._members
+        n_held = {member: len(member.shards) for member in [*new, *self._members]}
+        takers = {}
         for shard in homeless:
-            taker = min(takers, key=lambda member: len(member.shards))
-            self._bring({shard: taker})
+            takers[shard] = taker = min(n_held, key=n_held.__getitem__)
+            n_held[taker] += 1
+        self._bring(takers)  # at once: items are many, and go through the client
+        for shard, taker in takers.items():
             self._fetch(shard, taker, survivors)
             taker.shards.append(shard)
-            if taker in new and taker not in self._members:
+            if taker not in self._members:
                 self._members.append(taker)
 
     def _let_go(self, members: Iterable[_Member]) -> None:

@@ -288,7 +288,7 @@ def _train(
             adopt()
             return found
         except StartAgainError:
-            drive.start_again()
+            drive.start()
 
 
 def _epochs(

@@ -72,8 +72,12 @@ class Step(NamedTuple):
     piece: Piece
     settings: dict[str, Any]
     hosts: tuple[Address, ...]
-    n_shards: int
+    placed: tuple[tuple[int, ...], ...]  # the shards of each host
     shares_features: bool  # whether rows have features in common with others
+
+    @property
+    def n_shards(self) -> int:
+        return sum(map(len, self.placed))
 
 
 class Done(NamedTuple):
@@ -202,7 +206,12 @@ class Host:
         self._attempt = step.attempt
         self._sent = dict.fromkeys(("parts", "rows", "keep", "in_memory"), 0)
         self._me = [host.worker for host in step.hosts].index(self._worker.address)
-        self._before = self._after  # which has come to all, or there would be no next step
+        # A shard that it was about to take over when a worker was lost may be another's by now.
+        mine = step.placed[self._me]
+        self._shards = {number: self._shards[number] for number in mine}
+        number, base, snapshots = self._after
+        # Which has come to all, or there would be no next step.
+        self._before = self._after = number, base, {shard: snapshots[shard] for shard in mine}
         self._kept = {key: kept for key, kept in self._kept.items() if key[0] >= step.number - 1}
         self._forget(lambda key: key[0] < step.attempt)
         try:
