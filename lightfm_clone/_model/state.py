@@ -114,12 +114,19 @@ def with_states(
     model: Any, side: str, schedule: str
 ) -> tuple[list[np.ndarray[Any, Any]], list[np.ndarray[Any, Any]]]:
     """Embeddings and biases of one side, each followed by the states the schedule uses."""
-    states = SCHEDULES[schedule]
-    embeddings = ["embeddings", *(f"embedding_{state}" for state in states)]
-    biases = ["biases", *(f"bias_{state}" for state in states)]
+    embeddings, biases = names_with_states(side, schedule)
     return (
-        [getattr(model, f"{side}_{name}") for name in embeddings],
-        [getattr(model, f"{side}_{name}") for name in biases],
+        [getattr(model, name) for name in embeddings],
+        [getattr(model, name) for name in biases],
+    )
+
+
+def names_with_states(side: str, schedule: str) -> tuple[list[str], list[str]]:
+    """The names of the arrays of `with_states`."""
+    states = SCHEDULES[schedule]
+    return (
+        [f"{side}_embeddings", *(f"{side}_embedding_{state}" for state in states)],
+        [f"{side}_biases", *(f"{side}_bias_{state}" for state in states)],
     )
 
 

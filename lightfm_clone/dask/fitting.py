@@ -62,8 +62,7 @@ def draw_items(model: Any, dealt: Dealt) -> tuple[dict[str, Any], dict[str, Any]
     whole = dealt.whole
     fresh = copy.copy(model)
     fresh.random_state = copy_of(model.random_state)
-    n_item_features = whole.n_items if whole.item_features is None else whole.item_features.shape[1]
-    fresh._initialize(model.no_components, n_item_features, len(whole.shared))
+    fresh._initialize(model.no_components, whole.n_item_features, len(whole.shared))
     arrays = {name: getattr(fresh, name) for name in state_of.ARRAYS}
     items = {name: arrays[name] for name in ITEM_ARRAYS}
     return items, {name: arrays[name] for name in USER_ARRAYS}, fresh.random_state
@@ -214,14 +213,8 @@ def carried(
     """
     whole, old = dealt.whole, before.dealt
     stream = copy_of(model.random_state)
-    n_item_features = whole.n_items if whole.item_features is None else whole.item_features.shape[1]
     new_shared = whole.shared[whole.shared >= old.whole.n_user_features]
-    n_new = n_item_features - len(model.item_biases)
-    if n_new < 0:
-        raise ValueError(
-            f"item_features must have the {len(model.item_biases)} columns the model was fitted "
-            f"with, got {n_item_features}; pass the same features, or call fit to start afresh"
-        )
+    n_new = whole.n_item_features - len(model.item_biases)
     fresh = state_of.draw_rows(model, len(new_shared), n_new, stream)
     items = {
         name: np.concatenate([np.asarray(getattr(model, name), np.float32), getattr(fresh, name)])

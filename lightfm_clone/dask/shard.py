@@ -99,7 +99,6 @@ class Shard:
         candidates: Array | None,
         num_threads: int,
     ) -> None:
-        self.data = data
         self._threads = num_threads
         arrays = {name: np.array(array) for name, array in items.items()}
         own = ShardState(
@@ -110,9 +109,14 @@ class Shard:
         schedule = parameters.settings(model)["learning_schedule"]
         self._stream = own.random_state
         self._seed: int | None = None
-        self._users, self._items = (
-            [array for arrays in state_of.with_states(model, side, schedule) for array in arrays]
+        # What the schedule uses of each side.
+        self._user_names, self._item_names = (
+            [name for names in state_of.names_with_states(side, schedule) for name in names]
             for side in ("user", "item")
+        )
+        self._users, self._items = (
+            [getattr(model, name) for name in names]
+            for names in (self._user_names, self._item_names)
         )
         self._n_items = len(model.item_biases)
         self._n_private = data.n_private
@@ -245,17 +249,14 @@ class Shard:
     def state(self, snapshot: Snapshot) -> ShardState:
         """What has been learned of the users, by then."""
         arrays = {name: getattr(self.model, name) for name in USER_ARRAYS}
-        for place, array in enumerate(self._users):
-            (name,) = (name for name, of in arrays.items() if of is array)
-            arrays[name] = snapshot.users[place]
+        arrays |= zip(self._user_names, snapshot.users, strict=True)
         return ShardState(arrays, snapshot.random_state)
 
     def items(self, sheets: list[Array]) -> dict[str, Array]:
         """The six arrays of the item side, with these shared rows."""
         arrays = {name: getattr(self.model, name) for name in ITEM_ARRAYS}
         n = len(sheets)
-        for place, own in enumerate(self._items):
-            (name,) = (name for name, of in arrays.items() if of is own)
+        for place, name in enumerate(self._item_names):
             sheet = sheets[place % n][: self._n_items]
             arrays[name] = np.ascontiguousarray(sheet[:, -1] if place >= n else sheet[:, :-1])
         return arrays

@@ -52,6 +52,10 @@ class Whole(NamedTuple):
     has_user_features: bool = False  # or every user is their own feature
 
     @property
+    def n_item_features(self) -> int:
+        return self.n_items if self.item_features is None else int(self.item_features.shape[1])
+
+    @property
     def shares_features(self) -> bool:
         """Whether rows of items, or of users of several shards, have features in common."""
         return self.item_features is not None or bool(len(self.shared))

@@ -217,11 +217,7 @@ class _Items(NamedTuple):
 
     @property
     def n_columns(self) -> int:
-        return _n_columns(self.n, self.features)
-
-
-def _n_columns(n: int, matrix: Any) -> int:
-    return n if matrix is None else int(matrix.shape[1])
+        return self.n if self.features is None else int(self.features.shape[1])
 
 
 def _number_items(
@@ -240,7 +236,7 @@ def _number_items(
     n_columns = 0
     if known is not None:
         known_ids, told = known.item_ids, known.items_told
-        n_columns = _n_columns(known.whole.n_items, known.whole.item_features)
+        n_columns = known.whole.n_item_features
     if given is not None:
         encoded = inputs.encoded(client, given, "item", told)
         told_ids = client.submit(features.ids_of, encoded)
@@ -368,7 +364,7 @@ def _check_side(
         n_fitted = known.whole.n_user_features
     else:
         n_known, was_told = known.whole.n_items, known.items_told
-        n_fitted = _n_columns(n_known, known.whole.item_features)
+        n_fitted = known.whole.n_item_features
     if known.item_ids is not None and n > n_known and not resize:
         raise ValueError(
             f"{ARGUMENT} must have the {n_known} {side}s that the model was fitted with, got {n}; "
