@@ -107,7 +107,7 @@ fuzz: build
 	cd tests && ../$(VENV)/bin/python -m fuzz $(if $(INPUTS),--inputs $(INPUTS))
 
 test-faults: build
-	LIGHTFM_CLONE_FAULTS=long $(VENV)/bin/pytest -rP tests/test_faults.py
+	LIGHTFM_CLONE_FAULTS=long $(VENV)/bin/pytest -rP tests/test_faults.py tests/test_dask_faults.py
 
 lint: lint-imports
 	$(VENV)/bin/ruff check .
