@@ -31,6 +31,7 @@ from lightfm_clone._model import parameters, state
 from lightfm_clone._model.examples import check_examples
 from lightfm_clone._model.training import TrainedSide, Training
 from lightfm_clone.dask.merging import Merging
+from lightfm_clone.dask.passing import Parcel
 from lightfm_clone.datasets import synthetic_catalogue
 
 SAVED = harness.RESULTS / "scale" / "constants.json"
@@ -64,6 +65,7 @@ class Constants:
     add_ns: float  # a float added to another, or copied
     score_ns: float  # an item scored for a user's list, of all items
     loopback: float  # bytes a second through a socket of this machine, a core busy at each end
+    parcel: float  # bytes a second into memory that another process sees
 
 
 class Phase(NamedTuple):
@@ -84,10 +86,12 @@ def model(
     interactions: int,
     d: int,
     workers: int,
-    cores: int,
+    cores: float,
     gbit: float,
     merges: int,
     loss: str = "warp",
+    *,
+    busy: int | None = None,
 ) -> dict[str, Phase]:
     """Seconds and bytes of each phase, for one worker.
 
@@ -99,14 +103,16 @@ def model(
     d : int
         Components. Times of an example and a score go by d / 64.
     workers : int
-    cores : int
-        Of a worker.
+    cores : float
+        Of a worker; less than 1 where workers share one.
     gbit : float
         Gbit/s that a worker sends, and at the same time receives.
     merges : int
         Merges an epoch.
     loss : {"warp", "bpr", "softmax"}
         The softmax has sgd, whose rows have no state; the others have adagrad.
+    busy : int, optional
+        Cores of a machine that work at a time; None: those of a worker.
 
     Returns
     -------
@@ -126,8 +132,10 @@ def model(
     schedule, sheets = ("sgd", 1) if loss == "softmax" else ("adagrad", 2)  # values and states
     link = min(gbit * 1e9 / 8, c.loopback)
     others = (workers - 1) / workers
-    core = 1e-9 * (c.sharing if cores > 1 else 1.0)  # seconds of a nanosecond's work
-    all_cores = core / cores
+    alone = (cores if busy is None else busy) <= 1
+    # Seconds that a nanosecond's work takes on one core, and on all that a worker has.
+    core = 1e-9 * (1.0 if alone else c.sharing) / min(cores, 1)
+    all_cores = core / max(cores, 1)
     entries = interactions / workers
     shared, own = items * (d + 1), users / workers * (d + 1)  # floats of a sheet
     of_items, of_users = FLOAT * sheets * shared, FLOAT * sheets * own
@@ -177,6 +185,28 @@ def model(
     }
 
 
+def on_one_machine(
+    constants: Constants,
+    users: int,
+    items: int,
+    interactions: int,
+    d: int,
+    workers: int,
+    cores: int,
+    merges: int,
+) -> dict[str, Phase]:
+    """The model for WARP on workers of one thread that share a machine of so many cores.
+
+    What they send each other goes through memory that both see, by the hand of a core.
+    """
+    share = min(cores / workers, 1.0)
+    gbit = 8e-9 * constants.parcel * share
+    return model(
+        constants, users, items, interactions, d, workers, share, gbit, merges,
+        busy=min(workers, cores),
+    )  # fmt: skip
+
+
 def _sending(n_bytes: float, link: float) -> Phase:
     return Phase(n_bytes / link, n_bytes)
 
@@ -221,6 +251,7 @@ def measured(
         add_ns=_adding(items * (D + 1)),
         score_ns=_scoring(items),
         loopback=_loopback(),
+        parcel=_parcel(),
     )
 
 
@@ -334,6 +365,17 @@ def _loopback(size: int = 1 << 28) -> float:
         server.accept()[0] as receiver,
     ):
         return 1e9 / _best(send, 2 * size)
+
+
+def _parcel(size: int = 1 << 24) -> float:
+    content = np.ones(size // FLOAT, np.float32)
+
+    def write() -> None:
+        parcel = Parcel.of(content)
+        parcel.opened().max()  # each page is mapped once more
+        parcel.close()
+
+    return 1e9 / _best(write, size)
 
 
 # ---- the tables --------------------------------------------------------------------------------

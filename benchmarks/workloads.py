@@ -164,7 +164,7 @@ FULL = replace(
     scale=(200_948, 84_432, 32_000_000, 20, 10_000),
     ratings=(200_948, 84_432, 32_000_000),
     clicks=(32_000_000, 20_000),
-    cluster=(160_000, 84_000, 20_000_000, 4),
+    cluster=(160_000, 84_000, 20_000_000, 10),
 )
 SIZES = {size.name: size for size in (QUICK, DAILY, FULL)}
 

@@ -698,6 +698,7 @@ def constants():
         add_ns=0.5,
         score_ns=1.0,
         loopback=1e9,
+        parcel=1e9,
     )
 
 

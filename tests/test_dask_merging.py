@@ -13,7 +13,7 @@ from lightfm_clone import LightFM
 from lightfm_clone._model import parameters
 from lightfm_clone._model.losses import SCHEDULES as STATES
 from lightfm_clone.dask import merging
-from lightfm_clone.dask.merging import Merging, advice, n_merges, of_a_shard
+from lightfm_clone.dask.merging import Merging, advice, of_a_shard, slices
 
 RATE, EPSILON = 0.05, 1e-6
 # Settings of each law, and what the twin calls it.
@@ -317,11 +317,34 @@ def test_a_learning_rate_of_zero(schedule):
     np.testing.assert_allclose(merged[0], 0.98 * before[0], rtol=1e-4)
 
 
-def test_merges_of_an_epoch():
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("loss", ["warp", "softmax"])
+@pytest.mark.parametrize("n_shards", [1, 2, 3, 8, 64])
+@pytest.mark.parametrize("epoch", [0, 1, 7])
+def test_slices_are_the_epoch(loss, schedule, n_shards, epoch):
+    settings = parameters.settings(LightFM(loss=loss, learning_schedule=schedule))
+    for shared_features in (False, True):
+        found = slices(settings, epoch, n_shards, shared_features=shared_features)
+        begins, ends = zip(*found, strict=True)
+        assert begins == (0, *ends[:-1]) and ends[-1] == 1
+        assert all(begin < end for begin, end in found)
+        assert (len(found) == 1) == (n_shards == 1) or epoch > 0
+
+
+def test_slices_are_as_long_as_the_shards_are_few():
     settings = parameters.settings(LightFM(loss="warp"))
-    assert n_merges(settings, 0, 1) == 1
-    assert n_merges(settings, 0, 8) > n_merges(settings, 1, 8) >= 1
-    assert n_merges(settings, 1, 8, shared_features=True) >= n_merges(settings, 1, 8)
+    n = [len(slices(settings, 0, n_shards)) for n_shards in (1, 2, 4, 64)]
+    assert n == sorted(n) and n[1] == n[-1] / 2
+    assert len(slices(settings, 0, 4, shared_features=True)) > n[2]
+
+
+def test_slices_are_equal_in_the_roots_of_what_accumulators_have_seen():
+    settings = parameters.settings(LightFM(loss="bpr"))
+    first, later = (slices(settings, epoch, 64) for epoch in (0, 5))
+    roots = np.sqrt([0, *(end for _, end in first)])
+    np.testing.assert_allclose(np.diff(roots), 1 / len(first), atol=1e-12)
+    roots = np.sqrt(5 + np.array([0, *(end for _, end in later)]))
+    assert np.diff(roots).max() <= 1 / len(first) and np.ptp(np.diff(roots)) < 1e-12
 
 
 def test_a_shard_shrinks_its_own_rows_for_all_shards():

@@ -17,7 +17,7 @@ dask_model = pytest.importorskip("lightfm_clone.dask")
 
 from lightfm_clone._model import parameters  # noqa: E402
 from lightfm_clone.dask import DaskLightFM, fitting  # noqa: E402
-from lightfm_clone.dask.merging import Merging, n_merges, of_a_shard  # noqa: E402
+from lightfm_clone.dask.merging import Merging, of_a_shard, slices  # noqa: E402
 from lightfm_clone.dask.shard import Piece, Shard, draw  # noqa: E402
 
 FILMS = synthetic_catalogue(300, 120, 6_000, random_state=0)
@@ -44,9 +44,8 @@ def trained_here(model, dealt, data):
     own = of_a_shard(settings, n, shared_users=len(whole.shared) > 0)
     merging = Merging(settings, shared_features=has_features)
     for epoch in range(EPOCHS):
-        of = n_merges(settings, epoch, n, shared_features=has_features)
-        for number in range(of):
-            piece = Piece(epoch, EPOCHS, number, of)
+        for begin, end in slices(settings, epoch, n, shared_features=has_features):
+            piece = Piece(epoch, EPOCHS, begin, end)
             for shard in shards:
                 shard.train(piece, own)
             if n > 1:

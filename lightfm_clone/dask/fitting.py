@@ -26,7 +26,7 @@ from lightfm_clone.dask import asking, evaluating, tables
 from lightfm_clone.dask.asking import Served
 from lightfm_clone.dask.driver import Drive, StartAgainError
 from lightfm_clone.dask.host import Terms
-from lightfm_clone.dask.merging import advice, n_merges, of_a_shard
+from lightfm_clone.dask.merging import advice, of_a_shard, slices
 from lightfm_clone.dask.shard import Piece, carry, copy_of, names_of, pick
 from lightfm_clone.dask.shards import (
     ITEM_ARRAYS,
@@ -305,13 +305,12 @@ def _epochs(
             drive.balance()
             sums: dict[int, Totals] = {}
             of_shard = of_a_shard(settings, drive.n_shards, shared_users=len(whole.shared) > 0)
-            pieces = n_merges(
+            for begin, end in slices(
                 settings, number - 1, drive.n_shards, shared_features=whole.shares_features
-            )
-            for place in range(pieces):
-                done = drive.step(Piece(epoch, epochs, place, pieces), of_shard)
+            ):
+                done = drive.step(Piece(epoch, epochs, begin, end), of_shard)
                 sums = {shard: plus(sums.get(shard, NONE), done[shard]) for shard in sorted(done)}
-                display.advance(epoch + (place + 1) / pieces)
+                display.advance(epoch + end)
             drive.ask("check", sums, settings, number)
             total = {shard: plus(total.get(shard, NONE), sums[shard]) for shard in sums}
             of_all = reduce(plus, sums.values(), NONE)

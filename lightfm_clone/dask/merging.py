@@ -54,13 +54,14 @@ module.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lightfm_clone._model.losses import LOSSES, SCHEDULES
+from lightfm_clone._model.losses import LOSSES
 
 Sheet: TypeAlias = NDArray[np.float32]
 
@@ -74,8 +75,8 @@ _TOGETHER = 16
 _TINY = np.float32(1e-30)  # stands for 0 where that would make 0 / 0
 
 # Numbers of a sheet that are worked on at once: 64 KB of each array. Dask's nannies set
-# MALLOC_TRIM_THRESHOLD_, with which glibc maps anew whatever has 128 KB or more: temporary arrays of
-# that size took three times as long as the arithmetic.
+# MALLOC_TRIM_THRESHOLD_, with which glibc maps anew whatever has 128 KB or more: temporary arrays
+# of that size took three times as long as the arithmetic.
 _BLOCK = 1 << 14
 
 
@@ -92,7 +93,7 @@ class Merging:
 
     def __init__(self, settings: dict[str, Any], *, shared_features: bool = False) -> None:
         of_loss = LOSSES[settings["loss"]]
-        rate = abs(float(settings["learning_rate"])) or _TINY
+        rate = abs(float(settings["learning_rate"])) or float(_TINY)
         together = _TOGETHER if shared_features and not of_loss.searches_violations else 1
         self._law: Any
         if settings["learning_schedule"] == "adagrad":
@@ -152,14 +153,17 @@ class Merging:
         return merged
 
 
-def n_merges(
+def slices(
     settings: dict[str, Any], epoch: int, n_shards: int, *, shared_features: bool = False
-) -> int:
-    """How many times an epoch the shards are merged.
+) -> list[tuple[float, float]]:
+    """The slices of an epoch, after each of which the shards are merged.
 
-    Few merges lose where a slice is long in the measure of A (above). Accumulators begin small, and
-    first steps are the longest ones, so the first epoch has more. Of the softmax with shared
-    features no state tells how far a slice has come, which takes more merges than the others.
+    Few merges lose where a slice is long in the measure of A (above). What a shard misses in a
+    slice is what the others learn, so the fewer shards there are, the longer it may be. adagrad's
+    accumulators grow with the examples, and its steps shrink with their roots. There A goes by how
+    far the root of all examples so far grows in a slice, and slices are alike in that: the first
+    epoch has most of them, and its first ones are short. Other schedules have as many in every
+    epoch, of equal lengths.
 
     Parameters
     ----------
@@ -173,17 +177,27 @@ def n_merges(
 
     Returns
     -------
-    int
-        At least 1. A shard with fewer blocks than that has empty slices.
+    list of (float, float)
+        Where each slice begins and ends, as shares of the epoch: from 0 to 1, without gaps. One
+        at least. A shard with fewer blocks than that has empty slices.
     """
-    if n_shards == 1:
-        return 1
+    power = 2 if settings["learning_schedule"] == "adagrad" else 1
+    begin, end = epoch ** (1 / power), (epoch + 1) ** (1 / power)
+    n = first_merges(settings, shared_features) * (1 - 1 / n_shards) * (end - begin)
+    bounds = np.linspace(begin, end, max(math.ceil(n), 1) + 1) ** power - epoch
+    bounds[[0, -1]] = 0, 1
+    return list(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))
+
+
+def first_merges(settings: dict[str, Any], shared_features: bool) -> int:
+    """Merges of a model's first epoch on many shards, as measured (docs/guide/scale.md)."""
     if _turns(settings):
-        return 16 if shared_features else 4
-    # Accumulators and averages begin at nothing, so that first steps are the longest ones.
-    if epoch == 0 and SCHEDULES[settings["learning_schedule"]]:
-        return 16
-    return 8 if shared_features else 4
+        # With shared features no state tells how far a slice has come.
+        return 18 if shared_features else 4
+    plain, with_features = {"adagrad": (12, 24), "adadelta": (8, 16), "sgd": (4, 8)}[
+        settings["learning_schedule"]
+    ]
+    return with_features if shared_features else plain
 
 
 def of_a_shard(
@@ -204,7 +218,7 @@ def of_a_shard(
 def advice(settings: dict[str, Any], n_shards: int, *, shared_features: bool = False) -> str | None:
     """What a fit on shards is known to lose beside one on a single machine, if more than 1 %.
 
-    The arguments are those of `n_merges`.
+    The arguments are those of `slices`.
     """
     if n_shards == 1:
         return None

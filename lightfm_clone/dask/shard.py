@@ -42,21 +42,21 @@ class Piece(NamedTuple):
 
     epoch: int  # of the call, from 0
     epochs: int
-    number: int  # of the slice in its epoch, from 0
-    of: int  # slices in the epoch
+    begin: float  # as a share of the epoch
+    end: float
 
     @property
     def is_first(self) -> bool:
-        return self.number == 0
+        return self.begin == 0
 
     @property
     def is_last(self) -> bool:
-        return self.number + 1 == self.of
+        return self.end == 1
 
     @property
     def done(self) -> float:
         """The share of the call's epochs that is over in its middle."""
-        return (self.epoch + (self.number + 0.5) / self.of) / self.epochs
+        return (self.epoch + (self.begin + self.end) / 2) / self.epochs
 
 
 class Snapshot(NamedTuple):
@@ -146,19 +146,17 @@ class Shard:
         if piece.is_first:
             self._seed = draw_seed(self._stream)
             self._cut = self.training.shuffle(self._seed, self._threads)
-        begin, end = (
-            self._position(number, piece.of) for number in (piece.number, piece.number + 1)
-        )
+        begin, end = self._position(piece.begin), self._position(piece.end)
         shares = piece.epoch / piece.epochs, (piece.epoch + 1) / piece.epochs
         totals = self.training.part(settings, begin, end, *shares)
         self.training.settle()
         self.training.write()
         return totals
 
-    def _position(self, number: int, of: int) -> int:
-        """Where a slice begins, at a multiple of what the shuffle asks for."""
+    def _position(self, share: float) -> int:
+        """Where a slice begins or ends, at a multiple of what the shuffle asks for."""
         n = self.training.n_examples
-        return n if number == of else n * number // of // self._cut * self._cut
+        return n if share == 1 else int(n * share) // self._cut * self._cut
 
     def check(self, totals: Totals, settings: dict[str, Any], epoch: int) -> None:
         """Raise ValueError where the epoch has left all bounds."""
