@@ -349,7 +349,7 @@ def test_nobody_comes_back_and_somebody_comes_late(monkeypatch):
         victims = sorted(processes(client).values())
         with (
             at("step", 2, lambda: kill(victims[0])),
-            at("step", 18, lambda: (start(), client.wait_for_workers(3))),
+            at("step", 10, lambda: (start(), client.wait_for_workers(3))),
             at("_hand_over", 0, lambda: kill(victims[1]), after=True),
         ):
             model = fitted(client)
