@@ -54,6 +54,7 @@ module.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Iterable
 from typing import Any, TypeAlias
@@ -127,13 +128,13 @@ class Merging:
         contribution: list[NDArray[np.float32]] = []
         for rows in _blocks(before[0]):
             old, new = [sheet[rows] for sheet in before], [sheet[rows] for sheet in after]
-            touched = _any_row(x != y for x, y in zip(old, new, strict=True))
+            touched = _differ(old, new)
             with np.errstate(all="ignore"):
                 added = self._law.contribution(_only(old, touched), _only(new, touched), done)
             if not contribution:
                 n = len(before[0])
-                contribution = [np.zeros((n, each.shape[1]), np.float32) for each in added]
-            _write(added, contribution, rows, touched)
+                contribution = [np.empty((n, each.shape[1]), np.float32) for each in added]
+            _write(added, contribution, rows, touched, itertools.repeat(0))
         return contribution
 
     def merge(
@@ -143,13 +144,13 @@ class Merging:
 
         Rows whose sums are all zero stay as they are, bit for bit. The arguments are not changed.
         """
-        merged = [sheet.copy() for sheet in before]
+        merged = [np.empty_like(sheet) for sheet in before]
         for rows in _blocks(before[0]):
             old, added = [sheet[rows] for sheet in before], [each[rows] for each in sums]
-            touched = _any_row(each != 0 for each in added)
+            touched = _differ(added, [np.zeros((1, 1), np.float32)] * len(added))
             with np.errstate(all="ignore"):
                 new = self._law.merge(_only(old, touched), _only(added, touched), done)
-            _write(new, merged, rows, touched)
+            _write(new, merged, rows, touched, old)
         return merged
 
 
@@ -249,42 +250,56 @@ def _blocks(sheet: Sheet) -> list[slice]:
     return [slice(at, at + size) for at in range(0, max(n, 1), size)]
 
 
-def _any_row(arrays: Iterable[Any]) -> Any:
-    """The rows in which any of the arrays has True."""
-    return functools.reduce(np.logical_or, [array.any(axis=1) for array in arrays])
+def _differ(arrays: list[Any], others: list[Any]) -> Any:
+    """The rows in which any array differs from its other."""
+    first = arrays[0][:, 0] != others[0][:, 0]
+    if first.all():  # as most often; to look at one column is much less than at all
+        return first
+    return functools.reduce(
+        np.logical_or, [(x != y).any(axis=1) for x, y in zip(arrays, others, strict=True)]
+    )
 
 
 def _only(arrays: list[Any], rows: NDArray[np.bool_]) -> list[Any]:
     return arrays if rows.all() else [array[rows] for array in arrays]
 
 
-def _write(new: list[Any], arrays: list[Any], rows: slice, touched: NDArray[np.bool_]) -> None:
-    """Put new rows into their places, those that are touched of a block."""
-    where: Any = slice(None) if touched.all() else touched  # four times as fast
-    for array, each in zip(arrays, new, strict=True):
-        array[rows][where] = each
+def _write(
+    new: list[Any], arrays: list[Any], rows: slice, touched: NDArray[np.bool_], rest: Iterable[Any]
+) -> None:
+    """Fill a block of rows: the touched ones with new values, the others with the rest."""
+    are_all = touched.all()  # then without a mask, four times as fast
+    for array, each, other in zip(arrays, new, rest, strict=False):
+        array[rows] = each if are_all else other
+        if not are_all:
+            array[rows][touched] = each
 
 
 def _f(exponent: Any) -> Any:
     """A / (1 - e^-A), which is 1 at 0; also where A is not a number, or negative by rounding."""
-    # With h = A / 2 it is h + h / tanh h, which loses no digits near 0 and takes half as long.
-    half = np.fmax(exponent * np.float32(0.5), _TINY)
+    return _f_of_half(exponent * np.float32(0.5))
+
+
+def _f_of_half(half: Any) -> Any:
+    # h + h / tanh h, with h = A / 2: no digits are lost near 0, and it takes half as long.
+    half = np.fmax(half, _TINY)
     return half + half / np.tanh(half)
 
 
 class _Adagrad:
     def __init__(self, rate: float) -> None:
-        self._rate = np.float32(rate)
+        self._half_rate = np.float32(rate / 2)
 
     def _weights(self, gradients: Any, growth: Any) -> Any:
         root = np.sqrt(gradients)
-        return root * _f(self._rate * growth / root)
+        return root * _f_of_half(self._half_rate * growth / root)
 
     def contribution(self, before: list[Sheet], after: list[Sheet], done: float) -> list[Any]:
         growth = after[1] - before[1]
-        growth[np.isinf(before[1])] = 0  # these rest
         weighted = (after[0] - before[0]) * self._weights(after[1], growth)
-        weighted[np.isinf(after[1])] = 0
+        rests = np.isinf(after[1])
+        if rests.any():
+            growth[np.isinf(before[1])] = weighted[rests] = 0
         return [weighted, growth]
 
     def merge(self, before: list[Sheet], sums: list[Any], done: float) -> list[Any]:
