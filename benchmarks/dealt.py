@@ -7,9 +7,10 @@
 
 A simulation in one process: shards train one after the other, by the training loop, the rule and
 the number of merges that a cluster uses (`lightfm_clone.dask.merging`). No time means anything.
-MovieLens 1M by the third-party split, Last.fm by the suggested warm test, and where it is asked for
-(`--only large`) a synthetic catalogue whose items have 3,000 interactions each; d=32, 15 epochs, a
-thread a shard. One row of the file is one fit.
+MovieLens 1M by the third-party split, Last.fm by the suggested warm test; where it is asked for,
+items that nobody has in training (`--only fm-cold`), and a synthetic catalogue whose items have
+3,000 interactions each (`--only large`). d=32, 15 epochs, a thread a shard. One row of the file is
+one fit.
 """
 
 from __future__ import annotations
@@ -40,7 +41,13 @@ from lightfm_clone.datasets import synthetic_catalogue
 from lightfm_clone.evaluation import evaluate
 
 NO_COMPONENTS, EPOCHS = 32, 15
-DATA = {"ml": "ML-1M", "fm": "Last.fm", "large": "large"}
+DATA = {
+    "ml": "ML-1M",
+    "fm": "Last.fm",
+    "ml-cold": "ML-1M, cold items",
+    "fm-cold": "Last.fm, cold items",
+    "large": "large",
+}
 DEALING = 1000  # what seeds of the dealing of users start at
 LIKED = 4
 
@@ -55,12 +62,13 @@ class Case:
     name: str
     loss: str
     has_features: bool = False
+    has_weights: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
     of_data: dict[str, dict[str, Any]] = field(default_factory=dict)  # more, by data set
     measure: str = "ndcg@10"
 
     def of(self, data: str) -> dict[str, Any]:
-        return {"loss": self.loss, **self.settings, **self.of_data.get(data, {})}
+        return {"loss": self.loss, **self.settings, **self.of_data.get(data.split("-")[0], {})}
 
 
 TEMPERATURES = {
@@ -88,6 +96,7 @@ CASES = [
     ),
     Case("warp, adadelta", "warp", settings=ADADELTA),
     Case("bpr, adadelta", "bpr", settings=ADADELTA),
+    *(Case(f"{loss}, weights", loss, has_weights=True) for loss in ("warp", "bpr")),
     Case("warp, L2", "warp", settings=L2),
     Case("softmax, L2", "softmax", settings=L2, of_data=TEMPERATURES),
 ]
@@ -102,24 +111,27 @@ class Data(NamedTuple):
     known: sp.coo_matrix  # what is masked
     item_tags: sp.csr_matrix
     user_columns: sp.csr_matrix | None
+    weights: sp.coo_matrix | None  # of the interactions, 1 in the mean
 
 
 def large() -> Data:
     """A catalogue of fewer items than MovieLens 1M has, for eight times as many users."""
     catalogue = synthetic_catalogue(40_000, 4_000, 12_000_000, random_state=0)
     train, test = random_train_test_split(catalogue.interactions, 0.1, random_state=0)
-    return Data(train, test, train, catalogue.item_tags, None)
+    return Data(train, test, train, catalogue.item_tags, None, None)
 
 
 @lru_cache
 def data_of(name: str, loss: str) -> Data:
     if name == "large":
         return large()
+    name, *cold = name.split("-")
     archive = np.load(workloads.DATA / {"ml": "ml-1m.npz", "fm": "lastfm-hetrec2011.npz"}[name])
     users, items = archive["all_user"], archive["all_item"]
+    is_cold = archive["suggested_cold_item"].astype(bool)
     if name == "ml":
         rated, items = np.unique(items, return_inverse=True)
-        shape = int(archive["n_users"]), len(rated)
+        shape, is_cold = (int(archive["n_users"]), len(rated)), is_cold[rated]
         values, of = archive["all_rating"].astype(np.float32), archive["all_split"]
         tags = workloads.csr(archive, "item_genre")[rated]
         columns = workloads.csr(archive, "user_feature")
@@ -128,17 +140,23 @@ def data_of(name: str, loss: str) -> Data:
         values = np.log1p(archive["all_weight"]).astype(np.float32)
         of = 2 * archive["suggested_warm_test"].astype(int)
         tags, columns = workloads.csr(archive, "item_tag"), None
+    if cold:
+        of = 2 * is_cold[items]
     is_test = of == 2
+    weights = values / values[of == 0].mean()
     if loss == "logistic" and name == "ml":
         is_test &= values >= LIKED
         values = np.where(values >= LIKED, 1, -1).astype(np.float32)
     elif loss != "mse":
         values = np.ones_like(values)
 
-    def part(chosen: np.ndarray) -> sp.coo_matrix:
+    def part(chosen: np.ndarray, values: np.ndarray = values) -> sp.coo_matrix:
         return sp.coo_matrix((values[chosen], (users[chosen], items[chosen])), shape)
 
-    return Data(part(of == 0), part(is_test), part(of != 2), tags, columns)
+    known = part(of != 2)
+    if cold:  # lists of cold items alone
+        known = sp.csr_matrix(np.tile(~is_cold, (shape[0], 1)), dtype=np.float32)
+    return Data(part(of == 0), part(is_test), known, tags, columns, part(of == 0, weights))
 
 
 def with_identity(columns: sp.csr_matrix) -> sp.csr_matrix:
@@ -153,14 +171,24 @@ def with_identity(columns: sp.csr_matrix) -> sp.csr_matrix:
 class Shard:
     """Some users' rows and interactions, and a copy of the rows that are shared."""
 
-    def __init__(self, model: LightFM, train: sp.coo_matrix, users: np.ndarray, features: Any):
+    def __init__(
+        self,
+        model: LightFM,
+        train: sp.coo_matrix,
+        weights: sp.coo_matrix | None,
+        users: np.ndarray,
+        features: tuple[Any, Any],
+    ) -> None:
         schedule = parameters.settings(model)["learning_schedule"]
         self.users = users
         numbers = np.full(train.shape[0], -1, np.int32)
         numbers[users] = np.arange(len(users))
         mine = numbers[train.row] >= 0
-        entries = train.data[mine], (numbers[train.row[mine]], train.col[mine])
-        interactions = sp.coo_matrix(entries, (len(users), train.shape[1]))
+        places, shape = (numbers[train.row[mine]], train.col[mine]), (len(users), train.shape[1])
+        interactions = sp.coo_matrix((train.data[mine], places), shape)
+        own_weights = None
+        if weights is not None:
+            own_weights = sp.coo_matrix((weights.data[mine], places), shape)
         user_features, item_features = features
         # Rows of users alone come first; those of features that they share are behind them.
         self._n_own = len(users)
@@ -178,7 +206,7 @@ class Shard:
                 user_features[users][:, kept], "user_features", len(users)
             ).parts
         self.training = Training(
-            check_examples(interactions, None, parameters.loss_of(model)),
+            check_examples(interactions, own_weights, parameters.loss_of(model)),
             TrainedSide(*self._users, user_parts),
             TrainedSide(
                 *self._items, check_features(item_features, "item_features", train.shape[1]).parts
@@ -230,6 +258,7 @@ class Shard:
 def train_dealt(
     model: LightFM,
     train: sp.coo_matrix,
+    weights: sp.coo_matrix | None,
     features: tuple[Any, Any],
     n_shards: int,
     seed: int,
@@ -239,7 +268,8 @@ def train_dealt(
     shared_features = any(matrix is not None for matrix in features)
     dealt = np.random.RandomState(DEALING + seed).permutation(train.shape[0])
     shards = [
-        Shard(model, train, np.sort(dealt[shard::n_shards]), features) for shard in range(n_shards)
+        Shard(model, train, weights, np.sort(dealt[shard::n_shards]), features)
+        for shard in range(n_shards)
     ]
     states = [np.random.RandomState([seed, shard]) for shard in range(n_shards)]
     own = of_a_shard(settings, n_shards, shared_users=shared_features)
@@ -273,11 +303,12 @@ def fit(case: Case, name: str, n_shards: int, seed: int) -> dict[str, float]:
             with_identity(data.item_tags),
         )
     model = LightFM(NO_COMPONENTS, random_state=seed, **case.of(name))
-    model.fit(data.train, *features, epochs=0 if n_shards > 1 else EPOCHS)
+    weights = data.weights if case.has_weights else None
+    model.fit(data.train, *features, weights, epochs=0 if n_shards > 1 else EPOCHS)
     if n_shards > 1:
         if case.loss == "mse":
             model.global_mean_ = float(data.train.data.mean())
-        train_dealt(model, data.train, features, n_shards, seed)
+        train_dealt(model, data.train, weights, features, n_shards, seed)
     named = dict(zip(("user_features", "item_features"), features, strict=True))
     metrics = "ndcg@10", "auc"
     found = evaluate(model, data.test, data.known, metrics=metrics, **named)
