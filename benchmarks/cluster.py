@@ -57,10 +57,11 @@ def write_parquet(users: int, items: int, n: int, folder: str) -> None:
 
 
 class Steps:
-    """What the steps of a fit cost, by phase, as its driver hears from the hosts."""
+    """What the steps of a fit cost, as its driver hears from the hosts."""
 
     def __init__(self) -> None:
-        self.seconds: list[dict[str, float]] = []  # of the slowest host
+        self.training: list[float] = []  # seconds of the slowest host
+        self.after: list[float] = []  # from there on until the last one is done
         self.n_bytes: list[dict[str, int]] = []  # sent by all hosts
 
     @contextmanager
@@ -71,10 +72,9 @@ class Steps:
 
         def watch(drive: Any, *arguments: Any) -> Any:
             totals = step(drive, *arguments)
-            phases = drive.dones[0].seconds
-            self.seconds.append(
-                {phase: max(done.seconds[phase] for done in drive.dones) for phase in phases}
-            )
+            training = max(done.seconds["train"] for done in drive.dones)
+            self.training.append(training)
+            self.after.append(max(sum(done.seconds.values()) for done in drive.dones) - training)
             kinds = drive.dones[0].n_bytes
             self.n_bytes.append(
                 {kind: sum(done.n_bytes[kind] for done in drive.dones) for kind in kinds}
@@ -257,13 +257,12 @@ class Run:
         n_merges = [
             len(slices(parameters.settings(model), epoch, n_workers)) for epoch in range(epochs)
         ]
-        later = steps.seconds[n_merges[0] :]
         return cls(
             n_workers,
             _seconds(model),
             n_merges,
-            sum(each["train"] for each in later) / (epochs - 1),
-            statistics.median(each["merge"] + each["keep"] for each in steps.seconds),
+            sum(steps.training[n_merges[0] :]) / (epochs - 1),
+            statistics.median(steps.after),
             statistics.median(each["parts"] + each["rows"] for each in steps.n_bytes),
             statistics.median(each["keep"] for each in steps.n_bytes),
             took,

@@ -298,10 +298,14 @@ class Host:
         return Rows(None, merged)
 
     def _put(self, parts: list[Rows], ranges: list[tuple[int, int]]) -> None:
-        fresh = [sheet.copy() for sheet in self._base]  # the old ones are what to go back to
+        fresh = [np.empty_like(sheet) for sheet in self._base]  # the old ones are the way back
         for (at, sheets), (begin, end) in zip(parts, ranges, strict=True):
-            for sheet, rows in zip(fresh, sheets, strict=True):
-                sheet[begin:end][slice(None) if at is None else at] = rows
+            for sheet, rows, old in zip(fresh, sheets, self._base, strict=True):
+                if at is None:
+                    sheet[begin:end] = rows
+                else:
+                    sheet[begin:end] = old[begin:end]
+                    sheet[begin:end][at] = rows
         self._base = fresh
         for shard in self._shards.values():
             shard.put(fresh)
