@@ -293,14 +293,21 @@ class Run:
         ]
 
     def beside(self, constants: Any, users: int, items: int, interactions: int) -> list[Any]:
-        """By how many times the model is off."""
+        """By how many times the model is off.
+
+        Beyond as many workers as cores they share these. What they send each other goes through
+        memory, by the hand of a core.
+        """
         import scale_model
 
         n_merges = statistics.mean(self.n_merges[1:])
         n, cores = self.n_workers, len(os.sched_getaffinity(0))
-        table = scale_model.on_one_machine(
-            constants, users, items, interactions, NO_COMPONENTS, n, cores, 1
-        )
+        share = min(cores / n, 1.0)
+        link = 8e-9 * constants.parcel * share
+        table = scale_model.model(
+            constants, users, items, interactions, NO_COMPONENTS, n, share, link, 1,
+            busy=min(n, cores),
+        )  # fmt: skip
         merge = [phase for name, phase in table.items() if name.startswith("a merge")]
         training = table["an epoch: training"].seconds
         a_merge = sum(phase.seconds for phase in merge)

@@ -185,28 +185,6 @@ def model(
     }
 
 
-def on_one_machine(
-    constants: Constants,
-    users: int,
-    items: int,
-    interactions: int,
-    d: int,
-    workers: int,
-    cores: int,
-    merges: int,
-) -> dict[str, Phase]:
-    """The model for WARP on workers of one thread that share a machine of so many cores.
-
-    What they send each other goes through memory that both see, by the hand of a core.
-    """
-    share = min(cores / workers, 1.0)
-    gbit = 8e-9 * constants.parcel * share
-    return model(
-        constants, users, items, interactions, d, workers, share, gbit, merges,
-        busy=min(workers, cores),
-    )  # fmt: skip
-
-
 def _sending(n_bytes: float, link: float) -> Phase:
     return Phase(n_bytes / link, n_bytes)
 
