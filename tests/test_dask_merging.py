@@ -373,9 +373,3 @@ def test_what_is_known_to_lose_is_said(given, shared_features, expected):
     assert (found is None) == (expected is None)
     assert expected is None or expected in found
     assert advice(settings, 1, shared_features=shared_features) is None
-
-
-def test_what_loses_on_many_shards_is_said_there():
-    settings = parameters.settings(LightFM(loss="mse"))
-    assert "at most 8 workers" in advice(settings, 32, shared_features=True)
-    assert advice(settings, 32) is advice(settings, 8, shared_features=True) is None
