@@ -206,19 +206,8 @@ class Drive:
             another = self._members[place - 1]
             for shard in member.shards:
                 on = [member] if another is member else [member, member, another]
-                copies = [
-                    self._client.submit(
-                        collect,
-                        self._fit,
-                        shard,
-                        self._number,
-                        member.address,
-                        workers=[each.worker],
-                        allow_other_workers=True,
-                        pure=False,
-                    )
-                    for each in on
-                ]
+                wanted = shard, self._number, member.address
+                copies = [self._task(each, collect, *wanted, elsewhere=True) for each in on]
                 waiting += [(member, copy) for copy in copies]
                 made[shard] = KeptState(*copies)
         self._wait(waiting, fetch=False)
@@ -226,16 +215,21 @@ class Drive:
 
     def _collected_items(self) -> dict[str, Any]:
         member = self._members[0]
-        future = self._client.submit(
-            collect_items,
+        (found,) = self._wait([(member, self._task(member, collect_items, self._number))])
+        return dict(found)
+
+    def _task(
+        self, member: _Member, function: Any, *arguments: Any, elsewhere: bool = False
+    ) -> Future[Any]:
+        """A task of this fit on a member's worker, or on another one where that may be."""
+        return self._client.submit(
+            function,
             self._fit,
-            self._number,
+            *arguments,
             workers=[member.worker],
-            allow_other_workers=False,
+            allow_other_workers=elsewhere,
             pure=False,
         )
-        (found,) = self._wait([(member, future)])
-        return dict(found)
 
     # ---- placing shards --------------------------------------------------------------------------
 
@@ -279,17 +273,14 @@ class Drive:
         if self._states is not None and self._number == 0:
             states = self._states()
         lays = [
-            self._client.submit(
+            self._task(
+                member,
                 lay,
-                self._fit,
                 shard,
                 self._data[shard],
                 None if states is None else states[shard].at_hand(),
                 terms[0],
                 items[0],
-                workers=[member.worker],
-                allow_other_workers=False,
-                pure=False,
             )
             for shard, member in to.items()
         ]
