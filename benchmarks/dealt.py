@@ -5,8 +5,8 @@
     python benchmarks/dealt.py RUNS.jsonl --only warp large --merges 4 --shards 8
     python benchmarks/dealt.py RUNS.jsonl --table         # what it has, as Markdown
 
-A simulation in one process: shards train one after the other, by the training loop, the rule and
-the number of merges that a cluster uses (`lightfm_clone.dask.merging`). No time means anything.
+A simulation in one process: shards train one after the other, by the code that a cluster uses
+(`lightfm_clone.dask.shard` and `.merging`). No time means anything.
 MovieLens 1M by the third-party split, Last.fm by the suggested warm test; where it is asked for,
 items that nobody has in training (`--only fm-cold`), and a synthetic catalogue whose items have
 3,000 interactions each (`--only large`). d=32, 15 epochs, a thread a shard. One row of the file is
@@ -30,13 +30,12 @@ import workloads
 from harness import markdown_table
 
 from lightfm_clone import LightFM
-from lightfm_clone._checks import check_features
-from lightfm_clone._model import parameters, state
-from lightfm_clone._model.examples import check_examples
-from lightfm_clone._model.training import TrainedSide, Training, draw_seed
+from lightfm_clone._model import parameters
 from lightfm_clone.cross_validation import random_train_test_split
 from lightfm_clone.dask import merging
-from lightfm_clone.dask.merging import Merging, Sheet, of_a_shard, slices
+from lightfm_clone.dask.merging import Merging, of_a_shard, slices
+from lightfm_clone.dask.shard import Piece, Shard
+from lightfm_clone.dask.shards import ITEM_ARRAYS, USER_ARRAYS, ShardData, ShardState, Whole
 from lightfm_clone.datasets import synthetic_catalogue
 from lightfm_clone.evaluation import evaluate
 
@@ -168,91 +167,24 @@ def with_identity(columns: sp.csr_matrix) -> sp.csr_matrix:
 # ---- shards -----------------------------------------------------------------------------------
 
 
-class Shard:
-    """Some users' rows and interactions, and a copy of the rows that are shared."""
-
-    def __init__(
-        self,
-        model: LightFM,
-        train: sp.coo_matrix,
-        weights: sp.coo_matrix | None,
-        users: np.ndarray,
-        features: tuple[Any, Any],
-    ) -> None:
-        schedule = parameters.settings(model)["learning_schedule"]
-        self.users = users
-        numbers = np.full(train.shape[0], -1, np.int32)
-        numbers[users] = np.arange(len(users))
-        mine = numbers[train.row] >= 0
-        places, shape = (numbers[train.row[mine]], train.col[mine]), (len(users), train.shape[1])
-        interactions = sp.coo_matrix((train.data[mine], places), shape)
-        own_weights = None
-        if weights is not None:
-            own_weights = sp.coo_matrix((weights.data[mine], places), shape)
-        user_features, item_features = features
-        # Rows of users alone come first; those of features that they share are behind them.
-        self._n_own = len(users)
-        kept = np.r_[users, train.shape[0] : len(model.user_biases)]
-        self._items, self._users = (
-            [[array[rows].copy() for array in arrays] for arrays in arrays_of]
-            for rows, arrays_of in (
-                (slice(None), state.with_states(model, "item", schedule)),
-                (kept, state.with_states(model, "user", schedule)),
-            )
-        )
-        user_parts = None
-        if user_features is not None:
-            user_parts = check_features(
-                user_features[users][:, kept], "user_features", len(users)
-            ).parts
-        self.training = Training(
-            check_examples(interactions, own_weights, parameters.loss_of(model)),
-            TrainedSide(*self._users, user_parts),
-            TrainedSide(
-                *self._items, check_features(item_features, "item_features", train.shape[1]).parts
-            ),
-            train.shape[1],
-            schedule,
-            mean=model.global_mean_,
-            item_counts=np.bincount(train.col, minlength=train.shape[1]).astype(np.int64),
-            candidates=np.unique(train.col),
-        )
-
-    def position(self, share: float) -> int:
-        """Where a slice of an epoch begins or ends."""
-        n = self.training.n_examples
-        return n if share == 1 else int(n * share) // self.cut * self.cut
-
-    def sheets(self) -> list[Sheet]:
-        """The shared rows: those of items, then those of users' features."""
-        self.training.settle()
-        self.training.write()
-        sheets = []
-        for items, item_biases, users, user_biases in zip(*self._items, *self._users, strict=True):
-            shared = slice(self._n_own, None)
-            biases = np.concatenate([item_biases, user_biases[shared]])
-            sheets.append(np.column_stack([np.concatenate([items, users[shared]]), biases]))
-        return sheets
-
-    def take(self, sheets: list[Sheet]) -> None:
-        for at, sheet in enumerate(sheets):
-            items, users = np.split(sheet, [len(self._items[1][at])])
-            self._items[0][at][:], self._items[1][at][:] = items[:, :-1], items[:, -1]
-            shared = slice(self._n_own, None)
-            self._users[0][at][shared], self._users[1][at][shared] = users[:, :-1], users[:, -1]
-        self.training.read()
-
-    def put_into(self, model: LightFM, sheet: Sheet) -> None:
-        items, users = np.split(sheet, [len(model.item_biases)])
-        model.item_embeddings[:], model.item_biases[:] = items[:, :-1], items[:, -1]
-        for array, own in (
-            (model.user_embeddings, self._users[0][0]),
-            (model.user_biases, self._users[1][0]),
-        ):
-            array[self.users] = own[: self._n_own]
-        if len(users):
-            model.user_embeddings[-len(users) :] = users[:, :-1]
-            model.user_biases[-len(users) :] = users[:, -1]
+def shard_of(
+    users: np.ndarray,
+    train: sp.csr_matrix,
+    weights: sp.csr_matrix | None,
+    user_features: sp.csr_matrix | None,
+) -> ShardData:
+    """The data of some users, whose own features come first in `with_identity`."""
+    n_users, own = train.shape[0], None
+    if user_features is not None:
+        n_features = user_features.shape[1]
+        own = user_features[users][:, np.r_[users, n_users:n_features]]
+    return ShardData(
+        users,
+        train[users],
+        None if weights is None else weights[users].data,
+        own,
+        None if user_features is None else users,
+    )
 
 
 def train_dealt(
@@ -264,33 +196,48 @@ def train_dealt(
     seed: int,
 ) -> None:
     """Train a model whose parameters are drawn, on users dealt to shards."""
-    settings = parameters.settings(model)
-    shared_features = any(matrix is not None for matrix in features)
-    dealt = np.random.RandomState(DEALING + seed).permutation(train.shape[0])
-    shards = [
-        Shard(model, train, weights, np.sort(dealt[shard::n_shards]), features)
-        for shard in range(n_shards)
-    ]
-    states = [np.random.RandomState([seed, shard]) for shard in range(n_shards)]
-    own = of_a_shard(settings, n_shards, shared_users=shared_features)
-    rule = Merging(settings, shared_features=shared_features)
-    sheets = shards[0].sheets()
+    n_users, n_items = train.shape
+    user_features, item_features = features
+    counts = np.bincount(train.col, minlength=n_items).astype(np.int64)
+    whole = Whole(
+        n_items, counts, item_features, np.arange(n_users, len(model.user_biases)), n_users
+    )
+    settings, shares_features = parameters.settings(model), whole.shares_features
+    own = of_a_shard(settings, n_shards, shared_users=user_features is not None)
+    rule = Merging(settings, shared_features=shares_features)
+    by_user = train.tocsr(), None if weights is None else weights.tocsr()
+    users_of = np.random.RandomState(DEALING + seed).permutation(n_users)
+    given = parameters.of(model) | {"random_state": None}
+    learned = {"global_mean_": model.global_mean_}
+    items = {name: getattr(model, name) for name in ITEM_ARRAYS}
+    shards = []
+    for number in range(n_shards):
+        users = np.sort(users_of[number::n_shards])
+        rows = np.r_[users, whole.shared]
+        state = ShardState(
+            {name: getattr(model, name)[rows] for name in USER_ARRAYS},
+            np.random.RandomState([seed, number]),
+        )
+        data = shard_of(users, *by_user, user_features)
+        shards.append(Shard(data, whole, given, learned, items, state, counts, None, 1))
+    n_rows = shards[0].n_shared
+    sheets = shards[0].sheets(0, n_rows)
     for epoch in range(EPOCHS):
-        for shard, random_state in zip(shards, states, strict=True):
-            shard.cut = shard.training.shuffle(draw_seed(random_state), 1)
-        for begin, end in slices(settings, epoch, n_shards, shared_features=shared_features):
-            done = (epoch + (begin + end) / 2) / EPOCHS
+        for part in slices(settings, epoch, n_shards, shared_features=shares_features):
+            piece = Piece(epoch, EPOCHS, *part)
             sums: list[Any] = []
             for shard in shards:
-                shares = epoch / EPOCHS, (epoch + 1) / EPOCHS
-                shard.training.part(own, shard.position(begin), shard.position(end), *shares)
-                added = rule.contribution(sheets, shard.sheets(), done)
+                shard.train(piece, own)
+                added = rule.contribution(sheets, shard.sheets(0, n_rows), piece.done)
                 sums = [a + b for a, b in zip(sums, added, strict=True)] if sums else added
-            sheets = rule.merge(sheets, sums, done)
+            sheets = rule.merge(sheets, sums, piece.done)
             for shard in shards:
-                shard.take(sheets)
-    for shard in shards:
-        shard.put_into(model, sheets[0])
+                shard.put(sheets)
+    model.__dict__ |= shards[0].items(sheets)
+    for number, shard in enumerate(shards):
+        rows = np.r_[np.sort(users_of[number::n_shards]), whole.shared]
+        for name in USER_ARRAYS:
+            getattr(model, name)[rows] = getattr(shard.model, name)
 
 
 def fit(case: Case, name: str, n_shards: int, seed: int) -> dict[str, float]:

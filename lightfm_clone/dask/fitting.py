@@ -170,7 +170,8 @@ def train(
     given = parameters.of(model) | {"random_state": None}
     # A single shard counts its own, as a model on one machine does.
     counts = None if n == 1 else whole.item_counts
-    loses = advice(settings, n, shared_features=whole.shares_features)
+    assert dealt.n_examples is not None  # as it is of what was dealt for a fit
+    loses = advice(settings, dealt.n_examples)
     if loses and epochs:
         warn(loses, FitWarning)
     terms = Terms(given, learned, whole, counts, candidates, shared)

@@ -34,18 +34,22 @@ row. What w, T and A are, is read from what training leaves behind:
   merged by the rule, and R^2 is the mean over the shards that have touched the row. (Added up it
   grows too long: shards that learn the same lengthen the row for the same reason.) Biases step at
   0.01 of the rate: w = 1, A = 0.01 rate T.
-- sgd and adadelta otherwise: nothing adds up, so T is estimated from how far shards differ. With w
-  = 1 and v the variance of d_j between the k shards that have touched the row, a mean over its
-  embedding and one for its bias, A_j = v / rate and A = k A_j. The rate of adadelta is the mean of
-  sqrt(M + epsilon) / sqrt(G + epsilon). Its states are moving averages, so their mean is taken over
-  these shards.
+- sgd and adadelta otherwise: nothing adds up, so A is estimated from how far shards differ. Where
+  the gradients' variance is the curvature, steps of length rate have spread a parameter, when a
+  share of e^-A of its distance is left, to a variance of v = rate (1 - e^-2A) / 2. With w = 1 and v
+  the variance of d_j between the k shards that have touched the row, a mean over its embedding and
+  one for its bias, A_j = -log(1 - 2 v / rate) / 2 and A = k A_j. The rate of adadelta is the mean
+  of sqrt(M + epsilon) / sqrt(G + epsilon). Its states are moving averages, so their mean is taken
+  over these shards.
+
+**WARP and k-OS.** Their gradients have weights of up to 10, and a squared weight makes more of the
+curvature than it is. With adagrad every A is a 16th of that.
 
 **Shared features.** Rows that score together, an item's and its tags', move together, and the
-curvature along them is that of their sum: every A is 16 times that of a row by itself, as measured
-on MovieLens 1M. WARP and k-OS do without: their gradients have weights of up to 10, and a squared
-weight makes more of the curvature than it is. The softmax with sgd goes by the variance there,
-because with others to share the score the length of a row is not the length of what is scored; the
-lengths of rows are averaged all the same.
+curvature along them is that of their sum: with adagrad every A is 16 times that of a row by itself,
+otherwise v is taken 4 times, both as measured on MovieLens 1M. The softmax with sgd goes by the
+variance there, because with others to share the score the length of a row is not the length of what
+is scored.
 
 **What it costs in quality** is in docs/guide/scale.md; `benchmarks/dealt.py` measures it by this
 module.
@@ -69,11 +73,17 @@ Sheet: TypeAlias = NDArray[np.float32]
 # What the biases of the softmax step by, in the measure of its embeddings (`softmax.hpp`).
 _BIAS_RATE = 0.01
 
-# The curvature along rows of features that score together, in the measure of one of them. WARP's
-# gradients have weights of up to 10, so that their squares are larger than the curvature already.
-_TOGETHER = 16
+# What is made of the curvature that accumulators or variances tell (above).
+_OF_WEIGHTS, _TOGETHER, _TOGETHER_BY_VARIANCE = 1 / 16, 16, 4
+
+# At 1 an exponent would be infinite; with what is next to it, 8.3, the rule is as good as the mean.
+_NEARLY_ONE = np.nextafter(np.float32(1), np.float32(0))
 
 _TINY = np.float32(1e-30)  # stands for 0 where that would make 0 / 0
+
+# Interactions of a shard. The softmax trains in blocks of 512, and shards merge between blocks.
+# With four blocks in an epoch it loses; with 17 it does not.
+_SMALL = 5000
 
 # Numbers of a sheet that are worked on at once: 64 KB of each array. Dask's nannies set
 # MALLOC_TRIM_THRESHOLD_, with which glibc maps anew whatever has 128 KB or more: temporary arrays
@@ -93,18 +103,17 @@ class Merging:
     """
 
     def __init__(self, settings: dict[str, Any], *, shared_features: bool = False) -> None:
-        of_loss = LOSSES[settings["loss"]]
         rate = abs(float(settings["learning_rate"])) or float(_TINY)
-        together = _TOGETHER if shared_features and not of_loss.searches_violations else 1
         self._law: Any
         if settings["learning_schedule"] == "adagrad":
-            self._law = _Adagrad(rate * together)
-        elif not _turns(settings):
-            self._law = _Spread(settings, rate, together)
-        elif shared_features:
-            self._law = _SpreadOfDirections(settings, rate, together)
-        else:
+            curvature = _TOGETHER if shared_features else 1.0
+            if LOSSES[settings["loss"]].searches_violations:
+                curvature *= _OF_WEIGHTS
+            self._law = _Adagrad(rate * curvature)
+        elif _turns(settings) and not shared_features:
             self._law = _Directions(rate)
+        else:
+            self._law = _Spread(settings, rate, _TOGETHER_BY_VARIANCE if shared_features else 1)
 
     def contribution(
         self, before: list[Sheet], after: list[Sheet], done: float = 0.0
@@ -125,15 +134,15 @@ class Merging:
         list of float32 arrays [n_rows, ...]
             To be added to those of the other shards. A row whose sheets are as before has zeros.
         """
-        contribution: list[NDArray[np.float32]] = []
+        nothing = [sheet[:0] for sheet in before]
+        widths = [each.shape[1] for each in self._law.contribution(nothing, nothing, done)]
+        contribution = [np.empty((len(before[0]), width), np.float32) for width in widths]
+
         for rows in _blocks(before[0]):
             old, new = [sheet[rows] for sheet in before], [sheet[rows] for sheet in after]
             touched = _differ(old, new)
             with np.errstate(all="ignore"):
                 added = self._law.contribution(_only(old, touched), _only(new, touched), done)
-            if not contribution:
-                n = len(before[0])
-                contribution = [np.empty((n, each.shape[1]), np.float32) for each in added]
             _write(added, contribution, rows, touched, itertools.repeat(0))
         return contribution
 
@@ -196,6 +205,8 @@ def first_merges(settings: dict[str, Any], shared_features: bool) -> int:
         # With shared features no state tells how far a slice has come.
         return 18 if shared_features else 4
     schedule = settings["learning_schedule"]
+    if schedule == "adadelta" and not LOSSES[settings["loss"]].searches_violations:
+        return 40  # with 8 bpr lost 3 % on 8 shards: steps stay long
     if shared_features and schedule == "adagrad" and settings["loss"] in ("mse", "logistic"):
         return 64  # with 24 mse diverged on 32 shards
     plain, with_features = {"adagrad": (12, 24), "adadelta": (8, 16), "sgd": (4, 8)}[schedule]
@@ -217,27 +228,23 @@ def of_a_shard(
     return settings | {"user_alpha": settings["user_alpha"] * n_shards}
 
 
-def advice(settings: dict[str, Any], n_shards: int, *, shared_features: bool = False) -> str | None:
+def advice(settings: dict[str, Any], n_examples: list[int]) -> str | None:
     """What a fit on shards is known to lose beside one on a single machine, if more than 1 %.
 
-    The arguments are those of `slices`.
+    Parameters
+    ----------
+    settings : dict
+        As for `Merging`.
+    n_examples : list of int
+        Of each shard.
     """
-    if n_shards == 1:
+    smallest = min(n_examples)
+    if len(n_examples) == 1 or smallest >= _SMALL or not _turns(settings):
         return None
-    found = None
-    if _turns(settings) and shared_features:
-        of = "features that several rows have"
-        lost = "lose up to 3 % of NDCG@10, 8 % of that of cold items (on Last.fm)"
-        found = of, lost, "train it on one machine"
-    elif settings["learning_schedule"] == "adadelta":
-        of = "learning_schedule='adadelta'"
-        found = of, "lose up to 4 % of NDCG@10 (bpr on MovieLens 1M)", "take 'adagrad'"
-    if found is None:
-        return None
-    what, loss, instead = found
     return (
-        f"training loss={settings['loss']!r} on several workers with {what} was measured to {loss} "
-        f"beside one machine; to avoid that, {instead}"
+        f"training loss={settings['loss']!r} on shards of fewer than {_SMALL:,} interactions (here "
+        f"{smallest:,}) was measured to lose up to 3 % of NDCG@10 beside one machine (on Last.fm, "
+        "2,200 a shard); to avoid that, take fewer workers"
     )
 
 
@@ -279,15 +286,23 @@ def _write(
             array[rows][touched] = each
 
 
+# Arrays are worked on where they are, as far as it goes: what is freed, a thread other than the
+# first gives back to the system, and waits for when it is wanted again.
+
+
 def _f(exponent: Any) -> Any:
     """A / (1 - e^-A), which is 1 at 0; also where A is not a number, or negative by rounding."""
     return _f_of_half(exponent * np.float32(0.5))
 
 
 def _f_of_half(half: Any) -> Any:
+    """The same of A / 2, which is overwritten."""
     # h + h / tanh h, with h = A / 2: no digits are lost near 0, and it takes half as long.
-    half = np.fmax(half, _TINY)
-    return half + half / np.tanh(half)
+    np.fmax(half, _TINY, out=half)
+    found = np.tanh(half)
+    np.divide(half, found, out=found)
+    found += half
+    return found
 
 
 class _Adagrad:
@@ -295,12 +310,16 @@ class _Adagrad:
         self._half_rate = np.float32(rate / 2)
 
     def _weights(self, gradients: Any, growth: Any) -> Any:
-        root = np.sqrt(gradients)
-        return root * _f_of_half(self._half_rate * growth / root)
+        root, half = np.sqrt(gradients), self._half_rate * growth
+        half /= root
+        weights = _f_of_half(half)
+        weights *= root
+        return weights
 
     def contribution(self, before: list[Sheet], after: list[Sheet], done: float) -> list[Any]:
         growth = after[1] - before[1]
-        weighted = (after[0] - before[0]) * self._weights(after[1], growth)
+        weighted = self._weights(after[1], growth)
+        weighted *= after[0] - before[0]
         rests = np.isinf(after[1])
         if rests.any():
             growth[np.isinf(before[1])] = weighted[rests] = 0
@@ -308,8 +327,11 @@ class _Adagrad:
 
     def merge(self, before: list[Sheet], sums: list[Any], done: float) -> list[Any]:
         gradients = before[1] + sums[1]
-        moved = sums[0] / np.fmax(self._weights(gradients, sums[1]), _TINY)
-        return [before[0] + moved, gradients]
+        values = self._weights(gradients, sums[1])
+        np.fmax(values, _TINY, out=values)
+        np.divide(sums[0], values, out=values)
+        values += before[0]
+        return [values, gradients]
 
 
 class _Directions:
@@ -366,7 +388,7 @@ class _Spread:
     """Schedules that remember nothing which adds up."""
 
     def __init__(self, settings: dict[str, Any], rate: float, together: int) -> None:
-        self._together = np.float32(together)
+        self._twice = np.float32(2 * together)
         self._rates = rate, rate
         if LOSSES[settings["loss"]].scores_directions:
             self._rates = rate, _BIAS_RATE * rate
@@ -396,25 +418,10 @@ class _Spread:
             about = squares[:, at : at + 1] - _mean(np.square(sum_of)) / n_touched
             variance = np.maximum(about, 0) / np.maximum(n_touched - 1, 1)
             variance[n_touched == 1] = 0
-            told = self._together * variance / rate
-            merged.append(x + sum_of * (_f(told) / _f(n_touched * told)))
+            arrived = np.minimum(self._twice * variance / rate, _NEARLY_ONE)
+            exponent = np.log1p(-arrived) / -2
+            merged.append(x + sum_of * (_f(exponent) / _f(n_touched * exponent)))
         return [np.hstack(merged), *states]
-
-
-class _SpreadOfDirections(_Spread):
-    """The softmax with sgd and shared features: lengths are merged as those of `_Directions`."""
-
-    def contribution(self, before: list[Sheet], after: list[Sheet], done: float) -> list[Any]:
-        x, y = before[0][:, :-1], after[0][:, :-1]
-        return [*super().contribution(before, after, done), _growth(x, y)]
-
-    def merge(self, before: list[Sheet], sums: list[Any], done: float) -> list[Any]:
-        *others, n_touched, growth = sums
-        (merged,) = super().merge(before, [*others, n_touched], done)
-        y = merged[:, :-1]
-        squares = _mean_squares(before[0][:, :-1], growth, n_touched)
-        y *= np.sqrt(squares) * _inverse_root(_dot(y, y))
-        return [merged]
 
 
 def _parts(sheet: Any) -> tuple[Any, Any]:
