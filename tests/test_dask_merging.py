@@ -75,7 +75,9 @@ def curvature(case):
     parameters_of, shared_features = CASES[case]
     if not case.startswith("adagrad"):
         return 4 if shared_features else 1
-    return (16 if shared_features else 1) / (16 if "warp" in parameters_of["loss"] else 1)
+    if "warp" in parameters_of["loss"]:
+        return 1 if shared_features else 1 / 4
+    return 16 if shared_features else 1
 
 
 def f(a):

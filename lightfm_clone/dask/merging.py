@@ -43,13 +43,13 @@ row. What w, T and A are, is read from what training leaves behind:
   over these shards.
 
 **WARP and k-OS.** Their gradients have weights of up to 10, and a squared weight makes more of the
-curvature than it is. With adagrad every A is a 16th of that.
+curvature than it is. With adagrad every A is a quarter of that.
 
 **Shared features.** Rows that score together, an item's and its tags', move together, and the
 curvature along them is that of their sum: with adagrad every A is 16 times that of a row by itself,
-otherwise v is taken 4 times, both as measured on MovieLens 1M. The softmax with sgd goes by the
-variance there, because with others to share the score the length of a row is not the length of what
-is scored.
+4 times for WARP and k-OS, and otherwise v is taken 4 times, as measured on MovieLens 1M. The
+softmax with sgd goes by the variance there, because with others to share the score the length of a
+row is not the length of what is scored.
 
 **What it costs in quality** is in docs/guide/scale.md; `benchmarks/dealt.py` measures it by this
 module.
@@ -73,8 +73,10 @@ Sheet: TypeAlias = NDArray[np.float32]
 # What the biases of the softmax step by, in the measure of its embeddings (`softmax.hpp`).
 _BIAS_RATE = 0.01
 
-# What is made of the curvature that accumulators or variances tell (above).
-_OF_WEIGHTS, _TOGETHER, _TOGETHER_BY_VARIANCE = 1 / 16, 16, 4
+# What is made of the curvature that adagrad's accumulators tell, by whether gradients have WARP's
+# weights: for rows by themselves, and with shared features. What is made of variances then (above).
+_CURVATURE = {False: (1.0, 16.0), True: (0.25, 1.0)}
+_TOGETHER = 4
 
 # At 1 an exponent would be infinite; with what is next to it, 8.3, the rule is as good as the mean.
 _NEARLY_ONE = np.nextafter(np.float32(1), np.float32(0))
@@ -106,14 +108,13 @@ class Merging:
         rate = abs(float(settings["learning_rate"])) or float(_TINY)
         self._law: Any
         if settings["learning_schedule"] == "adagrad":
-            curvature = _TOGETHER if shared_features else 1.0
-            if LOSSES[settings["loss"]].searches_violations:
-                curvature *= _OF_WEIGHTS
+            of_loss = LOSSES[settings["loss"]]
+            curvature = _CURVATURE[of_loss.searches_violations][shared_features]
             self._law = _Adagrad(rate * curvature)
         elif _turns(settings) and not shared_features:
             self._law = _Directions(rate)
         else:
-            self._law = _Spread(settings, rate, _TOGETHER_BY_VARIANCE if shared_features else 1)
+            self._law = _Spread(settings, rate, _TOGETHER if shared_features else 1)
 
     def contribution(
         self, before: list[Sheet], after: list[Sheet], done: float = 0.0
