@@ -18,6 +18,7 @@ from pathlib import Path
 from Cython.Build import cythonize
 from Cython.Compiler import Options
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 DEBUG = os.environ.get("LIGHTFM_CLONE_DEBUG") == "1"
@@ -64,6 +65,10 @@ OPENMP = {
     "darwin": (["-Xpreprocessor", "-fopenmp"], ["-lomp"]),
     "msvc": (["/openmp"], []),
 }
+# The licence of the library that a wheel of this system carries for it.
+LICENCE = {"darwin": "LLVM-OpenMP.txt", "win32": "Microsoft-runtime.txt"}.get(
+    sys.platform, "GCC-runtime.txt"
+)
 
 
 # The core is private: who reads its docstrings has the source.
@@ -115,6 +120,18 @@ class BuildKernels(build_ext):
         return compile_args, link_args
 
 
+class Wheel(bdist_wheel):
+    """bdist_wheel with the licences of what it carries, and not of what others carry: 5 KB."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        metadata = self.distribution.metadata
+        kept = {"LICENSE", f"licenses/{LICENCE}"}
+        metadata.license_files = [
+            each for each in metadata.license_files if each.replace(os.sep, "/") in kept
+        ]
+
+
 extensions = cythonize(
     [
         Extension(
@@ -149,7 +166,7 @@ extensions = cythonize(
 shutil.rmtree(Path(BUILD) / "cython" / KERNELS, ignore_errors=True)
 
 setup(
-    cmdclass={"build_ext": BuildKernels},
+    cmdclass={"build_ext": BuildKernels, "bdist_wheel": Wheel},
     ext_modules=extensions,
     options={
         "build": {"build_base": BUILD},

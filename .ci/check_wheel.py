@@ -5,7 +5,11 @@ import zipfile
 from pathlib import Path
 
 MAX_BYTES = 1_000_000
-LICENCES = ("LICENSE", "GCC-runtime.txt", "LLVM-OpenMP.txt", "Microsoft-runtime.txt")
+LICENCES = {  # by the OpenMP run-time library
+    "gomp": "GCC-runtime.txt",
+    "libomp": "LLVM-OpenMP.txt",
+    "vcomp": "Microsoft-runtime.txt",
+}
 
 
 def problems(path: Path) -> list[str]:
@@ -13,12 +17,14 @@ def problems(path: Path) -> list[str]:
     known = ("lightfm_clone/", "lightfm_clone.libs/", "lightfm_clone-")
     files = {name.rsplit("/", 1)[-1] for name in names}
     found = [f"strange file {name}" for name in names if not name.startswith(known)]
-    found += [f"no {name}" for name in ("py.typed", "_core.pyi", *LICENCES) if name not in files]
+    carried = [library for library in LICENCES if any(library in name for name in files)]
+    wanted = ["py.typed", "_core.pyi", "LICENSE", *(LICENCES[library] for library in carried)]
+    found += [f"no {name}" for name in wanted if name not in files]
     if path.stat().st_size >= MAX_BYTES:
         found.append(f"more than {MAX_BYTES:,} bytes")
     if "-linux_" in path.name:
         found.append("not repaired: it runs on this machine alone")
-    if not any(library in name for name in files for library in ("gomp", "libomp", "vcomp")):
+    if not carried:
         found.append("no OpenMP run-time library")
     return found
 
