@@ -206,13 +206,13 @@ def train_dealt(
     own = of_a_shard(settings, n_shards, shared_users=user_features is not None)
     rule = Merging(settings, shared_features=shares_features)
     by_user = train.tocsr(), None if weights is None else weights.tocsr()
-    users_of = np.random.RandomState(DEALING + seed).permutation(n_users)
+    dealt = np.random.RandomState(DEALING + seed).permutation(n_users)
+    users_of = [np.sort(dealt[number::n_shards]) for number in range(n_shards)]
     given = parameters.of(model) | {"random_state": None}
     learned = {"global_mean_": model.global_mean_}
     items = {name: getattr(model, name) for name in ITEM_ARRAYS}
     shards = []
-    for number in range(n_shards):
-        users = np.sort(users_of[number::n_shards])
+    for number, users in enumerate(users_of):
         rows = np.r_[users, whole.shared]
         state = ShardState(
             {name: getattr(model, name)[rows] for name in USER_ARRAYS},
@@ -234,8 +234,8 @@ def train_dealt(
             for shard in shards:
                 shard.put(sheets)
     model.__dict__ |= shards[0].items(sheets)
-    for number, shard in enumerate(shards):
-        rows = np.r_[np.sort(users_of[number::n_shards]), whole.shared]
+    for users, shard in zip(users_of, shards, strict=True):
+        rows = np.r_[users, whole.shared]
         for name in USER_ARRAYS:
             getattr(model, name)[rows] = getattr(shard.model, name)
 

@@ -135,15 +135,15 @@ class Merging:
         list of float32 arrays [n_rows, ...]
             To be added to those of the other shards. A row whose sheets are as before has zeros.
         """
-        nothing = [sheet[:0] for sheet in before]
-        widths = [each.shape[1] for each in self._law.contribution(nothing, nothing, done)]
-        contribution = [np.empty((len(before[0]), width), np.float32) for width in widths]
-
+        contribution: list[NDArray[np.float32]] = []
         for rows in _blocks(before[0]):
             old, new = [sheet[rows] for sheet in before], [sheet[rows] for sheet in after]
             touched = _differ(old, new)
             with np.errstate(all="ignore"):
                 added = self._law.contribution(_only(old, touched), _only(new, touched), done)
+            if not contribution:
+                n = len(before[0])
+                contribution = [np.empty((n, each.shape[1]), np.float32) for each in added]
             _write(added, contribution, rows, touched, itertools.repeat(0))
         return contribution
 
